@@ -1,1 +1,25 @@
-//! Placeholder until the first commit of this crate.
+//! What travels between ReplyHQ and its clients: ids, messages, events, REST bodies, error codes and limits.
+//!
+//! Types and pure functions only. Nothing here reads a clock, draws a random number, or does I/O; both come in
+//! as arguments.
+
+mod audit;
+mod conversation;
+mod error;
+pub mod event;
+mod id;
+pub mod limits;
+mod message;
+mod permission;
+pub mod rest;
+mod session;
+mod time;
+
+pub use audit::AuditEntry;
+pub use conversation::{Conversation, ConversationStatus, InboxConversation};
+pub use error::{AckFailure, Code, Failure};
+pub use id::{AppId, ConnectionId, ConversationId, DeviceId, LocalId, MessageId, TokenId, UserId};
+pub use message::{Message, MessageStatus, Sender, Side};
+pub use permission::{Permission, Permissions};
+pub use session::{Session, UserInfo};
+pub use time::Timestamp;

@@ -1,0 +1,77 @@
+//! A conversation between one device and the agents of its app.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AppId, ConversationId, DeviceId, Message, Timestamp, UserId};
+
+/// A conversation, as its device sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// The app it belongs to.
+    pub app_id: AppId,
+    /// The device that opened it.
+    pub device_id: DeviceId,
+    /// The person at the device, if the app told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// Open, or done with.
+    pub status: ConversationStatus,
+    /// The newest message, where the answer carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_message: Option<Message>,
+    /// The newest message's `seq`; 0 while there is none.
+    pub last_seq: u64,
+    /// When it was opened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When its last message came or its status changed.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub updated_at: Timestamp,
+}
+
+/// A conversation, as an agent's inbox shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InboxConversation {
+    /// What the device sees too.
+    #[serde(flatten)]
+    pub conversation: Conversation,
+    /// The user's messages that no agent has read.
+    pub unread_count: u64,
+    /// Whether the device is connected now. Absent in events, which tell it by `presence:change`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_online: Option<bool>,
+}
+
+/// Whether a conversation goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ConversationStatus {
+    /// Goes on.
+    Open,
+    /// Done with; a new message from the device opens it again.
+    Resolved,
+}
+
+impl ConversationStatus {
+    /// As it is written on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// The status that is written so, if any is.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "open" => Some(Self::Open),
+            "resolved" => Some(Self::Resolved),
+            _ => None,
+        }
+    }
+}

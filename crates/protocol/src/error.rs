@@ -1,0 +1,123 @@
+//! What a client is told when something can't be done.
+
+use serde::{Deserialize, Serialize};
+
+/// Why something was refused. One list for REST, socket events and acks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Code {
+    /// Something that is needed was not given.
+    MissingParams,
+    /// The credential is wrong, expired or revoked.
+    InvalidCredentials,
+    /// The credential could not be checked just now: try again.
+    AuthError,
+    /// The credential is good but lacks the permission.
+    Forbidden,
+    /// There is no such conversation, or it is someone else's.
+    ConversationNotFound,
+    /// There is no such message, or it is someone else's.
+    MessageNotFound,
+    /// Something was given that is not of its form.
+    ValidationError,
+    /// The body has more characters than are allowed.
+    MessageTooLong,
+    /// The `local_id` names another message of this conversation already.
+    LocalIdConflict,
+    /// Too many, too fast; the answer says when to try again.
+    RateLimited,
+    /// The device has as many connections as it may.
+    TooManyConnections,
+    /// The server is leaving: connect again, to another node or to the next process.
+    ShuttingDown,
+    /// The server could not do it: try again.
+    ServerError,
+}
+
+impl Code {
+    /// As it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingParams => "MISSING_PARAMS",
+            Self::InvalidCredentials => "INVALID_CREDENTIALS",
+            Self::AuthError => "AUTH_ERROR",
+            Self::Forbidden => "FORBIDDEN",
+            Self::ConversationNotFound => "CONVERSATION_NOT_FOUND",
+            Self::MessageNotFound => "MESSAGE_NOT_FOUND",
+            Self::ValidationError => "VALIDATION_ERROR",
+            Self::MessageTooLong => "MESSAGE_TOO_LONG",
+            Self::LocalIdConflict => "LOCAL_ID_CONFLICT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::TooManyConnections => "TOO_MANY_CONNECTIONS",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::ServerError => "SERVER_ERROR",
+        }
+    }
+}
+
+/// The one shape of an error: REST bodies and socket `error` events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Failure {
+    /// For programs.
+    pub code: Code,
+    /// For people; may change.
+    pub message: String,
+    /// With `RATE_LIMITED`: how many milliseconds to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The request's name in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Failure {
+    /// A failure with this code and text.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_ms: None, request_id: None }
+    }
+
+    /// `MISSING_PARAMS` for the field `name`.
+    pub fn missing(name: &str) -> Self {
+        Self::new(Code::MissingParams, format!("{name} is required"))
+    }
+
+    /// `VALIDATION_ERROR` with this text.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::ValidationError, message)
+    }
+}
+
+/// A failure as an ack carries it: `{ success: false, error, message }`.
+#[derive(Debug, Clone, Serialize)]
+pub struct AckFailure<'a> {
+    success: bool,
+    error: Code,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl<'a> From<&'a Failure> for AckFailure<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        Self {
+            success: false,
+            error: failure.code,
+            message: &failure.message,
+            retry_after_ms: failure.retry_after_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_written_the_same_everywhere() {
+        for code in [Code::MissingParams, Code::LocalIdConflict, Code::TooManyConnections, Code::ServerError] {
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
+        }
+    }
+}

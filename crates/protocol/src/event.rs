@@ -1,0 +1,140 @@
+//! The payloads of socket events, as both ends see them. The names of the events stand beside them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId, MessageStatus, Side,
+    Timestamp,
+};
+
+/// The namespace of devices.
+pub const CLIENT_NAMESPACE: &str = "/client";
+/// The namespace of agents.
+pub const ADMIN_NAMESPACE: &str = "/admin";
+
+/// A payload that always travels under the same event name.
+pub trait Named {
+    /// The event's name.
+    const NAME: &'static str;
+}
+
+macro_rules! named {
+    ($($payload:ty => $name:literal),* $(,)?) => {
+        $(impl Named for $payload { const NAME: &'static str = $name; })*
+    };
+}
+
+named! {
+    Connected => "connected",
+    ConversationJoined => "conversation:joined",
+    Message => "message:new",
+    StatusChange => "message:status",
+    AgentTyping => "agent:typing",
+    UserTyping => "user:typing",
+    ConversationUpdated => "conversation:updated",
+    crate::Session => "session:connect",
+    SessionDisconnect => "session:disconnect",
+    PresenceChange => "presence:change",
+    ServerShutdown => "server:shutdown",
+    crate::Failure => "error",
+}
+
+/// First event of a connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connected {
+    /// The connection's id.
+    pub connection_id: ConnectionId,
+    /// The server's clock; for display only.
+    pub server_time: Timestamp,
+}
+
+/// The connection gets this conversation's events from here on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConversationJoined {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// Its newest message, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_message_id: Option<MessageId>,
+    /// That message's `seq`; every later message comes as `message:new`.
+    pub last_seq: u64,
+}
+
+/// Messages up to `up_to_seq` that the other side than `by` wrote have this status now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusChange {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The last message that it is about.
+    pub up_to_seq: u64,
+    /// Delivered or read.
+    pub status: MessageStatus,
+    /// Who received or read them.
+    pub by: Side,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An agent types, or stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentTyping {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Whether it goes on.
+    pub is_typing: bool,
+}
+
+/// The person at a device types, or stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserTyping {
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// At which device.
+    pub device_id: DeviceId,
+    /// Whether it goes on.
+    pub is_typing: bool,
+}
+
+/// A conversation of the app is new or has changed: what an inbox needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConversationUpdated {
+    /// The conversation as it is now.
+    pub conversation: InboxConversation,
+    /// Its newest message; null while there is none.
+    pub last_message: Option<Message>,
+}
+
+/// A device's connection is gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionDisconnect {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// The connection.
+    pub connection_id: ConnectionId,
+    /// Why, in Socket.IO's words.
+    pub reason: String,
+}
+
+/// A device came online, or its last connection is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceChange {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// Whether it has a connection.
+    pub is_online: bool,
+    /// How many.
+    pub active_connections: u32,
+}
+
+/// The server is leaving.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerShutdown {
+    /// For people.
+    pub message: String,
+    /// How long to wait before connecting again; differs per connection.
+    pub reconnect_delay_ms: u64,
+}

@@ -1,0 +1,115 @@
+//! A message and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConversationId, LocalId, MessageId, Timestamp};
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Message {
+    /// The server's name for it.
+    pub id: MessageId,
+    /// The sender's name for it, unique in the conversation.
+    pub local_id: LocalId,
+    /// The conversation it belongs to.
+    pub conversation_id: ConversationId,
+    /// Its place in the conversation: 1, 2, 3 … without holes, in commit order.
+    pub seq: u64,
+    /// The text.
+    pub body: String,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// The agent's name, or the person's if the app told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender_name: Option<String>,
+    /// When the server stored it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// How far it got on the other side.
+    pub status: MessageStatus,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Sender {
+    /// The person at the device.
+    User,
+    /// An agent.
+    Agent,
+    /// ReplyHQ itself.
+    System,
+}
+
+impl Sender {
+    /// As it is written on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Agent => "agent",
+            Self::System => "system",
+        }
+    }
+}
+
+/// The two sides of a conversation. A receipt of one side speaks of the other side's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The device and the person at it.
+    User,
+    /// The agents together.
+    Agent,
+}
+
+/// How far a message got; it only ever rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum MessageStatus {
+    /// Stored.
+    Sent,
+    /// Received by the other side's program.
+    Delivered,
+    /// Read by the other side's person.
+    Read,
+}
+
+impl MessageStatus {
+    /// The status of the message with `seq`, of which the other side has received all up to `delivered_seq` and read
+    /// all up to `read_seq`.
+    pub fn of(seq: u64, delivered_seq: u64, read_seq: u64) -> Self {
+        if seq <= read_seq {
+            Self::Read
+        } else if seq <= delivered_seq {
+            Self::Delivered
+        } else {
+            Self::Sent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_status_never_falls_while_receipts_rise(seq in 1..100u64, receipts in prop::collection::vec((0..100u64, any::<bool>()), 0..40)) {
+            let (mut delivered, mut read) = (0, 0);
+            let mut before = MessageStatus::Sent;
+            for (up_to, is_read) in receipts {
+                let mark = if is_read { &mut read } else { &mut delivered };
+                *mark = up_to.max(*mark);
+                let now = MessageStatus::of(seq, delivered, read);
+                prop_assert!(now >= before);
+                before = now;
+            }
+        }
+    }
+}
