@@ -1,1 +1,466 @@
-//! Placeholder until the first commit of this crate.
+//! What lasts: apps, tokens, devices, conversations, messages, receipts, the audit log.
+//!
+//! The only user of the database drivers. Each method is one whole operation: it is stored entirely or not at all,
+//! and it is on the disk before anyone is told. Rows don't travel; nothing here decides who may do what, beyond the
+//! [`Scope`] that a caller hands in.
+
+mod error;
+mod operations;
+mod session;
+mod sqlite;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::rest::User;
+use protocol::{
+    AppId, AuditEntry, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp, TokenId,
+};
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::error::{Error, ErrorKind};
+pub use self::operations::apps::App;
+pub use self::operations::audit::Act;
+pub use self::operations::conversations::{InboxCursor, InboxQuery, Scope};
+pub use self::operations::devices::{DeviceLogin, LatestConversation};
+pub use self::operations::messages::{Appended, Cursor, History, Look, NewMessage};
+pub use self::operations::receipts::{NewReceipt, Receipted};
+pub use self::operations::tokens::Token;
+use self::operations::{apps, audit, conversations, devices, messages, receipts, tokens};
+use self::session::{Session, at_once};
+use self::sqlite::{Job, Sqlite};
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite file; it and its folder are made where they are missing.
+    Sqlite(PathBuf),
+}
+
+/// Why a process opens the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve. Only one process at a time may, on SQLite.
+    Serve,
+    /// To do one thing and end, beside a server or without one.
+    Command,
+}
+
+/// Something the store did, for metrics.
+#[derive(Debug, Clone, Copy)]
+pub enum Observation {
+    /// A transaction with so many writes was committed in this time.
+    Committed {
+        /// How many writes it held.
+        writes: usize,
+        /// From its begin to the end of its commit.
+        took: Duration,
+    },
+    /// A write failed.
+    Failed(ErrorKind),
+}
+
+/// Is told what the store does; called on the store's own threads, so it must be quick.
+pub type Observer = Arc<dyn Fn(Observation) + Send + Sync>;
+
+/// The database. Cheap to share behind an `Arc`.
+pub struct Store {
+    backend: Backend,
+}
+
+enum Backend {
+    Sqlite(Sqlite),
+}
+
+/// Tells callers what became of their writes, in commit order. Must be [`run`](Self::run) for any write to end.
+#[must_use]
+pub struct Completions {
+    batches: mpsc::UnboundedReceiver<Vec<Box<dyn Job>>>,
+}
+
+impl Completions {
+    fn new(batches: mpsc::UnboundedReceiver<Vec<Box<dyn Job>>>) -> Self {
+        Self { batches }
+    }
+
+    /// Runs until the store is dropped.
+    pub async fn run(mut self) {
+        while let Some(batch) = self.batches.recv().await {
+            for job in batch {
+                job.finish();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A write with its outcome: what to do, and whom to tell.
+struct Write<T, Operation, Done> {
+    operation: Operation,
+    outcome: Result<T, Error>,
+    done: Done,
+}
+
+impl<T, Operation, Done> Job for Write<T, Operation, Done>
+where
+    T: Send,
+    Operation: FnMut(&mut Session<'_>) -> Result<T, Error> + Send,
+    Done: FnOnce(Result<T, Error>) + Send,
+{
+    fn run(&mut self, session: &mut Session<'_>) -> Result<(), Error> {
+        self.outcome = Ok((self.operation)(session)?);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.outcome = Err(error);
+    }
+
+    fn finish(self: Box<Self>) {
+        (self.done)(self.outcome);
+    }
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and starts its threads.
+    ///
+    /// # Errors
+    /// If it can't be opened or migrated, or if another process serves from it.
+    pub fn open(location: &Location, purpose: Purpose, observer: Observer) -> Result<(Self, Completions), Error> {
+        let Location::Sqlite(path) = location;
+        let (sqlite, completions) = Sqlite::open(path, purpose, observer)?;
+        Ok((Self { backend: Backend::Sqlite(sqlite) }, completions))
+    }
+
+    /// A read, on one connection.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Backend::Sqlite(sqlite) = &self.backend;
+        sqlite.readers.read(operation).await
+    }
+
+    /// A write, in a transaction with others; `done` is called in commit order once it is on the disk, or has failed.
+    fn submit<T: Send + 'static>(
+        &self,
+        operation: impl FnMut(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) {
+        let Backend::Sqlite(sqlite) = &self.backend;
+        sqlite.writer.submit(Box::new(Write { operation, outcome: Err(Error::closed()), done }));
+    }
+
+    /// A write that its caller waits for.
+    fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnMut(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Error>> {
+        let (tell, told) = oneshot::channel();
+        self.submit(operation, move |outcome| {
+            // Nobody waits any more where this fails.
+            let _ = tell.send(outcome);
+        });
+        async { told.await.map_err(|_| Error::closed())? }
+    }
+
+    // Messages and receipts.
+
+    /// Stores a message once, under the next `seq` of its conversation. `done` is called in commit order.
+    pub fn append(&self, new: NewMessage, done: impl FnOnce(Result<Appended, Error>) + Send + 'static) {
+        self.submit(move |session| at_once(messages::append(session, &new)), done);
+    }
+
+    /// Records a receipt. `done` is called in commit order.
+    pub fn advance_receipt(
+        &self,
+        receipt: NewReceipt,
+        done: impl FnOnce(Result<Look<Receipted>, Error>) + Send + 'static,
+    ) {
+        self.submit(move |session| at_once(receipts::advance(session, &receipt)), done);
+    }
+
+    /// A conversation's end, and a page of its messages if there is a cursor.
+    pub async fn history(
+        &self,
+        scope: Scope,
+        conversation_id: ConversationId,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Look<History>, Error> {
+        self.read(move |session| {
+            at_once(messages::history(session, &scope, &conversation_id, cursor.as_ref(), limit))
+        })
+        .await
+    }
+
+    /// Up to `limit` messages after `seq`, with status `sent`, for the node itself: nobody's right to see is checked.
+    pub async fn messages_after(
+        &self,
+        conversation_id: ConversationId,
+        seq: u64,
+        limit: u32,
+    ) -> Result<Vec<Message>, Error> {
+        self.read(move |session| at_once(messages::after(session, &conversation_id, seq, limit))).await
+    }
+
+    // Conversations.
+
+    /// The device's newest open conversation, or a new one with `id`; and whether it is new. `done` is called in
+    /// commit order.
+    pub fn open_conversation(
+        &self,
+        opening: OpenConversation,
+        done: impl FnOnce(Result<(InboxConversation, bool), Error>) + Send + 'static,
+    ) {
+        self.submit(move |session| at_once(open_conversation(session, &opening)), done);
+    }
+
+    /// Sets the status; the conversation as it is then, and whether that changed it. `done` is called in commit order.
+    pub fn set_status(
+        &self,
+        change: StatusChange,
+        done: impl FnOnce(Result<Option<(InboxConversation, bool)>, Error>) + Send + 'static,
+    ) {
+        self.submit(move |session| at_once(set_status(session, &change)), done);
+    }
+
+    /// Conversations with their newest message, newest activity first.
+    pub async fn conversations(&self, query: InboxQuery) -> Result<Vec<InboxConversation>, Error> {
+        self.read(move |session| at_once(conversations::page(session, &query))).await
+    }
+
+    /// One conversation with its newest message, if it is within `scope`.
+    pub async fn conversation(
+        &self,
+        scope: Scope,
+        id: ConversationId,
+    ) -> Result<Option<InboxConversation>, Error> {
+        self.read(move |session| at_once(find_conversation(session, &scope, &id))).await
+    }
+
+    // Devices.
+
+    /// What a handshake of this device needs; `None` if there is no such app.
+    pub async fn device_login(&self, app_id: AppId, device_id: DeviceId) -> Result<Option<DeviceLogin>, Error> {
+        self.read(move |session| at_once(devices::login(session, &app_id, &device_id))).await
+    }
+
+    /// Remembers who uses the device; its open conversations as they are then. `done` is called in commit order.
+    pub fn identify(
+        &self,
+        app_id: AppId,
+        device_id: DeviceId,
+        user: User,
+        now: Timestamp,
+        done: impl FnOnce(Result<Vec<InboxConversation>, Error>) + Send + 'static,
+    ) {
+        let operation = move |session: &mut Session<'_>| {
+            at_once(identify(session, &app_id, &device_id, &user, now))
+        };
+        self.submit(operation, done);
+    }
+
+    // Administration.
+
+    /// Stores a new app.
+    pub async fn create_app(&self, app: App, act: Act) -> Result<(), Error> {
+        self.write(move |session| {
+            at_once(async {
+                apps::create(session, &app).await?;
+                audit::append(session, &act).await
+            })
+        })
+        .await
+    }
+
+    /// All apps.
+    pub async fn apps(&self) -> Result<Vec<App>, Error> {
+        self.read(|session| at_once(apps::list(session))).await
+    }
+
+    /// One app.
+    pub async fn app(&self, id: AppId) -> Result<Option<App>, Error> {
+        self.read(move |session| at_once(apps::find(session, &id))).await
+    }
+
+    /// Puts another key in the place of the app's; false if there is no such app.
+    pub async fn rotate_key(&self, id: AppId, api_key_hash: String, act: Act) -> Result<bool, Error> {
+        self.write(move |session| {
+            at_once(async {
+                let found = apps::rotate_key(session, &id, &api_key_hash).await?;
+                if found {
+                    audit::append(session, &act).await?;
+                }
+                Ok(found)
+            })
+        })
+        .await
+    }
+
+    /// Stores a new admin token.
+    pub async fn create_token(&self, token: Token, act: Act) -> Result<(), Error> {
+        self.write(move |session| {
+            at_once(async {
+                tokens::create(session, &token).await?;
+                audit::append(session, &act).await
+            })
+        })
+        .await
+    }
+
+    /// All tokens of an app.
+    pub async fn tokens(&self, app_id: AppId) -> Result<Vec<Token>, Error> {
+        self.read(move |session| at_once(tokens::list(session, &app_id))).await
+    }
+
+    /// One token.
+    pub async fn token(&self, id: TokenId) -> Result<Option<Token>, Error> {
+        self.read(move |session| at_once(tokens::find(session, &id))).await
+    }
+
+    /// The token whose secret has this SHA-256.
+    pub async fn token_by_hash(&self, hash: String) -> Result<Option<Token>, Error> {
+        self.read(move |session| at_once(tokens::find_by_hash(session, &hash))).await
+    }
+
+    /// Revokes a token; false if it was revoked before.
+    pub async fn revoke_token(&self, id: TokenId, act: Act) -> Result<bool, Error> {
+        self.write(move |session| {
+            at_once(async {
+                let changed = tokens::revoke(session, &id, act.at).await?;
+                if changed {
+                    audit::append(session, &act).await?;
+                }
+                Ok(changed)
+            })
+        })
+        .await
+    }
+
+    /// Remembers that the token was used.
+    pub async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), Error> {
+        self.write(move |session| at_once(tokens::touch(session, &id, now))).await
+    }
+
+    /// The audit log, newest first; of one app, or of all.
+    pub async fn audit(
+        &self,
+        app_id: Option<AppId>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, Error> {
+        self.read(move |session| at_once(audit::page(session, app_id.as_ref(), before, limit))).await
+    }
+
+    /// Writes and commits something small.
+    ///
+    /// # Errors
+    /// If writing does not work just now.
+    pub async fn check_writable(&self, now: Timestamp) -> Result<(), Error> {
+        const SQL: &str = "UPDATE heartbeat SET at = $1 WHERE id = 1";
+        self.write(move |session| {
+            at_once(async {
+                session.execute(SQL, &[session::Param::Integer(now.epoch_ms())]).await.map(|_| ())
+            })
+        })
+        .await
+    }
+}
+
+/// What [`Store::open_conversation`] needs.
+#[derive(Debug, Clone)]
+pub struct OpenConversation {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// The new conversation's id, if there is to be one.
+    pub id: ConversationId,
+    /// Who uses the device, if told.
+    pub user: Option<User>,
+    /// JSON that the app wants agents to know, if told.
+    pub device_context: Option<String>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What [`Store::set_status`] needs.
+#[derive(Debug, Clone)]
+pub struct StatusChange {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// The conversation.
+    pub id: ConversationId,
+    /// Its new status.
+    pub status: ConversationStatus,
+    /// The record of it.
+    pub act: Act,
+}
+
+async fn open_conversation(
+    session: &mut Session<'_>,
+    opening: &OpenConversation,
+) -> Result<(InboxConversation, bool), Error> {
+    let OpenConversation { app_id, device_id, id, user, device_context, now } = opening;
+    if let Some(user) = user {
+        devices::identify(session, app_id, device_id, user, *now).await?;
+    }
+    if let Some(context) = device_context {
+        devices::set_context(session, app_id, device_id, context, *now).await?;
+    }
+    let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
+    let (id, is_new) = match conversations::latest(session, app_id, device_id, true).await? {
+        Some(open) => (open.conversation.id, false),
+        None => {
+            conversations::create(session, id, app_id, device_id, *now).await?;
+            (id.clone(), true)
+        }
+    };
+    match find_conversation(session, &scope, &id).await? {
+        Some(conversation) => Ok((conversation, is_new)),
+        None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
+    }
+}
+
+async fn find_conversation(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    id: &ConversationId,
+) -> Result<Option<InboxConversation>, Error> {
+    let Some(mut stored) = conversations::find(session, scope, id).await? else { return Ok(None) };
+    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+    Ok(Some(stored.into_inbox()))
+}
+
+async fn set_status(
+    session: &mut Session<'_>,
+    change: &StatusChange,
+) -> Result<Option<(InboxConversation, bool)>, Error> {
+    let StatusChange { scope, id, status, act } = change;
+    let Some((mut stored, changed)) = conversations::set_status(session, scope, id, *status, act.at).await? else {
+        return Ok(None);
+    };
+    if changed {
+        audit::append(session, act).await?;
+    }
+    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+    Ok(Some((stored.into_inbox(), changed)))
+}
+
+async fn identify(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    user: &User,
+    now: Timestamp,
+) -> Result<Vec<InboxConversation>, Error> {
+    let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
+    let mut conversations = Vec::new();
+    for id in devices::identify(session, app_id, device_id, user, now).await? {
+        conversations.extend(find_conversation(session, &scope, &id).await?);
+    }
+    Ok(conversations)
+}

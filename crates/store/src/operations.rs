@@ -1,0 +1,10 @@
+//! What can be asked of the database, one file a noun: whole operations over a [`Session`](crate::session::Session),
+//! in SQL that both databases accept. No operation opens or ends a transaction; its caller does.
+
+pub(crate) mod apps;
+pub(crate) mod audit;
+pub(crate) mod conversations;
+pub(crate) mod devices;
+pub(crate) mod messages;
+pub(crate) mod receipts;
+pub(crate) mod tokens;

@@ -1,0 +1,243 @@
+//! Conversations: whose they are, how they stand, and the pages of an inbox.
+
+use protocol::{
+    AppId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp, UserId,
+};
+
+use super::messages;
+use crate::error::{Error, ErrorKind};
+use crate::session::{Param, Row, Session};
+
+/// How far a caller's eyes reach. What is outside is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Only this app's.
+    pub app_id: AppId,
+    /// Only this device's, if set.
+    pub device_id: Option<DeviceId>,
+}
+
+impl Scope {
+    pub(crate) fn device(&self) -> Option<&str> {
+        self.device_id.as_ref().map(DeviceId::as_str)
+    }
+}
+
+/// A conversation's row.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) conversation: Conversation,
+    pub(crate) user_name: Option<String>,
+    pub(crate) unread_count: u64,
+    pub(crate) marks: Marks,
+}
+
+impl Stored {
+    pub(crate) fn into_inbox(self) -> InboxConversation {
+        InboxConversation {
+            conversation: self.conversation,
+            unread_count: self.unread_count,
+            is_online: None,
+        }
+    }
+}
+
+/// Up to where each side has received and read the other side's messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) device_delivered: u64,
+    pub(crate) device_read: u64,
+    pub(crate) agent_delivered: u64,
+    pub(crate) agent_read: u64,
+}
+
+/// The columns that [`read`] takes, in its order.
+macro_rules! columns {
+    () => {
+        "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
+         unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq"
+    };
+}
+pub(crate) use columns;
+
+pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
+    let conversation = Conversation {
+        id: row.id()?,
+        app_id: row.id()?,
+        device_id: row.id()?,
+        user_id: row.optional_text()?.map(UserId::from),
+        status: status(&row.text()?)?,
+        last_message: None,
+        last_seq: row.count()?,
+        created_at: Timestamp::from_epoch_ms(row.integer()?),
+        updated_at: Timestamp::from_epoch_ms(row.integer()?),
+    };
+    Ok(Stored {
+        conversation,
+        user_name: row.optional_text()?,
+        unread_count: row.count()?,
+        marks: Marks {
+            device_delivered: row.count()?,
+            device_read: row.count()?,
+            agent_delivered: row.count()?,
+            agent_read: row.count()?,
+        },
+    })
+}
+
+fn status(text: &str) -> Result<ConversationStatus, Error> {
+    ConversationStatus::parse(text)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, format!("conversation status {text:?}")))
+}
+
+/// The conversation, if it is within `scope`.
+pub(crate) async fn find(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    id: &ConversationId,
+) -> Result<Option<Stored>, Error> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM conversations WHERE id = $1 AND app_id = $2 \
+         AND (CAST($3 AS TEXT) IS NULL OR device_id = $3)"
+    );
+    let params = [Param::Text(id), Param::Text(&scope.app_id), Param::OptionalText(scope.device())];
+    session.query_one(SQL, &params, read).await
+}
+
+/// The device's newest conversation; only an open one if `open` says so.
+pub(crate) async fn latest(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    open: bool,
+) -> Result<Option<Stored>, Error> {
+    const ANY: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM conversations WHERE app_id = $1 AND device_id = $2 ORDER BY id DESC LIMIT 1"
+    );
+    const OPEN: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM conversations WHERE app_id = $1 AND device_id = $2 AND status = 'open' \
+         ORDER BY id DESC LIMIT 1"
+    );
+    let sql = if open { OPEN } else { ANY };
+    session.query_one(sql, &[Param::Text(app_id), Param::Text(device_id)], read).await
+}
+
+/// Opens a conversation for the device, with the person that is known to use it.
+pub(crate) async fn create(
+    session: &mut Session<'_>,
+    id: &ConversationId,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    session
+        .execute(
+            "INSERT INTO conversations (id, app_id, device_id, created_at, updated_at, user_id, user_name, status, \
+             last_seq, unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq) \
+             VALUES ($1, $2, $3, $4, $4, \
+             (SELECT user_id FROM devices WHERE app_id = $2 AND device_id = $3), \
+             (SELECT user_name FROM devices WHERE app_id = $2 AND device_id = $3), 'open', 0, 0, 0, 0, 0, 0)",
+            &[
+                Param::Text(id),
+                Param::Text(app_id),
+                Param::Text(device_id),
+                Param::Integer(now.epoch_ms()),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Sets the status; returns the conversation and whether that changed it.
+pub(crate) async fn set_status(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    id: &ConversationId,
+    status: ConversationStatus,
+    now: Timestamp,
+) -> Result<Option<(Stored, bool)>, Error> {
+    let Some(before) = find(session, scope, id).await? else { return Ok(None) };
+    if before.conversation.status == status {
+        return Ok(Some((before, false)));
+    }
+    const SQL: &str = "UPDATE conversations SET status = $1, updated_at = $2 WHERE id = $3";
+    let params = [Param::Text(status.as_str()), Param::Integer(now.epoch_ms()), Param::Text(id)];
+    session.execute(SQL, &params).await?;
+    Ok(find(session, scope, id).await?.map(|after| (after, true)))
+}
+
+/// Where a page of an inbox begins: behind the conversation with this activity and id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxCursor {
+    /// The last row's `updated_at`.
+    pub updated_at: Timestamp,
+    /// The last row's id.
+    pub id: ConversationId,
+}
+
+/// What to list.
+#[derive(Debug, Clone)]
+pub struct InboxQuery {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// Only those with this status, if set.
+    pub status: Option<ConversationStatus>,
+    /// Behind this one, if set.
+    pub after: Option<InboxCursor>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Conversations with their newest message, newest activity first.
+pub(crate) async fn page(session: &mut Session<'_>, query: &InboxQuery) -> Result<Vec<InboxConversation>, Error> {
+    const OF_APP: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) \
+         AND (CAST($4 AS TEXT) IS NULL OR status = $4) ORDER BY updated_at DESC, id DESC LIMIT $5"
+    );
+    const OF_DEVICE: &str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) \
+         AND (CAST($4 AS TEXT) IS NULL OR status = $4) AND device_id = $5 \
+         ORDER BY updated_at DESC, id DESC LIMIT $6"
+    );
+    let after = query.after.as_ref();
+    let mut params = vec![
+        Param::Text(&query.scope.app_id),
+        Param::Integer(after.map_or(i64::MAX, |cursor| cursor.updated_at.epoch_ms())),
+        Param::Text(after.map_or("", |cursor| cursor.id.as_str())),
+        Param::OptionalText(query.status.map(ConversationStatus::as_str)),
+    ];
+    let sql = match query.scope.device() {
+        Some(device) => {
+            params.push(Param::Text(device));
+            OF_DEVICE
+        }
+        None => OF_APP,
+    };
+    params.push(Param::Integer(query.limit.into()));
+    let rows = session.query(sql, &params, read).await?;
+    let mut page = Vec::with_capacity(rows.len());
+    for mut stored in rows {
+        stored.conversation.last_message = last_message(session, &stored).await?;
+        page.push(stored.into_inbox());
+    }
+    Ok(page)
+}
+
+/// The conversation's newest message, if it has one.
+pub(crate) async fn last_message(
+    session: &mut Session<'_>,
+    stored: &Stored,
+) -> Result<Option<Message>, Error> {
+    let conversation = &stored.conversation;
+    messages::at(session, &conversation.id, conversation.last_seq, stored.marks).await
+}

@@ -1,0 +1,108 @@
+//! The SQLite backend: one file, one writer thread with group commit, readers beside it, a checkpointer behind it.
+//!
+//! WAL with `synchronous=FULL`: a commit that was reported is on the disk. The writer never checkpoints in passing
+//! (that would stall the commits behind it); a thread of its own does.
+
+mod checkpoint;
+mod reader;
+mod writer;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub(crate) use self::reader::Readers;
+pub(crate) use self::writer::{Job, Writer};
+use crate::error::{Error, ErrorKind};
+use crate::{Completions, Observer, Purpose};
+
+/// How long a statement waits for another process, a command beside the server for example.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Statements kept prepared per connection: more than there are.
+const STATEMENT_CACHE: usize = 64;
+
+refinery::embed_migrations!("migrations");
+
+/// An open database file.
+pub(crate) struct Sqlite {
+    pub(crate) writer: Writer,
+    pub(crate) readers: Readers,
+    /// Held as long as the server runs: a second one on the same file would know nothing of this one's connections.
+    _lock: Option<File>,
+}
+
+impl Sqlite {
+    pub(crate) fn open(path: &Path, purpose: Purpose, observer: Observer) -> Result<(Self, Completions), Error> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| io(path, &error))?;
+        }
+        let lock = match purpose {
+            Purpose::Serve => Some(lock_for_serving(path)?),
+            Purpose::Command => None,
+        };
+        migrate(path)?;
+        let (writer, completions) = Writer::start(path, observer)?;
+        let readers = Readers::start(path)?;
+        Ok((Self { writer, readers, _lock: lock }, completions))
+    }
+}
+
+fn io(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("{}: {error}", path.display()))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn lock_for_serving(path: &Path) -> Result<File, Error> {
+    let lock_path = beside(path, ".lock");
+    let file = File::create(&lock_path).map_err(|error| io(&lock_path, &error))?;
+    file.try_lock().map_err(|_| {
+        Error::new(ErrorKind::Busy, format!("another replyhq serves {} already", path.display()))
+    })?;
+    Ok(file)
+}
+
+/// Brings the schema up to date. Processes that start at once take turns.
+fn migrate(path: &Path) -> Result<(), Error> {
+    let lock_path = beside(path, ".migrate.lock");
+    let turn = File::create(&lock_path).map_err(|error| io(&lock_path, &error))?;
+    turn.lock().map_err(|error| io(&lock_path, &error))?;
+    let mut connection = connect(path, Access::Write)?;
+    migrations::runner()
+        .run(&mut connection)
+        .map_err(|error| Error::new(ErrorKind::Internal, format!("migration: {error}")))?;
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+fn connect(path: &Path, access: Access) -> Result<Connection, Error> {
+    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    if access == Access::Write {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    match access {
+        Access::Read => connection.pragma_update(None, "query_only", true)?,
+        Access::Write => {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+        }
+    }
+    Ok(connection)
+}

@@ -1,0 +1,64 @@
+//! Reads, on threads of their own beside the writer: a long one holds up neither commits nor sockets.
+
+use std::path::Path;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{Access, connect};
+use crate::error::{Error, ErrorKind};
+use crate::session::Session;
+
+/// How many reads may run at once.
+const READERS: usize = 2;
+
+/// Reads that may wait; more are refused.
+const QUEUE: usize = 16_384;
+
+type Read = Box<dyn FnOnce(&mut Session<'_>) + Send>;
+
+pub(crate) struct Readers {
+    queue: Sender<Read>,
+}
+
+impl Readers {
+    pub(super) fn start(path: &Path) -> Result<Self, Error> {
+        let (queue, reads) = bounded(QUEUE);
+        for _ in 0..READERS {
+            let connection = connect(path, Access::Read)?;
+            let reads = reads.clone();
+            thread::Builder::new()
+                .name("store-reader".into())
+                .spawn(move || run(&connection, &reads))
+                .map_err(|error| Error::new(ErrorKind::Internal, error))?;
+        }
+        Ok(Self { queue })
+    }
+
+    /// Runs the read on one of the threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let read: Read = Box::new(move |session| {
+            // Nobody waits any more where this fails.
+            let _ = answer.send(operation(session));
+        });
+        match self.queue.try_send(read) {
+            Ok(()) => answered.await.map_err(|_| Error::closed())?,
+            Err(TrySendError::Full(_)) => {
+                Err(Error::new(ErrorKind::Overloaded, "too many reads wait for the disk"))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Error::closed()),
+        }
+    }
+}
+
+fn run(connection: &Connection, reads: &Receiver<Read>) {
+    while let Ok(read) = reads.recv() {
+        read(&mut Session::Sqlite(connection));
+    }
+}
