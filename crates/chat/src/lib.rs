@@ -1,1 +1,149 @@
-//! Placeholder until the first commit of this crate.
+//! The rules: who may do what, and in which order things happen. One door for every transport.
+//!
+//! A handler hands in its [`Principal`] and makes one call. Here it is decided whether that may be, checked against
+//! the limits, stored, published, and then answered, in this order. Nothing here knows of sockets or HTTP.
+
+mod administration;
+mod ambient;
+mod authentication;
+mod conversations;
+mod credential;
+mod in_flight;
+mod input;
+mod messages;
+mod observer;
+mod presence;
+mod principal;
+mod rate_limit;
+mod receipts;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cluster::{Cluster, Envelope, Signal};
+use protocol::{AppId, Code, Failure};
+use store::Store;
+use tokio::sync::oneshot;
+
+pub use self::administration::{NewApp, NewToken, RotatedKey};
+pub use self::ambient::Ambient;
+pub use self::authentication::{DeviceAccess, DeviceCredentials};
+pub use self::in_flight::InFlight;
+pub use self::input::Page;
+pub use self::messages::{Sending, Sent, cursor};
+pub use self::observer::{Observer, SendResult};
+pub use self::principal::{Agent, Device, Principal};
+use self::rate_limit::SendLimiter;
+pub use self::rate_limit::SendLimits;
+pub use self::receipts::Receipt;
+
+/// The rules, with all they need. Shared by every handler.
+pub struct Chat {
+    store: Arc<Store>,
+    cluster: Arc<Cluster>,
+    ambient: Ambient,
+    limiter: SendLimiter,
+    connections_per_device: u32,
+    observer: Observer,
+    in_flight: InFlight,
+    is_draining: AtomicBool,
+}
+
+/// What an operator can set of the rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How fast devices and agents may send.
+    pub sends: SendLimits,
+    /// Connections per device; 0 is no limit.
+    pub connections_per_device: u32,
+}
+
+/// What is to be done with a write's outcome.
+type Done<T> = Box<dyn FnOnce(Result<T, store::Error>) + Send>;
+
+impl Chat {
+    /// The rules over this store and cluster.
+    pub fn new(
+        store: Arc<Store>,
+        cluster: Arc<Cluster>,
+        ambient: Ambient,
+        limits: Limits,
+        observer: Observer,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            cluster,
+            limiter: SendLimiter::new(limits.sends, ambient.clone()),
+            ambient,
+            connections_per_device: limits.connections_per_device,
+            observer,
+            in_flight: InFlight::default(),
+            is_draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Time and chance.
+    pub fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
+    /// From here on new writes are refused with `SHUTTING_DOWN`; those accepted before are still answered.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Writes that were accepted and not yet answered.
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// Forgets what the rate limits remember of those who have been quiet for long; to be called now and then.
+    pub fn forget_quiet_senders(&self) {
+        self.limiter.forget_quiet();
+    }
+
+    /// Whether the database takes writes just now.
+    pub async fn is_writable(&self) -> bool {
+        self.store.check_writable(self.ambient.now()).await.is_ok()
+    }
+
+    fn accepting(&self) -> Result<(), Failure> {
+        if self.is_draining() {
+            return Err(Failure::new(Code::ShuttingDown, "the server is shutting down; try again"));
+        }
+        Ok(())
+    }
+
+    /// Does a write and waits for it. `settle` is called in commit order, so what it publishes is in that order too.
+    async fn written<T: Send + 'static, R: Send + 'static>(
+        self: &Arc<Self>,
+        submit: impl FnOnce(Done<T>),
+        settle: impl FnOnce(&Self, Result<T, store::Error>) -> Result<R, Failure> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let (tell, told) = oneshot::channel();
+        let entered = self.in_flight.enter();
+        let chat = Arc::clone(self);
+        submit(Box::new(move |outcome| {
+            // Nobody waits any more where this fails.
+            let _ = tell.send(settle(&chat, outcome));
+            drop(entered);
+        }));
+        told.await.unwrap_or_else(|_| Err(Failure::new(Code::ServerError, "the server is gone")))
+    }
+
+    fn publish(&self, app_id: AppId, signal: Signal) {
+        self.cluster.bus.publish(&Envelope { app_id, signal });
+    }
+
+    /// Logs the cause; the caller learns that it may try again.
+    fn store_failed(&self, error: &store::Error) -> Failure {
+        self.observer.database_failed(error.kind());
+        tracing::error!(%error, "the database failed");
+        Failure::new(Code::ServerError, "the server could not do that just now; try again")
+    }
+}

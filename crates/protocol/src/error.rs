@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_code_is_written_the_same_everywhere() {
-        for code in [Code::MissingParams, Code::LocalIdConflict, Code::TooManyConnections, Code::ServerError] {
+        for code in [Code::MissingParams, Code::LocalIdConflict, Code::TooManyConnections, Code::ServerError]
+        {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
         }
     }

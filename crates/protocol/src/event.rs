@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId, MessageStatus, Side,
-    Timestamp,
+    AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId, MessageStatus,
+    Side, Timestamp,
 };
 
 /// The namespace of devices.

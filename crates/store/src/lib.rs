@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use protocol::rest::User;
 use protocol::{
-    AppId, AuditEntry, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp, TokenId,
+    AppId, AuditEntry, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp,
+    TokenId,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -128,7 +129,11 @@ impl Store {
     ///
     /// # Errors
     /// If it can't be opened or migrated, or if another process serves from it.
-    pub fn open(location: &Location, purpose: Purpose, observer: Observer) -> Result<(Self, Completions), Error> {
+    pub fn open(
+        location: &Location,
+        purpose: Purpose,
+        observer: Observer,
+    ) -> Result<(Self, Completions), Error> {
         let Location::Sqlite(path) = location;
         let (sqlite, completions) = Sqlite::open(path, purpose, observer)?;
         Ok((Self { backend: Backend::Sqlite(sqlite) }, completions))
@@ -244,7 +249,11 @@ impl Store {
     // Devices.
 
     /// What a handshake of this device needs; `None` if there is no such app.
-    pub async fn device_login(&self, app_id: AppId, device_id: DeviceId) -> Result<Option<DeviceLogin>, Error> {
+    pub async fn device_login(
+        &self,
+        app_id: AppId,
+        device_id: DeviceId,
+    ) -> Result<Option<DeviceLogin>, Error> {
         self.read(move |session| at_once(devices::login(session, &app_id, &device_id))).await
     }
 
@@ -257,9 +266,8 @@ impl Store {
         now: Timestamp,
         done: impl FnOnce(Result<Vec<InboxConversation>, Error>) + Send + 'static,
     ) {
-        let operation = move |session: &mut Session<'_>| {
-            at_once(identify(session, &app_id, &device_id, &user, now))
-        };
+        let operation =
+            move |session: &mut Session<'_>| at_once(identify(session, &app_id, &device_id, &user, now));
         self.submit(operation, done);
     }
 
@@ -440,7 +448,8 @@ async fn set_status(
     change: &StatusChange,
 ) -> Result<Option<(InboxConversation, bool)>, Error> {
     let StatusChange { scope, id, status, act } = change;
-    let Some((mut stored, changed)) = conversations::set_status(session, scope, id, *status, act.at).await? else {
+    let Some((mut stored, changed)) = conversations::set_status(session, scope, id, *status, act.at).await?
+    else {
         return Ok(None);
     };
     if changed {

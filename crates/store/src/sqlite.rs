@@ -35,7 +35,11 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(crate) fn open(path: &Path, purpose: Purpose, observer: Observer) -> Result<(Self, Completions), Error> {
+    pub(crate) fn open(
+        path: &Path,
+        purpose: Purpose,
+        observer: Observer,
+    ) -> Result<(Self, Completions), Error> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| io(path, &error))?;
         }

@@ -6,7 +6,8 @@ use protocol::{
     AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, App, Appended, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose, Scope, Store,
+    Act, App, Appended, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose, Scope,
+    Store,
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -46,7 +47,12 @@ async fn open() -> Opened {
     Opened { store, app_id, conversation_id, _folder: folder }
 }
 
-async fn open_conversation(store: &Store, app_id: &AppId, device_id: &DeviceId, chance: u64) -> ConversationId {
+async fn open_conversation(
+    store: &Store,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    chance: u64,
+) -> ConversationId {
     let (tell, told) = oneshot::channel();
     let opening = OpenConversation {
         app_id: app_id.clone(),

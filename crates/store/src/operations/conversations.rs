@@ -1,7 +1,8 @@
 //! Conversations: whose they are, how they stand, and the pages of an inbox.
 
 use protocol::{
-    AppId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp, UserId,
+    AppId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp,
+    UserId,
 };
 
 use super::messages;
@@ -195,7 +196,10 @@ pub struct InboxQuery {
 }
 
 /// Conversations with their newest message, newest activity first.
-pub(crate) async fn page(session: &mut Session<'_>, query: &InboxQuery) -> Result<Vec<InboxConversation>, Error> {
+pub(crate) async fn page(
+    session: &mut Session<'_>,
+    query: &InboxQuery,
+) -> Result<Vec<InboxConversation>, Error> {
     const OF_APP: &str = concat!(
         "SELECT ",
         columns!(),

@@ -34,7 +34,10 @@ pub struct Receipted {
 }
 
 /// Raises the side's mark to the message, unless it is there already.
-pub(crate) async fn advance(session: &mut Session<'_>, receipt: &NewReceipt) -> Result<Look<Receipted>, Error> {
+pub(crate) async fn advance(
+    session: &mut Session<'_>,
+    receipt: &NewReceipt,
+) -> Result<Look<Receipted>, Error> {
     let id = &receipt.conversation_id;
     if conversations::find(session, &receipt.scope, id).await?.is_none() {
         return Ok(Look::NoConversation);

@@ -1,0 +1,177 @@
+//! Apps, keys, tokens, and the record of what was done with them.
+
+use std::time::Duration;
+
+use protocol::rest::AuditPage;
+use protocol::{AppId, AuditEntry, Failure, Permission, Permissions, TokenId};
+use store::{Act, App, Token};
+
+use crate::{Agent, Chat, Page, credential, input};
+
+/// Who the command line is in the audit log.
+const COMMAND_LINE: &str = "cli";
+
+/// A new app, with its key, which is not to be had again.
+#[derive(Debug, Clone)]
+pub struct NewApp {
+    /// The app.
+    pub app_id: AppId,
+    /// Its key.
+    pub api_key: String,
+}
+
+/// A new admin token, with its secret, which is not to be had again.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// Its name in lists.
+    pub id: TokenId,
+    /// The secret.
+    pub admin_token: String,
+}
+
+/// An app's new key, which is not to be had again.
+#[derive(Debug, Clone)]
+pub struct RotatedKey {
+    /// The key.
+    pub api_key: String,
+}
+
+impl Chat {
+    fn act(&self, app_id: &AppId, action: &'static str, target: &str) -> Act {
+        Act {
+            app_id: app_id.clone(),
+            at: self.ambient.now(),
+            actor: COMMAND_LINE.into(),
+            action,
+            target: target.into(),
+            details: None,
+        }
+    }
+
+    /// Makes an app.
+    ///
+    /// # Errors
+    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SERVER_ERROR`.
+    pub async fn create_app(&self, name: &str) -> Result<NewApp, Failure> {
+        input::name("name", name)?;
+        let app_id = AppId::new(self.ambient.now(), self.ambient.chance());
+        let api_key = credential::generate(credential::APP_KEY_PREFIX, &self.ambient);
+        let app = App {
+            id: app_id.clone(),
+            name: name.into(),
+            api_key_hash: credential::hash(&api_key),
+            created_at: self.ambient.now(),
+        };
+        let mut act = self.act(&app_id, "app.create", &app_id);
+        act.details = Some(serde_json::json!({ "name": name }));
+        self.store.create_app(app, act).await.map_err(|error| self.store_failed(&error))?;
+        Ok(NewApp { app_id, api_key })
+    }
+
+    /// All apps of this installation.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn apps(&self) -> Result<Vec<App>, Failure> {
+        self.store.apps().await.map_err(|error| self.store_failed(&error))
+    }
+
+    /// Gives an app another key; the old one is void at once. `None` if there is no such app.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn rotate_key(&self, app_id: &AppId) -> Result<Option<RotatedKey>, Failure> {
+        let api_key = credential::generate(credential::APP_KEY_PREFIX, &self.ambient);
+        let act = self.act(app_id, "app.rotate_key", app_id);
+        let found = self
+            .store
+            .rotate_key(app_id.clone(), credential::hash(&api_key), act)
+            .await
+            .map_err(|error| self.store_failed(&error))?;
+        Ok(found.then_some(RotatedKey { api_key }))
+    }
+
+    /// Makes an admin token. `None` if there is no such app.
+    ///
+    /// # Errors
+    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SERVER_ERROR`.
+    pub async fn create_token(
+        &self,
+        app_id: &AppId,
+        name: &str,
+        permissions: Permissions,
+        expires_in: Option<Duration>,
+    ) -> Result<Option<NewToken>, Failure> {
+        input::name("name", name)?;
+        if !self.app_exists(app_id).await? {
+            return Ok(None);
+        }
+        let now = self.ambient.now();
+        let id = TokenId::new(now, self.ambient.chance());
+        let admin_token = credential::generate(credential::ADMIN_TOKEN_PREFIX, &self.ambient);
+        let token = Token {
+            id: id.clone(),
+            app_id: app_id.clone(),
+            name: name.into(),
+            permissions,
+            token_hash: credential::hash(&admin_token),
+            created_at: now,
+            expires_at: expires_in.map(|duration| now.plus(duration)),
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let mut act = self.act(app_id, "token.create", &id);
+        act.details = Some(serde_json::json!({ "name": name, "permissions": permissions.to_text() }));
+        self.store.create_token(token, act).await.map_err(|error| self.store_failed(&error))?;
+        Ok(Some(NewToken { id, admin_token }))
+    }
+
+    /// An app's tokens, without their secrets. `None` if there is no such app.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn tokens(&self, app_id: &AppId) -> Result<Option<Vec<Token>>, Failure> {
+        if !self.app_exists(app_id).await? {
+            return Ok(None);
+        }
+        self.store.tokens(app_id.clone()).await.map(Some).map_err(|error| self.store_failed(&error))
+    }
+
+    /// Revokes a token; its open connections are closed by the servers within seconds. `None` if there is no such
+    /// token, false if it was revoked before.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn revoke_token(&self, id: &TokenId) -> Result<Option<bool>, Failure> {
+        let found = self.store.token(id.clone()).await.map_err(|error| self.store_failed(&error))?;
+        let Some(token) = found else { return Ok(None) };
+        let act = self.act(&token.app_id, "token.revoke", id);
+        let changed =
+            self.store.revoke_token(id.clone(), act).await.map_err(|error| self.store_failed(&error))?;
+        Ok(Some(changed))
+    }
+
+    /// The app's audit log, newest first.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `SERVER_ERROR`.
+    pub async fn audit(&self, agent: &Agent, before: Option<u64>, page: Page) -> Result<AuditPage, Failure> {
+        agent.require(Permission::Manage)?;
+        let entries = self.audit_rows(Some(agent.app_id.clone()), before, page.rows() + 1).await?;
+        let (entries, has_more) = page.cut(entries);
+        Ok(AuditPage { entries, has_more })
+    }
+
+    /// The audit log for the operator: of one app or of all, newest first.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn audit_rows(
+        &self,
+        app_id: Option<AppId>,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, Failure> {
+        self.store.audit(app_id, before, limit).await.map_err(|error| self.store_failed(&error))
+    }
+}

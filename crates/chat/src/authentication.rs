@@ -1,0 +1,135 @@
+//! Whether a credential is good.
+
+use protocol::{AppId, Code, ConnectionId, Failure, TokenId, UserInfo};
+use store::{LatestConversation, Token};
+
+use crate::{Agent, Chat, Device, credential, input};
+
+/// How stale `last_used_at` may be, so that a busy token does not cost a write for each use.
+const TOUCH_EVERY_MS: i64 = 60_000;
+
+/// What a device shows.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceCredentials<'a> {
+    /// The app.
+    pub app_id: &'a str,
+    /// The device's own name.
+    pub device_id: &'a str,
+    /// The app's key.
+    pub api_key: &'a str,
+}
+
+/// What a device with a good credential gets to know.
+#[derive(Debug, Clone)]
+pub struct DeviceAccess {
+    /// Who it is.
+    pub device: Device,
+    /// Who uses it.
+    pub user_info: Option<UserInfo>,
+    /// Its newest conversation.
+    pub latest: Option<LatestConversation>,
+}
+
+impl Chat {
+    /// Checks a device's credential.
+    ///
+    /// # Errors
+    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `INVALID_CREDENTIALS`, or `AUTH_ERROR` if it could not be checked.
+    pub async fn authenticate_device(&self, shown: DeviceCredentials<'_>) -> Result<DeviceAccess, Failure> {
+        for (name, value) in
+            [("app_id", shown.app_id), ("device_id", shown.device_id), ("api_key", shown.api_key)]
+        {
+            if value.is_empty() {
+                return Err(Failure::missing(name));
+            }
+        }
+        input::device_id(shown.device_id)?;
+        let device = Device { app_id: shown.app_id.into(), device_id: shown.device_id.into() };
+        let login = self
+            .store
+            .device_login(device.app_id.clone(), device.device_id.clone())
+            .await
+            .map_err(|error| self.not_checked(&error))?;
+        match login {
+            Some(login) if credential::matches(shown.api_key, &login.api_key_hash) => {
+                Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest })
+            }
+            _ => Err(invalid()),
+        }
+    }
+
+    /// Checks an admin token. `app_id` is the app that the agent means, where the transport lets them say it.
+    ///
+    /// # Errors
+    /// `MISSING_PARAMS`, `INVALID_CREDENTIALS` (expired and revoked ones too), or `AUTH_ERROR` if it could not be
+    /// checked.
+    pub async fn authenticate_agent(
+        &self,
+        app_id: Option<&str>,
+        admin_token: &str,
+        connection_id: Option<ConnectionId>,
+    ) -> Result<Agent, Failure> {
+        if admin_token.is_empty() {
+            return Err(Failure::missing("admin_token"));
+        }
+        let hash = credential::hash(admin_token);
+        let found = self.store.token_by_hash(hash).await.map_err(|error| self.not_checked(&error))?;
+        let now = self.ambient.now();
+        let token = found
+            .filter(|token| credential::matches(admin_token, &token.token_hash))
+            .filter(|token| token.is_valid_at(now))
+            .filter(|token| app_id.is_none_or(|app_id| token.app_id.as_str() == app_id))
+            .ok_or_else(invalid)?;
+        self.touch(&token).await;
+        Ok(Agent {
+            app_id: token.app_id,
+            token_id: token.id,
+            name: token.name,
+            permissions: token.permissions,
+            expires_at: token.expires_at,
+            connection_id,
+        })
+    }
+
+    /// Whether the token still opens anything. `None` if that can't be told just now.
+    pub async fn is_token_valid(&self, id: &TokenId) -> Option<bool> {
+        let token = self.store.token(id.clone()).await.map_err(|error| self.store_failed(&error)).ok()?;
+        let now = self.ambient.now();
+        Some(token.is_some_and(|token| token.is_valid_at(now)))
+    }
+
+    async fn touch(&self, token: &Token) {
+        let now = self.ambient.now();
+        let is_fresh =
+            token.last_used_at.is_some_and(|last| now.epoch_ms() - last.epoch_ms() < TOUCH_EVERY_MS);
+        if is_fresh {
+            return;
+        }
+        // A token is as good on a full disk: that the note of its use is missing is worth no more than a log line.
+        if let Err(error) = self.store.touch_token(token.id.clone(), now).await {
+            self.store_failed(&error);
+        }
+    }
+
+    fn not_checked(&self, error: &store::Error) -> Failure {
+        let failure = self.store_failed(error);
+        Failure {
+            code: Code::AuthError,
+            message: "the credential could not be checked just now; try again".into(),
+            ..failure
+        }
+    }
+
+    /// Whether there is such an app.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn app_exists(&self, app_id: &AppId) -> Result<bool, Failure> {
+        let app = self.store.app(app_id.clone()).await.map_err(|error| self.store_failed(&error))?;
+        Ok(app.is_some())
+    }
+}
+
+fn invalid() -> Failure {
+    Failure::new(Code::InvalidCredentials, "the credential is wrong, expired or revoked")
+}

@@ -1,0 +1,223 @@
+//! Opening, listing, resolving conversations; who is at a device; who types.
+
+use std::sync::Arc;
+
+use cluster::Signal;
+use protocol::event::{AgentTyping, UserTyping};
+use protocol::rest::{ConversationPage, InboxPage, OpenConversation, User};
+use protocol::{
+    ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation, Permission,
+};
+use store::{Act, InboxCursor, InboxQuery, Scope, StatusChange};
+
+use crate::messages::no_conversation;
+use crate::{Agent, Chat, Device, Page, Principal, input};
+
+impl Chat {
+    /// The device's open conversation, or a new one.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`, `MISSING_PARAMS`, `SHUTTING_DOWN`, `SERVER_ERROR`.
+    pub async fn open_conversation(
+        self: &Arc<Self>,
+        device: &Device,
+        wish: OpenConversation,
+    ) -> Result<Conversation, Failure> {
+        self.accepting()?;
+        if let Some(user) = &wish.user {
+            input::user(user)?;
+        }
+        let device_context =
+            wish.device_context.map(|context| input::context("device_context", &context)).transpose()?;
+        let now = self.ambient.now();
+        let tells_user = wish.user.is_some();
+        let opening = store::OpenConversation {
+            app_id: device.app_id.clone(),
+            device_id: device.device_id.clone(),
+            id: ConversationId::new(now, self.ambient.chance()),
+            user: wish.user,
+            device_context,
+            now,
+        };
+        self.written(
+            |done| self.store.open_conversation(opening, done),
+            move |chat, outcome| {
+                let (inbox, is_new) = outcome.map_err(|error| chat.store_failed(&error))?;
+                let conversation = inbox.conversation.clone();
+                if is_new || tells_user {
+                    chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
+                }
+                Ok(conversation)
+            },
+        )
+        .await
+    }
+
+    /// The device's conversations, newest activity first.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn conversations_of(&self, device: &Device, page: Page) -> Result<ConversationPage, Failure> {
+        let scope = Principal::Device(device.clone()).scope();
+        let (rows, has_more) = self.inbox_rows(scope, None, None, page).await?;
+        let conversations = rows.into_iter().map(|row| row.conversation).collect();
+        Ok(ConversationPage { conversations, has_more })
+    }
+
+    /// The app's conversations, newest activity first.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `VALIDATION_ERROR` for a cursor that is none of ours, `SERVER_ERROR`.
+    pub async fn inbox(
+        &self,
+        agent: &Agent,
+        status: Option<ConversationStatus>,
+        after: Option<&str>,
+        page: Page,
+    ) -> Result<InboxPage, Failure> {
+        agent.require(Permission::ViewConversations)?;
+        let after = after.filter(|cursor| !cursor.is_empty()).map(parse_cursor).transpose()?;
+        let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
+        let (mut conversations, has_more) = self.inbox_rows(scope, status, after, page).await?;
+        for row in &mut conversations {
+            row.is_online = Some(self.is_online(agent, &row.conversation).await);
+        }
+        let next_cursor =
+            conversations.last().filter(|_| has_more).map(|row| write_cursor(&row.conversation));
+        Ok(InboxPage { conversations, has_more, next_cursor })
+    }
+
+    async fn inbox_rows(
+        &self,
+        scope: Scope,
+        status: Option<ConversationStatus>,
+        after: Option<InboxCursor>,
+        page: Page,
+    ) -> Result<(Vec<InboxConversation>, bool), Failure> {
+        let query = InboxQuery { scope, status, after, limit: page.rows() + 1 };
+        let rows = self.store.conversations(query).await.map_err(|error| self.store_failed(&error))?;
+        Ok(page.cut(rows))
+    }
+
+    /// One conversation, as an inbox shows it.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `SERVER_ERROR`.
+    pub async fn inbox_conversation(&self, agent: &Agent, id: &str) -> Result<InboxConversation, Failure> {
+        agent.require(Permission::ViewConversations)?;
+        let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
+        let found =
+            self.store.conversation(scope, id.into()).await.map_err(|error| self.store_failed(&error))?;
+        let mut row = found.ok_or_else(no_conversation)?;
+        row.is_online = Some(self.is_online(agent, &row.conversation).await);
+        Ok(row)
+    }
+
+    async fn is_online(&self, agent: &Agent, conversation: &Conversation) -> bool {
+        self.cluster.registry.connections_of(&agent.app_id, &conversation.device_id).await > 0
+    }
+
+    /// Resolves a conversation or opens it again.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `SHUTTING_DOWN`, `SERVER_ERROR`.
+    pub async fn set_status(
+        self: &Arc<Self>,
+        agent: &Agent,
+        id: &str,
+        status: ConversationStatus,
+    ) -> Result<InboxConversation, Failure> {
+        self.accepting()?;
+        agent.require(Permission::SendMessages)?;
+        let action = match status {
+            ConversationStatus::Open => "conversation.reopen",
+            ConversationStatus::Resolved => "conversation.resolve",
+        };
+        let change = StatusChange {
+            scope: Scope { app_id: agent.app_id.clone(), device_id: None },
+            id: id.into(),
+            status,
+            act: Act {
+                app_id: agent.app_id.clone(),
+                at: self.ambient.now(),
+                actor: agent.token_id.to_string(),
+                action,
+                target: id.into(),
+                details: None,
+            },
+        };
+        let mut row = self
+            .written(
+                |done| self.store.set_status(change, done),
+                |chat, outcome| {
+                    let found = outcome.map_err(|error| chat.store_failed(&error))?;
+                    let (inbox, changed) = found.ok_or_else(no_conversation)?;
+                    if changed {
+                        let app_id = inbox.conversation.app_id.clone();
+                        chat.publish(app_id, Signal::Conversation(Box::new(inbox.clone())));
+                    }
+                    Ok(inbox)
+                },
+            )
+            .await?;
+        row.is_online = Some(self.is_online(agent, &row.conversation).await);
+        Ok(row)
+    }
+
+    /// Remembers who uses the device.
+    ///
+    /// # Errors
+    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SHUTTING_DOWN`, `SERVER_ERROR`.
+    pub async fn identify(self: &Arc<Self>, device: &Device, user: User) -> Result<(), Failure> {
+        self.accepting()?;
+        input::user(&user)?;
+        let now = self.ambient.now();
+        let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+        self.written(
+            |done| self.store.identify(app_id, device_id, user, now, done),
+            |chat, outcome| {
+                for inbox in outcome.map_err(|error| chat.store_failed(&error))? {
+                    let app_id = inbox.conversation.app_id.clone();
+                    chat.publish(app_id, Signal::Conversation(Box::new(inbox)));
+                }
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    /// Tells the other side that someone types in a conversation that they have joined.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub fn typing(
+        &self,
+        principal: &Principal,
+        connection_id: &ConnectionId,
+        conversation_id: ConversationId,
+        is_typing: bool,
+    ) -> Result<(), Failure> {
+        principal.require(Permission::SendMessages)?;
+        let signal = match principal {
+            Principal::Device(device) => Signal::UserTyping(
+                UserTyping { conversation_id, device_id: device.device_id.clone(), is_typing },
+                connection_id.clone(),
+            ),
+            Principal::Agent(_) => Signal::AgentTyping(AgentTyping { conversation_id, is_typing }),
+        };
+        self.publish(principal.app_id().clone(), signal);
+        Ok(())
+    }
+}
+
+fn write_cursor(conversation: &Conversation) -> String {
+    format!("{}-{}", conversation.updated_at.epoch_ms(), conversation.id)
+}
+
+fn parse_cursor(text: &str) -> Result<InboxCursor, Failure> {
+    let parsed = text.split_once('-').and_then(|(updated_at, id)| {
+        let updated_at = protocol::Timestamp::from_epoch_ms(updated_at.parse().ok()?);
+        Some(InboxCursor { updated_at, id: id.into() })
+    });
+    parsed.ok_or_else(|| Failure::invalid("after is not a cursor of this list"))
+}

@@ -1,0 +1,48 @@
+//! How many accepted writes are not answered yet: what a server that leaves waits for.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Counts writes that were accepted and not yet answered.
+#[derive(Clone)]
+pub struct InFlight {
+    count: Arc<watch::Sender<usize>>,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self { count: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl InFlight {
+    /// One more, until what is returned is dropped.
+    pub fn enter(&self) -> Entered {
+        self.count.send_modify(|count| *count += 1);
+        Entered { count: Arc::clone(&self.count) }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Waits until there are fewer than `most`.
+    pub async fn below(&self, most: usize) {
+        let mut count = self.count.subscribe();
+        // The sender lives in `self`, so this can't fail.
+        let _ = count.wait_for(|count| *count < most).await;
+    }
+}
+
+/// One write that is not answered yet.
+pub struct Entered {
+    count: Arc<watch::Sender<usize>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.count.send_modify(|count| *count -= 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! Sending and reading messages.
+
+use std::sync::Arc;
+
+use cluster::Signal;
+use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission, Sender};
+use store::{Appended, Cursor, History, Look, NewMessage};
+
+use crate::observer::SendResult;
+use crate::{Chat, Page, Principal, input};
+
+/// What someone wants to send.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// Where.
+    pub conversation_id: String,
+    /// The sender's name for it.
+    pub local_id: String,
+    /// The text.
+    pub body: String,
+}
+
+/// A message that is stored.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// It.
+    pub message: Message,
+    /// Whether this call stored it; false for a retry.
+    pub is_new: bool,
+}
+
+impl Chat {
+    /// Stores a message and publishes it, once. `done` is called when it is committed and delivered to the sockets of
+    /// this node, or was refused; in commit order, on a thread that must not be blocked.
+    pub fn send(
+        self: &Arc<Self>,
+        principal: &Principal,
+        sending: Sending,
+        done: impl FnOnce(Result<Sent, Failure>) + Send + 'static,
+    ) {
+        let new = match self.admit(principal, sending) {
+            Ok(new) => new,
+            Err(failure) => {
+                self.observer.send(SendResult::Refused(failure.code));
+                return done(Err(failure));
+            }
+        };
+        let entered = self.in_flight.enter();
+        let chat = Arc::clone(self);
+        self.store.append(new, move |outcome| {
+            done(chat.settle(outcome));
+            drop(entered);
+        });
+    }
+
+    /// What [`send`](Self::send) checks before anything is stored, the cheapest first.
+    fn admit(&self, principal: &Principal, sending: Sending) -> Result<NewMessage, Failure> {
+        self.accepting()?;
+        principal.require(Permission::SendMessages)?;
+        if sending.conversation_id.is_empty() {
+            return Err(Failure::missing("conversation_id"));
+        }
+        let local_id = input::local_id(&sending.local_id)?;
+        input::body(&sending.body)?;
+        self.limiter.check(principal)?;
+        let (sender, sender_name) = match principal {
+            Principal::Device(_) => (Sender::User, None),
+            Principal::Agent(agent) => (Sender::Agent, Some(agent.name.clone())),
+        };
+        Ok(NewMessage {
+            scope: principal.scope(),
+            conversation_id: sending.conversation_id.into(),
+            local_id,
+            body: sending.body,
+            sender,
+            sender_name,
+            now: self.ambient.now(),
+            chance: self.ambient.chance(),
+        })
+    }
+
+    fn settle(&self, outcome: Result<Appended, store::Error>) -> Result<Sent, Failure> {
+        let settled = match outcome {
+            Ok(Appended::New(message, conversation)) => {
+                let app_id = conversation.conversation.app_id.clone();
+                let signal = Signal::Message(message.clone(), conversation);
+                self.publish(app_id, signal);
+                Ok(Sent { message: *message, is_new: true })
+            }
+            Ok(Appended::Duplicate(message)) => Ok(Sent { message: *message, is_new: false }),
+            Ok(Appended::Conflict) => Err(Failure::new(
+                Code::LocalIdConflict,
+                "this local_id names another message of this conversation",
+            )),
+            Ok(Appended::NotFound) => Err(no_conversation()),
+            Err(error) => Err(self.store_failed(&error)),
+        };
+        self.observer.send(match &settled {
+            Ok(Sent { is_new: true, .. }) => SendResult::New,
+            Ok(_) => SendResult::Duplicate,
+            Err(failure) => SendResult::Refused(failure.code),
+        });
+        settled
+    }
+
+    /// A conversation's end, and a page of its messages if there is a cursor.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `MESSAGE_NOT_FOUND` for a cursor that is no message of it, or
+    /// `SERVER_ERROR`.
+    pub async fn history(
+        &self,
+        principal: &Principal,
+        conversation_id: &ConversationId,
+        cursor: Option<Cursor>,
+        page: Page,
+    ) -> Result<History, Failure> {
+        principal.require(Permission::ViewConversations)?;
+        let look = self
+            .store
+            .history(principal.scope(), conversation_id.clone(), cursor, page.rows())
+            .await
+            .map_err(|error| self.store_failed(&error))?;
+        found(look)
+    }
+
+    /// Messages after `seq`, for the fan-out of this node; nobody's right to see them is checked.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn committed_after(
+        &self,
+        conversation_id: &ConversationId,
+        seq: u64,
+        page: Page,
+    ) -> Result<Vec<Message>, Failure> {
+        self.store
+            .messages_after(conversation_id.clone(), seq, page.rows())
+            .await
+            .map_err(|error| self.store_failed(&error))
+    }
+}
+
+/// A cursor as a client gives it: empty is none.
+pub(crate) fn message_id(text: &str) -> Option<MessageId> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+pub(crate) fn found<T>(look: Look<T>) -> Result<T, Failure> {
+    match look {
+        Look::Found(found) => Ok(found),
+        Look::NoConversation => Err(no_conversation()),
+        Look::NoMessage => {
+            Err(Failure::new(Code::MessageNotFound, "there is no such message in this conversation"))
+        }
+    }
+}
+
+pub(crate) fn no_conversation() -> Failure {
+    Failure::new(Code::ConversationNotFound, "there is no such conversation")
+}
+
+/// The cursor that `after` and `before` mean together.
+///
+/// # Errors
+/// `VALIDATION_ERROR` if both are given.
+pub fn cursor(after: Option<&str>, before: Option<&str>) -> Result<Cursor, Failure> {
+    match (after, before) {
+        (Some(_), Some(_)) => Err(Failure::invalid("give after or before, not both")),
+        (None, Some(before)) => Ok(Cursor::Before(message_id(before))),
+        (after, None) => Ok(Cursor::After(message_id(after.unwrap_or_default()))),
+    }
+}

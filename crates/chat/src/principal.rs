@@ -1,0 +1,98 @@
+//! Who is asking.
+
+use protocol::{
+    AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
+};
+use store::Scope;
+
+/// Who is asking, after their credential was found good.
+#[derive(Debug, Clone)]
+pub enum Principal {
+    /// A device of an app.
+    Device(Device),
+    /// An agent of an app.
+    Agent(Agent),
+}
+
+/// A device of an app.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+}
+
+/// An agent of an app: someone who holds an admin token.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// The app.
+    pub app_id: AppId,
+    /// The token.
+    pub token_id: TokenId,
+    /// The name that people see.
+    pub name: String,
+    /// What the token allows.
+    pub permissions: Permissions,
+    /// From when on it allows nothing.
+    pub expires_at: Option<Timestamp>,
+    /// The connection, if there is one: what the rate limit counts by.
+    pub connection_id: Option<ConnectionId>,
+}
+
+impl Agent {
+    /// # Errors
+    /// `FORBIDDEN` if the token lacks the permission.
+    pub fn require(&self, permission: Permission) -> Result<(), Failure> {
+        if self.permissions.has(permission) {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Forbidden, format!("this token lacks the permission {permission}")))
+    }
+
+    /// # Errors
+    /// `FORBIDDEN` if the agent is not of this app.
+    pub fn require_app(&self, app_id: &str) -> Result<(), Failure> {
+        if self.app_id.as_str() == app_id {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Forbidden, "this token is for another app"))
+    }
+}
+
+impl Principal {
+    /// The app.
+    pub fn app_id(&self) -> &AppId {
+        match self {
+            Self::Device(device) => &device.app_id,
+            Self::Agent(agent) => &agent.app_id,
+        }
+    }
+
+    /// How far they see: a device its own conversations, an agent all of the app.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Device(device) => {
+                Scope { app_id: device.app_id.clone(), device_id: Some(device.device_id.clone()) }
+            }
+            Self::Agent(agent) => Scope { app_id: agent.app_id.clone(), device_id: None },
+        }
+    }
+
+    /// On which side of a conversation they are.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::Device(_) => Side::User,
+            Self::Agent(_) => Side::Agent,
+        }
+    }
+
+    /// # Errors
+    /// `FORBIDDEN` if this is an agent whose token lacks the permission. A device needs none: its scope is its own.
+    pub fn require(&self, permission: Permission) -> Result<(), Failure> {
+        match self {
+            Self::Device(_) => Ok(()),
+            Self::Agent(agent) => agent.require(permission),
+        }
+    }
+}
