@@ -1,1 +1,33 @@
-//! Placeholder until the first commit of this crate.
+//! Engine.IO v4 and Socket.IO v5 over WebSocket: the transport under the server, one task per connection.
+//!
+//! It promises that an event is never skipped on a connection that goes on: the outgoing queue is bounded in
+//! bytes, and what would not fit ends the connection. It promises that timers and teardown never wait for a
+//! peer that does not read. It never reads HTTP (the caller does the upgrade, see [`upgrade`]), never spawns a
+//! task, and knows nothing of what the events mean.
+//!
+//! The layers, from the wire up: [`websocket`] turns bytes into messages, [`packet`] turns messages into
+//! packets, [`session`] is the protocol as a state machine without I/O or clock, and [`Connection`] drives one
+//! session over one byte stream.
+
+mod args;
+mod bare;
+mod config;
+mod connection;
+mod driver;
+mod frame;
+mod outgoing;
+pub mod packet;
+mod reason;
+mod scratch;
+pub mod session;
+pub mod upgrade;
+pub mod websocket;
+
+pub use args::{AckId, Args, Event};
+pub use bare::{BareConnection, BareIncoming};
+pub use config::{Config, Meter};
+pub use connection::Connection;
+pub use frame::{EncodeError, Frame};
+pub use outgoing::{AckError, Outgoing};
+pub use reason::CloseReason;
+pub use session::Incoming;

@@ -1,0 +1,377 @@
+//! Drives one session over one byte stream: reads, writes, timers, the end. Everything happens in `poll`, so
+//! that it can run beside the handler of an event. A write that does not go on never keeps anything else waiting.
+
+mod writer;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::session::{Output, Protocol};
+use crate::websocket::{CloseCode, Decoded, Decoder, Error, Message, Role};
+use crate::{CloseReason, Config, Frame, Outgoing, scratch};
+use writer::Writer;
+
+/// Bytes read on a connection that is closing before its goodbye is given up: a peer that floods instead of
+/// hanging up is not listened to for long.
+const MAX_DISCARDED: usize = 4 * 1024 * 1024;
+
+pub(crate) struct Driver<Io, P: Protocol> {
+    io: Option<Io>,
+    config: Arc<Config>,
+    outgoing: Outgoing,
+    session: P,
+    decoder: Decoder,
+    /// Bytes read and not decoded: an unfinished frame, or what came while the inbox was full.
+    unread: BytesMut,
+    /// Whether `unread` may begin with a whole frame.
+    is_behind: bool,
+    inbox: VecDeque<P::Item>,
+    writer: Writer,
+    timer: Option<Pin<Box<Sleep>>>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Open,
+    /// Writing what is queued, then the close frame. `hang_up`: the peer has said goodbye already, or would not.
+    Flushing {
+        reason: CloseReason,
+        by: Instant,
+        hang_up: bool,
+    },
+    /// Everything is written; closing the socket before the peer has read it could take it back.
+    Lingering {
+        reason: CloseReason,
+        by: Instant,
+        discarded: usize,
+    },
+    Over(CloseReason),
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
+    pub(crate) fn new(io: Io, already_read: &Bytes, config: Arc<Config>, session: P, role: Role) -> Self {
+        Self {
+            io: Some(io),
+            decoder: Decoder::new(role, config.max_payload),
+            outgoing: Outgoing::new(Arc::clone(&config)),
+            config,
+            session,
+            is_behind: !already_read.is_empty(),
+            unread: BytesMut::from(&already_read[..]),
+            inbox: VecDeque::new(),
+            writer: Writer::default(),
+            timer: None,
+            phase: Phase::Open,
+        }
+    }
+
+    pub(crate) fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
+    }
+
+    pub(crate) fn session(&mut self) -> &mut P {
+        &mut self.session
+    }
+
+    /// The next item, or the reason for the end once all items are handed out.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<P::Item, CloseReason>> {
+        // What is decoded is handed out before any I/O: the answers to a burst then go out in one write.
+        if let Some(item) = self.pop() {
+            return Poll::Ready(Ok(item));
+        }
+        self.poll_io(cx);
+        if let Some(item) = self.pop() {
+            return Poll::Ready(Ok(item));
+        }
+        match self.phase {
+            Phase::Over(reason) => Poll::Ready(Err(reason)),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn pop(&mut self) -> Option<P::Item> {
+        let item = self.inbox.pop_front()?;
+        if self.inbox.is_empty() {
+            self.inbox = VecDeque::new();
+        }
+        Some(item)
+    }
+
+    /// Ends the connection from this side, dropping items not handed out; ready once it is over.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
+        self.outgoing.shared().request_close(reason);
+        self.inbox = VecDeque::new();
+        self.poll_io(cx);
+        if let Phase::Over(_) = self.phase { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Does all I/O and all timing that can be done now, and sees to it that the task is woken for the rest.
+    pub(crate) fn poll_io(&mut self, cx: &mut Context<'_>) {
+        if let Phase::Over(_) = self.phase {
+            return;
+        }
+        let requested = self.outgoing.shared().listen(cx.waker());
+        let now = Instant::now();
+        if let (Phase::Open, Some(reason)) = (self.phase, requested) {
+            self.end(reason, now, cx);
+        }
+        self.tick(now, cx);
+        if let Phase::Open = self.phase {
+            self.poll_read(now, cx);
+        }
+        self.poll_write(now, cx);
+        if let Phase::Lingering { .. } = self.phase {
+            self.poll_linger(cx);
+        }
+        self.poll_timer(cx);
+    }
+
+    fn tick(&mut self, now: Instant, cx: &mut Context<'_>) {
+        match self.phase {
+            Phase::Open => {
+                while let Phase::Open = self.phase {
+                    if self.session.deadline() > now {
+                        return;
+                    }
+                    // A peer whose writes are refused is heard no better by reading on.
+                    let listening = self.has_room() || self.writer.is_blocked();
+                    let output = self.session.tick(now, listening);
+                    self.obey(output, now, cx);
+                }
+            }
+            Phase::Flushing { reason, by, .. } | Phase::Lingering { reason, by, .. } => {
+                if by <= now {
+                    self.over(reason);
+                }
+            }
+            Phase::Over(_) => {}
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.inbox.len() < self.config.max_pending_events.max(1)
+    }
+
+    fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) {
+        while let (Phase::Open, true) = (self.phase, self.has_room()) {
+            if self.is_behind {
+                self.decode_unread(now, cx);
+                continue;
+            }
+            let mut unread = std::mem::take(&mut self.unread);
+            let read = scratch::with_read(|buffer| {
+                let Some(io) = self.io.as_mut() else { return Poll::Pending };
+                let mut free = ReadBuf::new(buffer);
+                match Pin::new(io).poll_read(cx, &mut free) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(_)) => return Poll::Ready(0),
+                    Poll::Ready(Ok(())) => {}
+                }
+                let filled = free.filled_mut();
+                let count = filled.len();
+                if unread.is_empty() {
+                    let consumed = self.decode(filled, now, cx);
+                    unread.extend_from_slice(&filled[consumed..]);
+                } else {
+                    unread.extend_from_slice(filled);
+                    self.is_behind = true;
+                }
+                Poll::Ready(count)
+            });
+            self.unread = unread;
+            match read {
+                Poll::Pending => return,
+                Poll::Ready(0) => self.end(CloseReason::Transport, now, cx),
+                Poll::Ready(_) => {}
+            }
+        }
+    }
+
+    fn decode_unread(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let mut unread = std::mem::take(&mut self.unread);
+        let consumed = self.decode(&mut unread, now, cx);
+        if consumed < unread.len() {
+            unread.advance(consumed);
+            self.unread = unread;
+        }
+    }
+
+    /// Decodes whole frames for as long as there is room for what they bring; returns the bytes used.
+    fn decode(&mut self, bytes: &mut [u8], now: Instant, cx: &mut Context<'_>) -> usize {
+        let mut used = 0;
+        self.is_behind = false;
+        while let Phase::Open = self.phase {
+            if !self.has_room() {
+                self.is_behind = used < bytes.len();
+                return used;
+            }
+            match self.decoder.decode(&mut bytes[used..]) {
+                Ok(Decoded::Incomplete) => return used,
+                Ok(Decoded::Fragment { consumed }) => used += consumed,
+                Ok(Decoded::Message { consumed, message }) => {
+                    used += consumed;
+                    if let Message::Close(code) = message {
+                        self.goodbye(code, now);
+                    } else {
+                        let output = self.session.receive(message, now);
+                        self.obey(output, now, cx);
+                    }
+                }
+                Err(Error::TooLarge) => self.end(CloseReason::TooLarge, now, cx),
+                Err(Error::Protocol(what)) => self.end(CloseReason::Protocol(what), now, cx),
+            }
+        }
+        bytes.len()
+    }
+
+    fn obey(&mut self, output: Output<P::Item>, now: Instant, cx: &mut Context<'_>) {
+        match output {
+            Output::Nothing => {}
+            Output::Item(item) => self.inbox.push_back(item),
+            Output::Left(item, namespace) => {
+                self.outgoing.shared().give_up(&namespace);
+                self.inbox.push_back(item);
+            }
+            Output::Send(frame) => {
+                self.outgoing.send(frame);
+            }
+            Output::Ack { namespace, id, args } => self.outgoing.shared().answer(&namespace, id, args),
+            Output::Close(reason) => self.end(reason, now, cx),
+        }
+    }
+
+    /// Begins the end from this side.
+    fn end(&mut self, reason: CloseReason, now: Instant, cx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        self.outgoing.shared().request_close(reason);
+        let close = Frame::websocket_close(reason.close_code());
+        if reason.is_abrupt() {
+            // One attempt, and only between two frames: this peer is not waited for.
+            if let (Some(io), true) = (self.io.as_mut(), self.writer.is_between_frames()) {
+                let _ = Pin::new(io).poll_write(cx, close.bytes());
+            }
+            self.over(reason);
+            return;
+        }
+        self.say_last(close);
+        let by = now + self.config.close_timeout;
+        self.phase = Phase::Flushing { reason, by, hang_up: false };
+    }
+
+    /// The peer closed the WebSocket: it reads nothing more but the close frame that it is owed.
+    fn goodbye(&mut self, code: Option<CloseCode>, now: Instant) {
+        let shared = self.outgoing.shared();
+        shared.request_close(CloseReason::Transport);
+        drop(shared.take());
+        self.writer.keep_begun();
+        self.say_last(Frame::websocket_close(code.unwrap_or(CloseCode::Normal)));
+        let by = now + self.config.close_timeout;
+        self.phase = Phase::Flushing { reason: CloseReason::Transport, by, hang_up: true };
+    }
+
+    fn say_last(&mut self, close: Frame) {
+        let shared = self.outgoing.shared();
+        self.writer.append(shared.take());
+        shared.add(close.len());
+        self.writer.append(VecDeque::from([close]));
+    }
+
+    fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(io) = self.io.as_mut() else { return };
+        let shared = self.outgoing.shared();
+        let session = &mut self.session;
+        match self.writer.poll(io, shared, |namespace| session.left(namespace), cx) {
+            Poll::Pending => {}
+            Poll::Ready(Err(_)) => {
+                let reason = if let Phase::Flushing { reason, .. } = self.phase {
+                    reason
+                } else {
+                    CloseReason::Transport
+                };
+                shared.request_close(reason);
+                self.over(reason);
+            }
+            Poll::Ready(Ok(())) => {
+                if let Phase::Flushing { reason, by, hang_up } = self.phase {
+                    if hang_up {
+                        self.over(reason);
+                    } else {
+                        self.phase = Phase::Lingering { reason, by: by.max(now), discarded: 0 };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shuts this side's half and reads on until the peer has shut its own.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) {
+        let Phase::Lingering { reason, by, mut discarded } = self.phase else { return };
+        let Some(io) = self.io.as_mut() else { return };
+        // Not ready is as good as done here: the deadline bounds both.
+        let _ = Pin::new(&mut *io).poll_shutdown(cx);
+        let is_over = scratch::with_read(|buffer| {
+            loop {
+                let mut free = ReadBuf::new(buffer);
+                match Pin::new(&mut *io).poll_read(cx, &mut free) {
+                    Poll::Pending => return false,
+                    Poll::Ready(Ok(())) if !free.filled().is_empty() => discarded += free.filled().len(),
+                    Poll::Ready(_) => return true,
+                }
+                if discarded > MAX_DISCARDED {
+                    return true;
+                }
+            }
+        });
+        if is_over {
+            self.over(reason);
+        } else {
+            self.phase = Phase::Lingering { reason, by, discarded };
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let deadline = match self.phase {
+                Phase::Open => self.session.deadline(),
+                Phase::Flushing { by, .. } | Phase::Lingering { by, .. } => by,
+                Phase::Over(_) => return,
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            let now = Instant::now().max(deadline);
+            self.tick(now, cx);
+            self.poll_write(now, cx);
+        }
+    }
+
+    /// The end itself: the socket and all memory but the inbox go now, even while a handler still runs.
+    fn over(&mut self, reason: CloseReason) {
+        self.phase = Phase::Over(reason);
+        self.io = None;
+        self.timer = None;
+        self.unread = BytesMut::new();
+        self.writer = Writer::default();
+        self.outgoing.shared().finish(reason);
+    }
+}
+
+impl<Io, P: Protocol> Drop for Driver<Io, P> {
+    fn drop(&mut self) {
+        // Rooms may hold the queue for a while yet: they are to see that nobody reads it.
+        self.outgoing.shared().finish(CloseReason::Server);
+    }
+}

@@ -1,0 +1,252 @@
+//! Packets ready for the wire. Encoded once and shared: sending one to many connections copies nothing. Never
+//! masked, so that they are a server's only.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::packet::{engine, socket};
+use crate::websocket::{self, Control, Data, MAX_HEAD, OpCode};
+use crate::{AckId, Args};
+
+/// Why a value could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// It does not serialise to JSON.
+    #[error("not serialisable to JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// What it serialised to is not text.
+    #[error("not text")]
+    NotText,
+    /// It is longer than 4 GiB.
+    #[error("too long")]
+    TooLong,
+    /// More than ten attachments, which a stock peer refuses.
+    #[error("too many attachments")]
+    TooManyAttachments,
+}
+
+/// One encoded packet with all its WebSocket frames, binary attachments included. Cloning shares the bytes.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    bytes: Bytes,
+    /// The namespace that the peer has left once it has read this.
+    leaves: Option<Arc<str>>,
+}
+
+impl Frame {
+    /// The event `name` with one argument.
+    ///
+    /// # Errors
+    ///
+    /// When the argument does not serialise to JSON.
+    pub fn event<T: Serialize + ?Sized>(namespace: &str, name: &str, arg: &T) -> Result<Self, EncodeError> {
+        Self::event_with_id(namespace, name, arg, None)
+    }
+
+    pub(crate) fn event_with_id<T: Serialize + ?Sized>(
+        namespace: &str,
+        name: &str,
+        arg: &T,
+        id: Option<AckId>,
+    ) -> Result<Self, EncodeError> {
+        Self::message(|out| {
+            socket::encode_head(out, b'2', 0, namespace, id);
+            out.push(b'[');
+            serde_json::to_writer(&mut *out, name)?;
+            out.push(b',');
+            serde_json::to_writer(&mut *out, arg)?;
+            out.push(b']');
+            Ok(())
+        })
+    }
+
+    /// The event `name` with given arguments, binary attachments included.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than ten attachments.
+    pub fn event_with(namespace: &str, name: &str, args: &Args) -> Result<Self, EncodeError> {
+        Self::with_attachments(args.attachments(), |out| {
+            let kind = if args.attachments().is_empty() { b'2' } else { b'5' };
+            socket::encode_head(out, kind, args.attachments().len(), namespace, None);
+            out.push(b'[');
+            serde_json::to_writer(&mut *out, name)?;
+            for arg in args.iter() {
+                out.push(b',');
+                out.extend_from_slice(arg.as_bytes());
+            }
+            out.push(b']');
+            Ok(())
+        })
+    }
+
+    /// The answer to an event, with one argument.
+    ///
+    /// # Errors
+    ///
+    /// When the argument does not serialise to JSON.
+    pub fn ack<T: Serialize + ?Sized>(namespace: &str, id: AckId, arg: &T) -> Result<Self, EncodeError> {
+        Self::message(|out| {
+            socket::encode_head(out, b'3', 0, namespace, Some(id));
+            out.push(b'[');
+            serde_json::to_writer(&mut *out, arg)?;
+            out.push(b']');
+            Ok(())
+        })
+    }
+
+    /// The answer to an event with given arguments, binary attachments included.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than ten attachments.
+    pub fn ack_with(namespace: &str, id: AckId, args: &Args) -> Result<Self, EncodeError> {
+        Self::with_attachments(args.attachments(), |out| {
+            let kind = if args.attachments().is_empty() { b'3' } else { b'6' };
+            socket::encode_head(out, kind, args.attachments().len(), namespace, Some(id));
+            out.push(b'[');
+            for (index, arg) in args.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(arg.as_bytes());
+            }
+            out.push(b']');
+            Ok(())
+        })
+    }
+
+    /// Puts the peer out of a namespace. A stock client does not come back to it by itself.
+    pub fn disconnect(namespace: &str) -> Self {
+        let mut frame = Self::infallible(|out| socket::encode_head(out, b'1', 0, namespace, None));
+        frame.leaves = Some(namespace.into());
+        frame
+    }
+
+    /// A bare Engine.IO text message, for connections without Socket.IO.
+    pub fn text(text: &str) -> Self {
+        Self::infallible(|out| out.extend_from_slice(text.as_bytes()))
+    }
+
+    /// A bare Engine.IO binary message, for connections without Socket.IO.
+    pub fn binary(bytes: &[u8]) -> Self {
+        let mut out = Vec::new();
+        websocket::encode(&mut out, OpCode::Data(Data::Binary), bytes);
+        Self { bytes: out.into(), leaves: None }
+    }
+
+    /// Bytes on the wire, frame heads and attachments included.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Never: every frame has a head.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(crate) fn leaves(&self) -> Option<&Arc<str>> {
+        self.leaves.as_ref()
+    }
+
+    /// Grants a namespace.
+    pub(crate) fn connect(namespace: &str, sid: &str) -> Self {
+        Self::infallible(|out| {
+            socket::encode_head(out, b'0', 0, namespace, None);
+            out.extend_from_slice(b"{\"sid\":");
+            json(out, sid);
+            out.push(b'}');
+        })
+    }
+
+    /// Refuses a namespace.
+    pub(crate) fn connect_error(namespace: &str, message: &str, data: Option<&RawValue>) -> Self {
+        Self::infallible(|out| {
+            socket::encode_head(out, b'4', 0, namespace, None);
+            out.extend_from_slice(b"{\"message\":");
+            json(out, message);
+            if let Some(data) = data {
+                out.extend_from_slice(b",\"data\":");
+                out.extend_from_slice(data.get().as_bytes());
+            }
+            out.push(b'}');
+        })
+    }
+
+    pub(crate) fn open(open: &engine::Open<'_>) -> Self {
+        let mut frame = vec![0; MAX_HEAD];
+        frame.push(engine::digit(engine::Kind::Open));
+        json(&mut frame, open);
+        Self::finish(frame)
+    }
+
+    pub(crate) fn ping() -> Self {
+        // The bytes never differ: no allocation for what every connection is sent all day.
+        Self { bytes: Bytes::from_static(b"\x81\x012"), leaves: None }
+    }
+
+    pub(crate) fn websocket_pong(payload: &[u8]) -> Self {
+        let mut out = Vec::new();
+        websocket::encode(&mut out, OpCode::Control(Control::Pong), payload);
+        Self { bytes: out.into(), leaves: None }
+    }
+
+    pub(crate) fn websocket_close(code: websocket::CloseCode) -> Self {
+        let mut out = Vec::new();
+        websocket::encode_close(&mut out, code);
+        Self { bytes: out.into(), leaves: None }
+    }
+
+    fn message(write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<Self, EncodeError> {
+        let mut out = vec![0; MAX_HEAD];
+        out.push(engine::digit(engine::Kind::Message));
+        write(&mut out)?;
+        Ok(Self::finish(out))
+    }
+
+    fn infallible(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut out = vec![0; MAX_HEAD];
+        out.push(engine::digit(engine::Kind::Message));
+        write(&mut out);
+        Self::finish(out)
+    }
+
+    fn with_attachments(
+        attachments: &[Bytes],
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<Self, EncodeError> {
+        if attachments.len() > socket::MAX_ATTACHMENTS {
+            return Err(EncodeError::TooManyAttachments);
+        }
+        if attachments.is_empty() {
+            return Self::message(write);
+        }
+        let mut out = vec![0; MAX_HEAD];
+        out.push(engine::digit(engine::Kind::Message));
+        write(&mut out)?;
+        let start = websocket::frame_in_place(&mut out, OpCode::Data(Data::Text));
+        for attachment in attachments {
+            websocket::encode(&mut out, OpCode::Data(Data::Binary), attachment);
+        }
+        Ok(Self { bytes: Bytes::from(out).slice(start..), leaves: None })
+    }
+
+    fn finish(mut out: Vec<u8>) -> Self {
+        let start = websocket::frame_in_place(&mut out, OpCode::Data(Data::Text));
+        Self { bytes: Bytes::from(out).slice(start..), leaves: None }
+    }
+}
+
+/// Strings and the crate's own structs always serialise, and a vector takes all that is written to it.
+fn json<T: Serialize + ?Sized>(mut out: &mut Vec<u8>, value: &T) {
+    let _ = serde_json::to_writer(&mut out, value);
+    let _ = out.flush();
+}

@@ -1,0 +1,288 @@
+//! The way out: a queue bounded in bytes that any task may add to, and the answers awaited from the peer. Never
+//! waits: what does not fit ends the connection, so that a peer is told everything or is gone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::frame::EncodeError;
+use crate::{AckId, Args, CloseReason, Config, Frame};
+
+/// Answers one connection may owe at a time. One that takes events and never answers must not fill the memory.
+const MAX_AWAITED: usize = 1024;
+
+/// A handle to a connection's outgoing queue. It is small, and holding it keeps neither the socket open nor the
+/// connection's task alive.
+#[derive(Clone)]
+pub struct Outgoing {
+    shared: Arc<Shared>,
+}
+
+/// Why an event was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AckError {
+    /// The peer did not answer in time. An answer that comes later is ignored.
+    #[error("no answer in time")]
+    Timeout,
+    /// The connection is over, or the peer has left the namespace.
+    #[error("connection closed")]
+    Closed,
+    /// The argument does not serialise.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The peer owes 1,024 answers already.
+    #[error("too many answers awaited")]
+    TooMany,
+}
+
+impl Outgoing {
+    /// Queues a frame, without waiting. Frames sent by one task arrive in the order in which it sent them.
+    ///
+    /// False means that the frame will not be sent: the connection is over or closing, or the frame does not
+    /// fit in [`Config::max_queue_bytes`] and the connection is being closed for it.
+    pub fn send(&self, frame: Frame) -> bool {
+        self.shared.send(frame)
+    }
+
+    /// Asks for the connection's end: what is queued is still written, nothing more is taken. The first reason
+    /// given stands.
+    pub fn close(&self, reason: CloseReason) {
+        self.shared.request_close(reason);
+    }
+
+    /// Whether the connection is over or closing.
+    pub fn is_closed(&self) -> bool {
+        self.shared.queue().closing.is_some()
+    }
+
+    /// Bytes that wait to be written.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queued_bytes()
+    }
+
+    /// Sends an event and waits for the peer's answer to it. Dropping the future gives the answer up.
+    ///
+    /// # Errors
+    ///
+    /// See [`AckError`]. With [`AckError::Timeout`] and [`AckError::Closed`] the peer may have got the event.
+    pub async fn emit_with_ack<T: Serialize + ?Sized>(
+        &self,
+        namespace: &str,
+        name: &str,
+        arg: &T,
+        timeout: Duration,
+    ) -> Result<Args, AckError> {
+        let (answer, id) = self.shared.await_answer(namespace)?;
+        let forget = Forget { shared: &self.shared, id };
+        let frame = Frame::event_with_id(namespace, name, arg, Some(id))?;
+        if !self.shared.send(frame) {
+            return Err(AckError::Closed);
+        }
+        let answered = tokio::time::timeout(timeout, answer).await;
+        drop(forget);
+        match answered {
+            Ok(Ok(args)) => Ok(args),
+            Ok(Err(_)) => Err(AckError::Closed),
+            Err(_) => Err(AckError::Timeout),
+        }
+    }
+
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                queue: Mutex::default(),
+                queued: AtomicUsize::new(0),
+                answers: Mutex::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("queued_bytes", &self.queued_bytes()).finish_non_exhaustive()
+    }
+}
+
+/// Frees the place of an awaited answer however the wait ends.
+struct Forget<'a> {
+    shared: &'a Shared,
+    id: AckId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        let mut answers = self.shared.answers();
+        answers.table.remove(&self.id);
+        if answers.table.is_empty() {
+            answers.table = BTreeMap::new();
+        }
+    }
+}
+
+pub(crate) struct Shared {
+    config: Arc<Config>,
+    queue: Mutex<Queue>,
+    /// Bytes in the queue and in the driver's hands, not yet taken by the socket.
+    queued: AtomicUsize,
+    answers: Mutex<Answers>,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Frame>,
+    /// The driver's task. Taken by whoever wakes it, so that a burst wakes it once.
+    waker: Option<Waker>,
+    /// The socket takes nothing now: the driver is woken by the socket, a frame more is no news to it.
+    is_blocked: bool,
+    closing: Option<CloseReason>,
+}
+
+#[derive(Default)]
+struct Answers {
+    next: u64,
+    is_over: bool,
+    table: BTreeMap<AckId, Awaited>,
+}
+
+struct Awaited {
+    namespace: Box<str>,
+    answer: oneshot::Sender<Args>,
+}
+
+impl Shared {
+    /// No code panics while it holds the lock, so that a poisoned one is as good as any.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn send(&self, frame: Frame) -> bool {
+        let mut queue = self.queue();
+        if queue.closing.is_some() {
+            return false;
+        }
+        // Only the driver subtracts meanwhile, so that the sum can be smaller than computed, never larger.
+        let fits = self.queued_bytes().saturating_add(frame.len()) <= self.config.max_queue_bytes;
+        if fits {
+            self.add(frame.len());
+            queue.frames.push_back(frame);
+        } else {
+            queue.closing = Some(CloseReason::SlowReader);
+        }
+        let waker = if fits && queue.is_blocked { None } else { queue.waker.take() };
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        fits
+    }
+
+    pub(crate) fn request_close(&self, reason: CloseReason) {
+        let mut queue = self.queue();
+        queue.closing.get_or_insert(reason);
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The reason for which the connection is to end, if it is. Registers the task to be woken by news.
+    pub(crate) fn listen(&self, waker: &Waker) -> Option<CloseReason> {
+        let mut queue = self.queue();
+        if queue.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            queue.waker = Some(waker.clone());
+        }
+        queue.closing
+    }
+
+    /// Takes all queued frames. Their bytes count as queued until [`written`](Self::written) is told of them.
+    pub(crate) fn take(&self) -> VecDeque<Frame> {
+        std::mem::take(&mut self.queue().frames)
+    }
+
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
+        self.queue().is_blocked = is_blocked;
+    }
+
+    /// Counts a frame that the driver writes without queueing it here.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.queued.fetch_add(bytes, Ordering::Relaxed);
+        self.config.meter.add(bytes);
+    }
+
+    pub(crate) fn written(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        self.config.meter.remove(bytes);
+    }
+
+    /// The end: nothing is queued any more, nobody awaits an answer.
+    pub(crate) fn finish(&self, reason: CloseReason) {
+        let mut queue = self.queue();
+        queue.closing.get_or_insert(reason);
+        queue.waker = None;
+        let frames = std::mem::take(&mut queue.frames);
+        drop(queue);
+        drop(frames);
+        let queued = self.queued.swap(0, Ordering::Relaxed);
+        self.config.meter.remove(queued);
+        let mut answers = self.answers();
+        answers.is_over = true;
+        let table = std::mem::take(&mut answers.table);
+        drop(answers);
+        drop(table);
+    }
+
+    fn await_answer(&self, namespace: &str) -> Result<(oneshot::Receiver<Args>, AckId), AckError> {
+        let mut answers = self.answers();
+        if answers.is_over {
+            return Err(AckError::Closed);
+        }
+        let id = AckId(answers.next);
+        if answers.table.len() >= MAX_AWAITED {
+            return Err(AckError::TooMany);
+        }
+        let (sender, receiver) = oneshot::channel();
+        answers.table.insert(id, Awaited { namespace: namespace.into(), answer: sender });
+        answers.next += 1;
+        Ok((receiver, id))
+    }
+
+    /// Hands an answer to whoever awaits it. An unknown id is ignored: the wait may just have ended.
+    pub(crate) fn answer(&self, namespace: &str, id: AckId, args: Args) {
+        let mut answers = self.answers();
+        if answers.table.get(&id).is_none_or(|awaited| *awaited.namespace != *namespace) {
+            return;
+        }
+        let awaited = answers.table.remove(&id);
+        drop(answers);
+        if let Some(awaited) = awaited {
+            // The receiver is gone when the wait ended this very moment.
+            let _ = awaited.answer.send(args);
+        }
+    }
+
+    /// No answer will come from a namespace that the peer has left.
+    pub(crate) fn give_up(&self, namespace: &str) {
+        self.answers().table.retain(|_, awaited| *awaited.namespace != *namespace);
+    }
+}

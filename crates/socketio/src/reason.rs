@@ -1,0 +1,70 @@
+//! Why a connection ended, in Socket.IO's words where it has them. Never carries what the peer sent.
+
+use std::fmt;
+
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer closed the WebSocket or the connection under it, or an I/O error did.
+    Transport,
+    /// The peer ended the session with an Engine.IO close packet.
+    ClientClosed,
+    /// A ping was not answered in time.
+    PingTimeout,
+    /// No namespace was accepted in time.
+    ConnectTimeout,
+    /// The peer reads more slowly than it is sent to: the outgoing queue is full.
+    SlowReader,
+    /// The peer broke the protocol; the text says how.
+    Protocol(&'static str),
+    /// A message is larger than [`Config::max_payload`](crate::Config::max_payload).
+    TooLarge,
+    /// This side ended the connection.
+    Server,
+    /// This side is shutting down; the peer is welcome elsewhere at once.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// The reason in one short constant phrase, fit for a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transport => "transport close",
+            Self::ClientClosed => "client namespace disconnect",
+            Self::PingTimeout => "ping timeout",
+            Self::ConnectTimeout => "connect timeout",
+            Self::SlowReader => "slow reader",
+            Self::Protocol(_) => "parse error",
+            Self::TooLarge => "payload too large",
+            Self::Server => "forced server close",
+            Self::Shutdown => "server shutting down",
+        }
+    }
+
+    /// Whether the peer can be expected to take a goodbye. One that does not answer or does not read cannot,
+    /// and waiting for it would keep its memory.
+    pub(crate) fn is_abrupt(self) -> bool {
+        matches!(self, Self::Transport | Self::PingTimeout | Self::SlowReader)
+    }
+
+    pub(crate) fn close_code(self) -> CloseCode {
+        match self {
+            Self::Protocol(_) => CloseCode::Protocol,
+            Self::TooLarge => CloseCode::Size,
+            Self::Shutdown => CloseCode::Away,
+            Self::SlowReader | Self::ConnectTimeout => CloseCode::Policy,
+            Self::Transport | Self::ClientClosed | Self::PingTimeout | Self::Server => CloseCode::Normal,
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(detail) => write!(f, "{}: {detail}", self.as_str()),
+            _ => f.write_str(self.as_str()),
+        }
+    }
+}

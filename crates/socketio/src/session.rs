@@ -1,0 +1,280 @@
+//! The protocol as a state machine: a message or a time goes in, what is to be done comes out. Never does I/O
+//! and never reads a clock, so that every interleaving can be tested by writing it down.
+
+mod engine;
+mod reassembly;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+pub use engine::{Engine, Payload};
+use reassembly::Reassembly;
+
+use crate::packet::socket::{self, Body, Packet};
+use crate::websocket::Message;
+use crate::{AckId, Args, CloseReason, Config, Event, Frame};
+
+/// What a connection has to tell, in the order in which the peer sent it.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The peer asks for a namespace. To be answered with [`Connection::accept`](crate::Connection::accept) or
+    /// [`Connection::refuse`](crate::Connection::refuse); a peer that sends an event before has broken the
+    /// protocol.
+    Connect {
+        /// The namespace, with its leading slash.
+        namespace: Arc<str>,
+        /// The JSON object that came along.
+        auth: Option<Box<RawValue>>,
+    },
+    /// An event in a namespace that was accepted.
+    Event {
+        /// The namespace, with its leading slash.
+        namespace: Arc<str>,
+        /// The event.
+        event: Event,
+    },
+    /// The peer left a namespace that was accepted; the connection goes on.
+    Disconnect {
+        /// The namespace, with its leading slash.
+        namespace: Arc<str>,
+    },
+    /// The connection is over; nothing else follows.
+    Closed(CloseReason),
+}
+
+/// What is to be done after an input; at most one thing.
+pub enum Output<T> {
+    /// Nothing.
+    Nothing,
+    /// Hand this to the connection's owner.
+    Item(T),
+    /// Hand this to the connection's owner; answers still awaited in the namespace will not come.
+    Left(T, Arc<str>),
+    /// Send this.
+    Send(Frame),
+    /// Give the answer to whoever awaits it; unknown ids are to be ignored.
+    Ack {
+        /// The namespace it came in.
+        namespace: Arc<str>,
+        /// The event's id.
+        id: AckId,
+        /// The answer.
+        args: Args,
+    },
+    /// End the connection. After this the session takes no more input.
+    Close(CloseReason),
+}
+
+impl<T> fmt::Debug for Output<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Item(_) => "Item",
+            Self::Left(..) => "Left",
+            Self::Send(_) => "Send",
+            Self::Ack { .. } => "Ack",
+            Self::Close(_) => "Close",
+        })
+    }
+}
+
+/// A protocol over messages, as the driver sees it.
+pub trait Protocol {
+    /// What the connection's owner is handed.
+    type Item;
+
+    /// Takes a message that came in at `now`.
+    fn receive(&mut self, message: Message<'_>, now: Instant) -> Output<Self::Item>;
+
+    /// Lets time pass; to be called when [`deadline`](Self::deadline) is reached, until it lies ahead. A session
+    /// that was not `listening` because its owner was busy does not hold the silence against the peer.
+    fn tick(&mut self, now: Instant, listening: bool) -> Output<Self::Item>;
+
+    /// When time matters next.
+    fn deadline(&self) -> Instant;
+
+    /// The frame that puts the peer out of a namespace is on its way.
+    fn left(&mut self, namespace: &str) {
+        let _ = namespace;
+    }
+}
+
+/// The server's side of one Socket.IO connection.
+#[derive(Debug)]
+pub struct Session {
+    engine: Engine,
+    connect_by: Option<Instant>,
+    namespaces: Vec<(Arc<str>, Membership)>,
+    max_namespaces: usize,
+    max_payload: usize,
+    reassembly: Option<Box<Reassembly>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Membership {
+    /// Asked for, not answered.
+    Asked,
+    /// Granted.
+    In,
+    /// Taken away by this side. Events that were under way are dropped instead of ending the connection.
+    Left,
+}
+
+impl Session {
+    /// A session whose handshake was done at `now`.
+    pub fn server(config: &Config, now: Instant) -> Self {
+        Self {
+            engine: Engine::server(config, now),
+            connect_by: Some(now + config.connect_timeout),
+            namespaces: Vec::new(),
+            max_namespaces: config.max_namespaces,
+            max_payload: config.max_payload,
+            reassembly: None,
+        }
+    }
+
+    /// Grants a namespace; the frame to send, or nothing when the peer does not wait for an answer.
+    pub fn accept(&mut self, namespace: &str, sid: &str) -> Option<Frame> {
+        let (_, membership) = self.namespaces.iter_mut().find(|(name, _)| **name == *namespace)?;
+        if *membership != Membership::Asked {
+            return None;
+        }
+        *membership = Membership::In;
+        self.connect_by = None;
+        Some(Frame::connect(namespace, sid))
+    }
+
+    /// Refuses a namespace; the frame to send, or nothing when the peer does not wait for an answer.
+    pub fn refuse(&mut self, namespace: &str, message: &str, data: Option<&RawValue>) -> Option<Frame> {
+        let at = self.position(namespace)?;
+        if self.namespaces[at].1 != Membership::Asked {
+            return None;
+        }
+        self.namespaces.swap_remove(at);
+        Some(Frame::connect_error(namespace, message, data))
+    }
+
+    fn position(&self, namespace: &str) -> Option<usize> {
+        self.namespaces.iter().position(|(name, _)| **name == *namespace)
+    }
+
+    fn packet(&mut self, text: &str) -> Output<Incoming> {
+        if self.reassembly.is_some() {
+            return Output::Close(CloseReason::Protocol("text where an attachment was due"));
+        }
+        let packet = match socket::parse(text) {
+            Ok(packet) => packet,
+            Err(error) => return Output::Close(CloseReason::Protocol(error.0)),
+        };
+        let Packet { namespace, body } = packet;
+        let at = self.position(namespace);
+        let member = at.map(|at| (Arc::clone(&self.namespaces[at].0), self.namespaces[at].1));
+        match (body, member) {
+            (Body::Connect(auth), None | Some((_, Membership::Left))) => self.connect(namespace, at, auth),
+            (Body::Connect(_), Some(_)) => Output::Close(CloseReason::Protocol("namespace asked for twice")),
+            (Body::ConnectError(_), _) => Output::Close(CloseReason::Protocol("refusal from a client")),
+            (_, None | Some((_, Membership::Asked))) => {
+                Output::Close(CloseReason::Protocol("packet for a namespace not connected"))
+            }
+            (Body::Disconnect, Some((name, membership))) => {
+                if let Some(at) = at {
+                    self.namespaces.swap_remove(at);
+                }
+                match membership {
+                    Membership::In => {
+                        Output::Left(Incoming::Disconnect { namespace: Arc::clone(&name) }, name)
+                    }
+                    _ => Output::Nothing,
+                }
+            }
+            (Body::Event { name: event, elements, id }, Some((name, _))) => {
+                self.assemble(Reassembly::event(name, event, id, &elements))
+            }
+            (Body::Ack { elements, id }, Some((name, _))) => {
+                self.assemble(Reassembly::ack(name, id, &elements))
+            }
+        }
+    }
+
+    fn connect(&mut self, namespace: &str, left: Option<usize>, auth: Option<&str>) -> Output<Incoming> {
+        if let Some(left) = left {
+            self.namespaces.swap_remove(left);
+        }
+        if self.namespaces.len() >= self.max_namespaces {
+            match self.namespaces.iter().position(|(_, membership)| *membership == Membership::Left) {
+                Some(left) => drop(self.namespaces.swap_remove(left)),
+                None => return Output::Send(Frame::connect_error(namespace, "Too many namespaces", None)),
+            }
+        }
+        let auth = match auth.map(|auth| RawValue::from_string(auth.to_owned())).transpose() {
+            Ok(auth) => auth,
+            Err(_) => return Output::Close(CloseReason::Protocol("invalid payload")),
+        };
+        let namespace: Arc<str> = namespace.into();
+        self.namespaces.push((Arc::clone(&namespace), Membership::Asked));
+        Output::Item(Incoming::Connect { namespace, auth })
+    }
+
+    fn attachment(&mut self, bytes: &[u8]) -> Output<Incoming> {
+        let Some(mut reassembly) = self.reassembly.take() else {
+            return Output::Close(CloseReason::Protocol("attachment without a packet"));
+        };
+        if !reassembly.take(bytes, self.max_payload) {
+            return Output::Close(CloseReason::TooLarge);
+        }
+        if reassembly.is_complete() {
+            self.finish(*reassembly)
+        } else {
+            self.reassembly = Some(reassembly);
+            Output::Nothing
+        }
+    }
+
+    fn assemble(&mut self, reassembly: Reassembly) -> Output<Incoming> {
+        if reassembly.is_complete() {
+            return self.finish(reassembly);
+        }
+        self.reassembly = Some(Box::new(reassembly));
+        Output::Nothing
+    }
+
+    fn finish(&self, reassembly: Reassembly) -> Output<Incoming> {
+        let is_in = self.position(reassembly.namespace()).map(|at| self.namespaces[at].1);
+        if is_in == Some(Membership::In) { reassembly.finish() } else { Output::Nothing }
+    }
+}
+
+impl Protocol for Session {
+    type Item = Incoming;
+
+    fn receive(&mut self, message: Message<'_>, now: Instant) -> Output<Incoming> {
+        match self.engine.receive(message, now) {
+            Output::Item(Payload::Text(text)) => self.packet(&text[1..]),
+            Output::Item(Payload::Binary(bytes)) => self.attachment(&bytes),
+            Output::Send(frame) => Output::Send(frame),
+            Output::Close(reason) => Output::Close(reason),
+            Output::Nothing | Output::Left(..) | Output::Ack { .. } => Output::Nothing,
+        }
+    }
+
+    fn tick(&mut self, now: Instant, listening: bool) -> Output<Incoming> {
+        if self.connect_by.is_some_and(|by| now >= by) {
+            return Output::Close(CloseReason::ConnectTimeout);
+        }
+        self.engine.tick(now, listening)
+    }
+
+    fn deadline(&self) -> Instant {
+        let engine = self.engine.deadline();
+        self.connect_by.map_or(engine, |by| by.min(engine))
+    }
+
+    fn left(&mut self, namespace: &str) {
+        if let Some(at) = self.position(namespace) {
+            self.namespaces[at].1 = Membership::Left;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The HTTP side of the handshake: what to answer to a request for an Engine.IO connection. Does no I/O and
+//! keeps nothing of the request; the upgrade itself is the HTTP server's.
+
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use tungstenite::handshake::derive_accept_key;
+
+/// Engine.IO's own numbers and words.
+#[derive(Clone, Copy)]
+enum Refusal {
+    UnknownTransport,
+    UnknownSid,
+    BadMethod,
+    BadRequest,
+    UnsupportedVersion,
+}
+
+/// The answer to a request on the Socket.IO path: the `101` after which the stream belongs to a
+/// [`Connection`](crate::Connection).
+///
+/// # Errors
+///
+/// When the request is not for Engine.IO v4 over WebSocket: a `400` with Engine.IO's JSON error as its body.
+/// Polling is `{"code":0,"message":"Transport unknown"}`, as from an Engine.IO server without it.
+pub fn respond(request: &Parts) -> Result<Response<()>, Box<Response<String>>> {
+    let key = check(request).map_err(refuse)?;
+    let accept =
+        HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| refuse(Refusal::BadRequest))?;
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+fn check(request: &Parts) -> Result<&HeaderValue, Refusal> {
+    let query = request.uri.query().unwrap_or_default();
+    if parameter(query, "transport") != Some("websocket") {
+        return Err(Refusal::UnknownTransport);
+    }
+    // An id belongs to a session that began with polling, and there are none.
+    if parameter(query, "sid").is_some_and(|sid| !sid.is_empty()) {
+        return Err(Refusal::UnknownSid);
+    }
+    if request.method != Method::GET {
+        return Err(Refusal::BadMethod);
+    }
+    let headers = &request.headers;
+    if !names(headers, &CONNECTION, "upgrade") || !names(headers, &UPGRADE, "websocket") {
+        return Err(Refusal::BadRequest);
+    }
+    if parameter(query, "EIO") != Some("4") {
+        return Err(Refusal::UnsupportedVersion);
+    }
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Refusal::BadRequest);
+    }
+    // 16 bytes in base64.
+    headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24).ok_or(Refusal::BadRequest)
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|pair| pair.1)
+}
+
+/// Whether a header that is a list has the token in it.
+fn names(headers: &HeaderMap, header: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(header)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+fn refuse(refusal: Refusal) -> Box<Response<String>> {
+    let (code, message) = match refusal {
+        Refusal::UnknownTransport => (0, "Transport unknown"),
+        Refusal::UnknownSid => (1, "Session ID unknown"),
+        Refusal::BadMethod => (2, "Bad handshake method"),
+        Refusal::BadRequest => (3, "Bad request"),
+        Refusal::UnsupportedVersion => (5, "Unsupported protocol version"),
+    };
+    let mut response = Response::new(format!(r#"{{"code":{code},"message":"{message}"}}"#));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Box::new(response)
+}

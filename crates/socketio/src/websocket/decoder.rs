@@ -1,0 +1,207 @@
+//! Reads frames and puts fragmented messages together. Holds only the fragments of an unfinished message; the
+//! bytes of an unfinished frame stay with the caller.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+
+use super::{CloseCode, Control, Data, OpCode, Role, mask};
+
+/// Frames one message may come in. The bound on its bytes does not bound empty ones.
+const MAX_FRAGMENTS: usize = 1024;
+const MAX_CONTROL: usize = 125;
+
+/// A whole message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Text, checked to be UTF-8.
+    Text(Cow<'a, str>),
+    /// Bytes.
+    Binary(Cow<'a, [u8]>),
+    /// To be answered with a pong of the same bytes, 125 at most.
+    Ping(&'a [u8]),
+    /// An answer.
+    Pong(&'a [u8]),
+    /// The peer sends nothing more; its code, if it gave one.
+    Close(Option<CloseCode>),
+}
+
+/// What [`Decoder::decode`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded<'a> {
+    /// The bytes end before the frame does.
+    Incomplete,
+    /// A frame that ends no message.
+    Fragment {
+        /// Bytes it took.
+        consumed: usize,
+    },
+    /// A message.
+    Message {
+        /// Bytes its last frame took.
+        consumed: usize,
+        /// The message.
+        message: Message<'a>,
+    },
+}
+
+/// Why bytes are not WebSocket frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Broken rules; the text says which.
+    #[error("{0}")]
+    Protocol(&'static str),
+    /// The message is larger than allowed.
+    #[error("message too large")]
+    TooLarge,
+}
+
+/// The state between two frames.
+#[derive(Debug)]
+pub struct Decoder {
+    role: Role,
+    max_message: usize,
+    unfinished: Option<Box<Unfinished>>,
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    is_text: bool,
+    fragments: usize,
+    bytes: Vec<u8>,
+}
+
+struct Head {
+    is_final: bool,
+    opcode: OpCode,
+    mask: Option<[u8; 4]>,
+    size: usize,
+    length: usize,
+}
+
+impl Decoder {
+    /// A decoder for messages of at most `max_message` bytes.
+    pub fn new(role: Role, max_message: usize) -> Self {
+        Self { role, max_message, unfinished: None }
+    }
+
+    /// Reads the frame that `input` begins with and unmasks it in place. The caller drops the consumed bytes
+    /// before the next call, and gives the same bytes again, with more, after [`Decoded::Incomplete`].
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not a frame that may come now, or the message is too large; known from the frame's
+    /// head, before its payload is there. Nothing can be decoded after an error.
+    pub fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<Decoded<'a>, Error> {
+        let Some(head) = self.head(input)? else { return Ok(Decoded::Incomplete) };
+        let consumed = head.size + head.length;
+        let Some(payload) = input.get_mut(head.size..consumed) else { return Ok(Decoded::Incomplete) };
+        if let Some(key) = head.mask {
+            mask::apply(payload, key);
+        }
+        let payload = &*payload;
+        let message = match head.opcode {
+            OpCode::Control(control) => Some(control_message(control, payload)?),
+            OpCode::Data(data) => self.data(data, head.is_final, payload)?,
+        };
+        Ok(match message {
+            Some(message) => Decoded::Message { consumed, message },
+            None => Decoded::Fragment { consumed },
+        })
+    }
+
+    fn head(&self, input: &[u8]) -> Result<Option<Head>, Error> {
+        let mut cursor = Cursor::new(input);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Error::Protocol("invalid opcode"))?;
+        let Some((header, length)) = parsed else { return Ok(None) };
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Error::Protocol("reserved bits set"));
+        }
+        match (self.role, header.mask) {
+            (Role::Server, None) => return Err(Error::Protocol("unmasked frame")),
+            (Role::Client, Some(_)) => return Err(Error::Protocol("masked frame")),
+            _ => {}
+        }
+        let mut room = self.max_message;
+        match header.opcode {
+            OpCode::Control(_) => {
+                if !header.is_final {
+                    return Err(Error::Protocol("fragmented control frame"));
+                }
+                if length > MAX_CONTROL as u64 {
+                    return Err(Error::Protocol("control frame too long"));
+                }
+                room = MAX_CONTROL;
+            }
+            OpCode::Data(Data::Continue) => {
+                let unfinished =
+                    self.unfinished.as_ref().ok_or(Error::Protocol("continuation without a message"))?;
+                if unfinished.fragments >= MAX_FRAGMENTS {
+                    return Err(Error::Protocol("too many fragments"));
+                }
+                room = room.saturating_sub(unfinished.bytes.len());
+            }
+            OpCode::Data(_) if self.unfinished.is_some() => {
+                return Err(Error::Protocol("message inside a message"));
+            }
+            OpCode::Data(_) => {}
+        }
+        let length = usize::try_from(length).ok().filter(|length| *length <= room).ok_or(Error::TooLarge)?;
+        let size = usize::try_from(cursor.position()).map_err(|_| Error::TooLarge)?;
+        Ok(Some(Head { is_final: header.is_final, opcode: header.opcode, mask: header.mask, size, length }))
+    }
+
+    fn data<'a>(
+        &mut self,
+        data: Data,
+        is_final: bool,
+        payload: &'a [u8],
+    ) -> Result<Option<Message<'a>>, Error> {
+        if is_final && self.unfinished.is_none() {
+            return Ok(Some(match data {
+                Data::Text => Message::Text(Cow::Borrowed(text(payload)?)),
+                _ => Message::Binary(Cow::Borrowed(payload)),
+            }));
+        }
+        let unfinished = self.unfinished.get_or_insert_with(|| {
+            Box::new(Unfinished { is_text: data == Data::Text, fragments: 0, bytes: Vec::new() })
+        });
+        unfinished.fragments += 1;
+        unfinished.bytes.extend_from_slice(payload);
+        if !is_final {
+            return Ok(None);
+        }
+        let Some(whole) = self.unfinished.take() else { return Ok(None) };
+        if !whole.is_text {
+            return Ok(Some(Message::Binary(Cow::Owned(whole.bytes))));
+        }
+        let text = String::from_utf8(whole.bytes).map_err(|_| Error::Protocol("invalid UTF-8"))?;
+        Ok(Some(Message::Text(Cow::Owned(text))))
+    }
+}
+
+fn text(payload: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(payload).map_err(|_| Error::Protocol("invalid UTF-8"))
+}
+
+fn control_message(control: Control, payload: &[u8]) -> Result<Message<'_>, Error> {
+    match control {
+        Control::Ping => Ok(Message::Ping(payload)),
+        Control::Pong => Ok(Message::Pong(payload)),
+        Control::Close => match payload {
+            [] => Ok(Message::Close(None)),
+            [high, low, reason @ ..] => {
+                text(reason)?;
+                let code = CloseCode::from(u16::from_be_bytes([*high, *low]));
+                if code.is_allowed() {
+                    Ok(Message::Close(Some(code)))
+                } else {
+                    Err(Error::Protocol("invalid close code"))
+                }
+            }
+            _ => Err(Error::Protocol("invalid close frame")),
+        },
+        Control::Reserved(_) => Err(Error::Protocol("invalid opcode")),
+    }
+}

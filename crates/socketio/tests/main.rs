@@ -1,0 +1,26 @@
+//! The promises of the crate, checked over real sockets with a client made of bytes. Tests of time run on
+//! in-memory streams under a paused clock.
+
+#[path = "../examples/support/echo.rs"]
+mod echo;
+
+#[cfg(test)]
+mod acks;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod packets;
+#[cfg(test)]
+mod session;
+#[cfg(test)]
+mod upgrade;
+#[cfg(test)]
+mod zombies;
