@@ -36,15 +36,7 @@ impl Chat {
     /// # Errors
     /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `INVALID_CREDENTIALS`, or `AUTH_ERROR` if it could not be checked.
     pub async fn authenticate_device(&self, shown: DeviceCredentials<'_>) -> Result<DeviceAccess, Failure> {
-        for (name, value) in
-            [("app_id", shown.app_id), ("device_id", shown.device_id), ("api_key", shown.api_key)]
-        {
-            if value.is_empty() {
-                return Err(Failure::missing(name));
-            }
-        }
-        input::device_id(shown.device_id)?;
-        let device = Device { app_id: shown.app_id.into(), device_id: shown.device_id.into() };
+        let device = form(shown)?;
         let login = self
             .store
             .device_login(device.app_id.clone(), device.device_id.clone())
@@ -54,6 +46,19 @@ impl Chat {
             Some(login) if credential::matches(shown.api_key, &login.api_key_hash) => {
                 Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest })
             }
+            _ => Err(invalid()),
+        }
+    }
+
+    /// As [`authenticate_device`](Self::authenticate_device), where nothing is wanted but a yes.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn check_device(&self, shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
+        let device = form(shown)?;
+        let app = self.store.app(device.app_id.clone()).await.map_err(|error| self.not_checked(&error))?;
+        match app {
+            Some(app) if credential::matches(shown.api_key, &app.api_key_hash) => Ok(device),
             _ => Err(invalid()),
         }
     }
@@ -128,6 +133,19 @@ impl Chat {
         let app = self.store.app(app_id.clone()).await.map_err(|error| self.store_failed(&error))?;
         Ok(app.is_some())
     }
+}
+
+/// The device that a credential of the right form names.
+fn form(shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
+    for (name, value) in
+        [("app_id", shown.app_id), ("device_id", shown.device_id), ("api_key", shown.api_key)]
+    {
+        if value.is_empty() {
+            return Err(Failure::missing(name));
+        }
+    }
+    input::device_id(shown.device_id)?;
+    Ok(Device { app_id: shown.app_id.into(), device_id: shown.device_id.into() })
 }
 
 fn invalid() -> Failure {

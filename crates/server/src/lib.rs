@@ -1,1 +1,22 @@
-//! Placeholder until the first commit of this crate.
+//! The outside of ReplyHQ: sockets, REST, settings, metrics, shutdown. What may be done is decided in `chat`; here it
+//! is only read from the wire and written to it.
+//!
+//! The server is a function of its inputs: [`App::start`] takes settings and a listener, so two of them run in one
+//! process as well as in two. There are no globals.
+
+mod app;
+mod command;
+mod connections;
+mod demo;
+mod fanout;
+mod listen;
+mod metrics;
+mod rest;
+mod settings;
+mod socket;
+mod telemetry;
+
+pub use self::app::{App, Running, StartError};
+pub use self::command::{Cli, Command, run_command};
+pub use self::settings::{DatabaseSettings, LogFormat, Settings};
+pub use self::telemetry::start_log;

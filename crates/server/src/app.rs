@@ -1,0 +1,202 @@
+//! One server: its parts put together, and its life from start to the last answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::{Ambient, Chat, InFlight, Limits, Observer, SendLimits};
+use cluster::Cluster;
+use protocol::limits;
+use socketio::{Config, Meter};
+use store::{Purpose, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::connections::Connections;
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::{demo, listen, rest};
+
+/// How often the rate limits forget those who have been quiet.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database can't be opened.
+    #[error("{0}")]
+    Store(#[from] store::Error),
+    /// The address can't be listened on.
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The demo could not be made.
+    #[error("the demo could not be made: {0}")]
+    Demo(String),
+}
+
+/// What every handler needs.
+pub(crate) struct Shared {
+    pub(crate) chat: Arc<Chat>,
+    pub(crate) fanout: Arc<Fanout>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) connections: Connections,
+    pub(crate) sockets: Arc<Config>,
+    pub(crate) handshake_timeout: Duration,
+}
+
+/// A server that is set up and listens, but does not accept yet.
+pub struct App {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: Settings,
+    demo: Option<String>,
+}
+
+/// A server that runs.
+pub struct Running {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    open: InFlight,
+    tasks: JoinSet<()>,
+    settings: Settings,
+}
+
+impl App {
+    /// Opens the database and the address.
+    ///
+    /// # Errors
+    /// If one of them can't be opened.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let meter = Arc::new(Meter::default());
+        let metrics = Metrics::new(Arc::clone(&meter));
+        let stored = Arc::clone(&metrics);
+        let (store, completions) = Store::open(
+            &settings.database.location(),
+            Purpose::Serve,
+            Arc::new(move |observation| stored.stored(observation)),
+        )?;
+        tokio::spawn(completions.run());
+        let fanout = Fanout::new(Arc::clone(&metrics));
+        let deliver = Arc::clone(&fanout);
+        let cluster = Cluster::single_node(Arc::new(move |envelope| deliver.deliver(envelope)));
+        let chat = Chat::new(
+            Arc::new(store),
+            Arc::new(cluster),
+            Ambient::system(),
+            limits_of(&settings),
+            observer(&metrics),
+        );
+        fanout.repair_from(Arc::clone(&chat));
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(|error| StartError::Listen(settings.listen, error))?;
+        let address = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
+        let demo = if settings.demo {
+            let text = demo::set_up(&chat, address).await;
+            Some(text.map_err(|failure| StartError::Demo(failure.message))?)
+        } else {
+            None
+        };
+        let shared = Arc::new(Shared {
+            chat,
+            fanout,
+            metrics,
+            connections: Connections::default(),
+            sockets: Arc::new(socket_config(&settings, meter)),
+            handshake_timeout: settings.handshake_timeout,
+        });
+        Ok(Self { shared, listener, address, settings, demo })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// With `--demo`: what to print, so that someone can try it.
+    pub fn demo(&self) -> Option<&str> {
+        self.demo.as_deref()
+    }
+
+    /// Begins to accept.
+    pub fn run(self) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let open = InFlight::default();
+        let mut tasks = JoinSet::new();
+        let router = rest::router(Arc::clone(&self.shared));
+        tasks.spawn(listen::accept(
+            self.listener,
+            Arc::clone(&self.shared),
+            router,
+            open.clone(),
+            self.settings.max_connections as usize,
+            stopped,
+        ));
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move { shared.connections.watch_tokens(&shared.chat).await });
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(FORGET_EVERY).await;
+                shared.chat.forget_quiet_senders();
+            }
+        });
+        Running { shared: self.shared, stop, open, tasks, settings: self.settings }
+    }
+}
+
+impl Running {
+    /// Leaves politely: not ready, no new connections, everyone told, every accepted send answered, everything
+    /// flushed, closed. What takes longer than the shutdown timeout is cut off.
+    pub async fn shut_down(mut self) {
+        let Self { shared, stop, open, .. } = &self;
+        tracing::info!("shutting down");
+        shared.chat.drain();
+        // The listener closes with this, before anyone is told: who comes back at once finds another node.
+        stop.send_replace(true);
+        shared.connections.announce_shutdown(self.settings.reconnect_spread);
+        let leave = async {
+            shared.chat.in_flight().below(1).await;
+            shared.connections.close_all();
+            open.below(1).await;
+        };
+        if tokio::time::timeout(self.settings.shutdown_timeout, leave).await.is_err() {
+            tracing::warn!(left = open.count(), "the shutdown took too long; what is left is cut off");
+        }
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        tracing::info!("shut down");
+    }
+
+    /// How many TCP connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.open.count()
+    }
+}
+
+fn limits_of(settings: &Settings) -> Limits {
+    Limits {
+        sends: SendLimits { per_device: settings.rate_limit_device, per_agent: settings.rate_limit_agent },
+        connections_per_device: settings.max_connections_per_device,
+    }
+}
+
+fn observer(metrics: &Arc<Metrics>) -> Observer {
+    let (sends, failures) = (Arc::clone(metrics), Arc::clone(metrics));
+    Observer::new(move |result| sends.sent(result), move |kind| failures.database_failed(kind))
+}
+
+fn socket_config(settings: &Settings, meter: Arc<Meter>) -> Config {
+    Config {
+        ping_interval: settings.ping_interval,
+        ping_timeout: settings.ping_timeout,
+        connect_timeout: settings.handshake_timeout,
+        max_payload: limits::FRAME_BYTES,
+        max_queue_bytes: settings.max_queue_bytes,
+        meter,
+        ..Config::default()
+    }
+}

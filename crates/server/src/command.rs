@@ -1,0 +1,294 @@
+//! The command line beside `serve`: apps, tokens, the audit log. Works while a server runs on the same database.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::{Ambient, Chat, Limits, Observer, SendLimits};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use cluster::Cluster;
+use protocol::{AppId, Failure, Permission, Permissions};
+use serde_json::{Value, json};
+use store::{Purpose, Store, Token};
+
+use crate::settings::{self, DatabaseSettings, Settings};
+
+/// Self-hosted realtime support chat
+#[derive(Debug, Parser)]
+#[command(name = "replyhq", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// TOML file with settings: the flags of `serve` with their names, as in listen = "0.0.0.0:3000"
+    #[arg(long, value_name = "FILE", env = "REPLYHQ_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Box<Settings>),
+    /// Apps and their keys
+    #[command(subcommand)]
+    App(AppCommand),
+    /// Admin tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The record of administrative acts, newest first
+    Audit {
+        /// Only this app's
+        #[arg(long, value_name = "APP")]
+        app: Option<String>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Where the data is and how to print.
+#[derive(Debug, clap::Args)]
+pub struct Output {
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseSettings,
+}
+
+/// Apps and their keys.
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// Make an app; prints its key, which is shown this once
+    Create {
+        /// Its name, for people
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// All apps
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give an app another key; the old one is void at once
+    RotateKey {
+        /// The app's id
+        app: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Admin tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; prints its secret, which is shown this once
+    Create {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// The agent's name, which people see
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// What it may do; all but `manage` if none is given
+        #[arg(long = "permission", value_name = "P", value_parser = parse_permission)]
+        permissions: Vec<Permission>,
+        /// For how long it is good, as in 90d; for ever if not given
+        #[arg(long, value_name = "DURATION", value_parser = settings::parse_duration)]
+        expires_in: Option<Duration>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// An app's tokens
+    List {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Revoke a token; its connections are closed within seconds
+    Revoke {
+        /// The token's id
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+fn parse_permission(text: &str) -> Result<Permission, String> {
+    Permission::parse(text).ok_or_else(|| format!("expected one of {}", permission_names()))
+}
+
+fn permission_names() -> String {
+    Permission::ALL.map(Permission::as_str).join(", ")
+}
+
+impl Cli {
+    /// Reads arguments, environment and file.
+    ///
+    /// # Errors
+    /// What to print, and with which exit code: 2 and one line for what is wrong, 0 for help.
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, (i32, String)> {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        let file = config_file(&arguments).or_else(|| environment("REPLYHQ_CONFIG").map(PathBuf::from));
+        let command = settings::with_defaults(Self::command(), file.as_ref(), environment)
+            .map_err(|problem| (2, format!("error: {problem}\n")))?;
+        let parsed = command.try_get_matches_from(arguments);
+        parsed.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| explain(&error))
+    }
+}
+
+/// The file that `--config` names: it must be known before the rest is read, because it sets their defaults.
+fn config_file(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--config" {
+            return rest.next().map(PathBuf::from);
+        }
+        if let Some(path) = argument.to_str().and_then(|argument| argument.strip_prefix("--config=")) {
+            return Some(path.into());
+        }
+    }
+    None
+}
+
+fn explain(error: &clap::Error) -> (i32, String) {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match error.kind() {
+        DisplayHelp | DisplayVersion => (0, error.to_string()),
+        DisplayHelpOnMissingArgumentOrSubcommand => (2, error.to_string()),
+        _ => {
+            let text = error.to_string();
+            // clap adds hints on lines of their own; what is wrong stands before them.
+            let problem: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            (2, format!("{}\n", problem.join(" ")))
+        }
+    }
+}
+
+/// Does one command and returns what to print.
+///
+/// # Errors
+/// What is wrong.
+pub async fn run_command(command: Command) -> Result<String, Failure> {
+    match command {
+        Command::Serve(_) => Err(Failure::invalid("serve is not a command beside the server")),
+        Command::App(AppCommand::Create { name, output }) => {
+            let app = open(&output)?.create_app(&name).await?;
+            let answer = json!({ "app_id": app.app_id, "api_key": app.api_key });
+            Ok(output.print(&answer, || {
+                format!("app_id:  {}\napi_key: {}   (shown this once)", app.app_id, app.api_key)
+            }))
+        }
+        Command::App(AppCommand::List { output }) => {
+            let apps = open(&output)?.apps().await?;
+            let rows: Vec<_> = apps
+                .iter()
+                .map(|app| json!({ "app_id": app.id, "name": app.name, "created_at": app.created_at }))
+                .collect();
+            Ok(output.print(&json!({ "apps": rows }), || {
+                lines(&apps, |app| format!("{}  {}  {}", app.id, app.created_at, app.name))
+            }))
+        }
+        Command::App(AppCommand::RotateKey { app, output }) => {
+            let app_id = AppId::from(app);
+            let rotated = open(&output)?.rotate_key(&app_id).await?.ok_or_else(no_app)?;
+            let answer = json!({ "app_id": app_id, "api_key": rotated.api_key });
+            Ok(output.print(&answer, || format!("api_key: {}   (shown this once)", rotated.api_key)))
+        }
+        Command::Token(TokenCommand::Create { app, name, permissions, expires_in, output }) => {
+            let permissions =
+                if permissions.is_empty() { Permissions::agent() } else { permissions.into_iter().collect() };
+            let made = open(&output)?.create_token(&app.into(), &name, permissions, expires_in).await?;
+            let token = made.ok_or_else(no_app)?;
+            let answer = json!({ "id": token.id, "admin_token": token.admin_token });
+            Ok(output.print(&answer, || {
+                format!("id:          {}\nadmin_token: {}   (shown this once)", token.id, token.admin_token)
+            }))
+        }
+        Command::Token(TokenCommand::List { app, output }) => {
+            let tokens = open(&output)?.tokens(&app.into()).await?.ok_or_else(no_app)?;
+            let rows: Vec<_> = tokens.iter().map(token_json).collect();
+            Ok(output.print(&json!({ "tokens": rows }), || lines(&tokens, token_line)))
+        }
+        Command::Token(TokenCommand::Revoke { id, output }) => {
+            let found = open(&output)?.revoke_token(&id.clone().into()).await?;
+            let revoked = found.ok_or_else(|| Failure::invalid("there is no such token"))?;
+            let answer = json!({ "id": id, "revoked": true });
+            Ok(output.print(&answer, || if revoked { "revoked".into() } else { "was revoked before".into() }))
+        }
+        Command::Audit { app, limit, output } => {
+            let entries = open(&output)?.audit_rows(app.map(AppId::from), None, limit).await?;
+            Ok(output.print(&json!({ "entries": entries }), || {
+                lines(&entries, |entry| {
+                    let details = entry.details.as_ref().map(Value::to_string).unwrap_or_default();
+                    format!("{}  {}  {}  {}  {details}", entry.at, entry.actor, entry.action, entry.target)
+                })
+            }))
+        }
+    }
+}
+
+impl Output {
+    fn print(&self, answer: &Value, human: impl FnOnce() -> String) -> String {
+        if self.json { answer.to_string() } else { human() }
+    }
+}
+
+fn lines<T>(rows: &[T], line: impl Fn(&T) -> String) -> String {
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn no_app() -> Failure {
+    Failure::invalid("there is no such app")
+}
+
+fn token_json(token: &Token) -> Value {
+    let permissions: Vec<_> = token.permissions.iter().collect();
+    let mut row = json!({
+        "id": token.id,
+        "name": token.name,
+        "permissions": permissions,
+        "created_at": token.created_at,
+    });
+    for (key, time) in [
+        ("expires_at", token.expires_at),
+        ("last_used_at", token.last_used_at),
+        ("revoked_at", token.revoked_at),
+    ] {
+        if let Some(time) = time {
+            row[key] = json!(time);
+        }
+    }
+    row
+}
+
+fn token_line(token: &Token) -> String {
+    let state = match (token.revoked_at, token.expires_at) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) => format!("expires {at}"),
+        (None, None) => "good".into(),
+    };
+    format!("{}  {}  {}  {state}", token.id, token.name, token.permissions.to_text())
+}
+
+/// The rules over the database, without a server. Must be called within a runtime.
+fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
+    let (store, completions) =
+        Store::open(&output.database.location(), Purpose::Command, Arc::new(|_| ()))
+            .map_err(|error| Failure::new(protocol::Code::ServerError, error.to_string()))?;
+    tokio::spawn(completions.run());
+    let cluster = Cluster::single_node(Arc::new(|_| ()));
+    let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };
+    Ok(Chat::new(Arc::new(store), Arc::new(cluster), Ambient::system(), limits, Observer::none()))
+}

@@ -1,0 +1,254 @@
+//! From the bus to the sockets of this node: who hears what, in which order, each once.
+//!
+//! The only notion of a room. Per conversation with subscribers here it holds the last `seq` that was delivered: the
+//! next one goes out, an old one is dropped, a gap is read from the database first. Nothing here waits: frames are
+//! put into the connections' own queues.
+
+mod feed;
+mod room;
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use chat::{Chat, Page};
+use cluster::{Envelope, Signal};
+use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE, ConversationUpdated, Named};
+use protocol::{ConnectionId, ConversationId, InboxConversation, Message, Permission};
+use serde::Serialize;
+use socketio::{Frame, Outgoing};
+
+use self::feed::Feeds;
+pub(crate) use self::feed::Watcher;
+use self::room::{Room, Step};
+use crate::metrics::Metrics;
+
+/// Locks over the rooms; more than there are cores, so that two rarely meet.
+const SHARDS: usize = 32;
+
+/// A connection in one namespace, as rooms and feeds know it.
+pub(crate) type SubscriberKey = u64;
+
+/// Which namespace a subscriber is in: what it hears, and how frames to it are addressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    Client,
+    Admin,
+}
+
+impl Namespace {
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Client => CLIENT_NAMESPACE,
+            Self::Admin => ADMIN_NAMESPACE,
+        }
+    }
+}
+
+/// A connection in one namespace: where its frames go.
+pub(crate) struct Peer {
+    pub(crate) key: SubscriberKey,
+    pub(crate) connection_id: ConnectionId,
+    pub(crate) namespace: Namespace,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// An event as the namespace's connections get it. `None`, and a line in the log, if it can't be encoded, which no
+/// value of ours does.
+pub(crate) fn frame<T: Serialize + Named>(namespace: Namespace, payload: &T) -> Option<Frame> {
+    Frame::event(namespace.path(), T::NAME, payload)
+        .inspect_err(|error| tracing::error!(%error, event = T::NAME, "an event could not be encoded"))
+        .ok()
+}
+
+/// One event, encoded at most once for each namespace that has a subscriber.
+struct Encoded<'a, T> {
+    payload: &'a T,
+    frames: [OnceLock<Option<Frame>>; 2],
+}
+
+impl<'a, T: Serialize + Named> Encoded<'a, T> {
+    fn new(payload: &'a T) -> Self {
+        Self { payload, frames: [const { OnceLock::new() }; 2] }
+    }
+
+    fn frame(&self, namespace: Namespace) -> Option<Frame> {
+        self.frames[namespace as usize].get_or_init(|| frame(namespace, self.payload)).clone()
+    }
+}
+
+/// The rooms and feeds of this node.
+pub(crate) struct Fanout {
+    shards: [Mutex<HashMap<ConversationId, Room>>; SHARDS],
+    hasher: RandomState,
+    feeds: Feeds,
+    next_key: AtomicU64,
+    metrics: Arc<Metrics>,
+    /// Where a gap is read from. Set once, when the rules are there: they publish to here.
+    chat: OnceLock<Arc<Chat>>,
+}
+
+impl Fanout {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            feeds: Feeds::default(),
+            next_key: AtomicU64::new(1),
+            metrics,
+            chat: OnceLock::new(),
+        })
+    }
+
+    /// Where gaps are read from.
+    pub(crate) fn repair_from(&self, chat: Arc<Chat>) {
+        // Set twice would be a defect without a consequence: there is one `Chat` to a node.
+        let _ = self.chat.set(chat);
+    }
+
+    /// A key that no other subscriber of this node has.
+    pub(crate) fn new_key(&self) -> SubscriberKey {
+        self.next_key.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn feeds(&self) -> &Feeds {
+        &self.feeds
+    }
+
+    fn shard(&self, conversation: &ConversationId) -> MutexGuard<'_, HashMap<ConversationId, Room>> {
+        let shard = self.hasher.hash_one(conversation) as usize % SHARDS;
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on the conversation's events are kept for this subscriber, until [`release`](Self::release) says
+    /// from which `seq` on it wants them.
+    pub(crate) fn hold(&self, conversation: &ConversationId, peer: &Peer) {
+        self.shard(conversation).entry(conversation.clone()).or_default().hold(peer);
+    }
+
+    /// Sends `first`, then all that was kept and is newer than `last_seq`, then everything as it comes. `last_seq`
+    /// was read from the database after [`hold`](Self::hold).
+    pub(crate) fn release(
+        self: &Arc<Self>,
+        conversation: &ConversationId,
+        key: SubscriberKey,
+        last_seq: u64,
+        first: Vec<Frame>,
+    ) {
+        let mut shard = self.shard(conversation);
+        let Some(room) = shard.get_mut(conversation) else { return };
+        let step = room.release(key, last_seq, first);
+        drop(shard);
+        self.follow(conversation, step);
+    }
+
+    /// The subscriber hears nothing more of the conversation.
+    pub(crate) fn leave(&self, conversation: &ConversationId, key: SubscriberKey) {
+        let mut shard = self.shard(conversation);
+        if let Some(room) = shard.get_mut(conversation)
+            && room.remove(key)
+        {
+            shard.remove(conversation);
+        }
+    }
+
+    /// Hands an envelope to those of this node's connections that it is for.
+    pub(crate) fn deliver(self: &Arc<Self>, envelope: &Envelope) {
+        let app_id = &envelope.app_id;
+        match &envelope.signal {
+            Signal::Message(message, conversation) => {
+                let started = Instant::now();
+                self.deliver_message(message);
+                self.conversation_updated(conversation, Some(message));
+                self.metrics.fanned_out(started.elapsed());
+            }
+            Signal::Conversation(conversation) => {
+                let last_message = conversation.conversation.last_message.clone();
+                self.conversation_updated(conversation, last_message.as_ref());
+            }
+            Signal::Status(change) => {
+                let encoded = Encoded::new(change);
+                self.in_room(&change.conversation_id, |room| {
+                    room.broadcast(None, |namespace| encoded.frame(namespace));
+                });
+            }
+            Signal::AgentTyping(typing) => {
+                let encoded = Encoded::new(typing);
+                self.in_room(&typing.conversation_id, |room| {
+                    room.broadcast(None, |namespace| match namespace {
+                        Namespace::Client => encoded.frame(namespace),
+                        Namespace::Admin => None,
+                    });
+                });
+            }
+            Signal::UserTyping(typing, from) => {
+                let encoded = Encoded::new(typing);
+                self.in_room(&typing.conversation_id, |room| {
+                    room.broadcast(Some(from), |namespace| encoded.frame(namespace));
+                });
+            }
+            Signal::SessionConnect(session) => {
+                self.feeds.send(app_id, Permission::ViewSessions, || frame(Namespace::Admin, &**session));
+            }
+            Signal::SessionDisconnect(gone) => {
+                self.feeds.send(app_id, Permission::ViewSessions, || frame(Namespace::Admin, gone));
+            }
+            Signal::Presence(change) => {
+                self.metrics.presence_changed(change.is_online);
+                self.feeds.send(app_id, Permission::ViewPresence, || frame(Namespace::Admin, change));
+            }
+        }
+    }
+
+    fn in_room(&self, conversation: &ConversationId, act: impl FnOnce(&mut Room)) {
+        if let Some(room) = self.shard(conversation).get_mut(conversation) {
+            act(room);
+        }
+    }
+
+    fn deliver_message(self: &Arc<Self>, message: &Message) {
+        let mut shard = self.shard(&message.conversation_id);
+        let Some(room) = shard.get_mut(&message.conversation_id) else { return };
+        let step = room.deliver(message);
+        drop(shard);
+        self.follow(&message.conversation_id, step);
+    }
+
+    fn conversation_updated(&self, conversation: &InboxConversation, last_message: Option<&Message>) {
+        let app_id = &conversation.conversation.app_id;
+        self.feeds.send(app_id, Permission::ViewConversations, || {
+            let mut conversation = conversation.clone();
+            // It stands beside the conversation in this event.
+            conversation.conversation.last_message = None;
+            frame(
+                Namespace::Admin,
+                &ConversationUpdated { conversation, last_message: last_message.cloned() },
+            )
+        });
+    }
+
+    /// Does what a room asks for: reads the messages that it misses.
+    fn follow(self: &Arc<Self>, conversation: &ConversationId, step: Step) {
+        let Step::ReadAfter(seq) = step else { return };
+        let Some(chat) = self.chat.get().cloned() else { return };
+        let (fanout, conversation) = (Arc::clone(self), conversation.clone());
+        tokio::spawn(async move { fanout.repair(&chat, &conversation, seq).await });
+    }
+
+    async fn repair(self: &Arc<Self>, chat: &Chat, conversation: &ConversationId, mut seq: u64) {
+        loop {
+            let page = match Page::of(Some(protocol::limits::PAGE_MAX)) {
+                Ok(page) => chat.committed_after(conversation, seq, page).await,
+                Err(failure) => Err(failure),
+            };
+            let mut shard = self.shard(conversation);
+            let Some(room) = shard.get_mut(conversation) else { return };
+            // A failed read is told of in the log; the next message finds the same gap and reads again.
+            let Step::ReadAfter(next) = room.repaired(page.as_deref().unwrap_or_default()) else { return };
+            seq = next;
+        }
+    }
+}

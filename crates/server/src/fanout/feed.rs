@@ -1,0 +1,53 @@
+//! What happens in an app as a whole, for the agents who watch it.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use protocol::{AppId, Permission, Permissions};
+use socketio::{Frame, Outgoing};
+
+use super::SubscriberKey;
+
+/// An agent's connection.
+pub(crate) struct Watcher {
+    pub(crate) outgoing: Outgoing,
+    pub(crate) permissions: Permissions,
+}
+
+/// Per app, those who watch it.
+#[derive(Default)]
+pub(crate) struct Feeds {
+    apps: RwLock<HashMap<AppId, HashMap<SubscriberKey, Watcher>>>,
+}
+
+impl Feeds {
+    pub(crate) fn watch(&self, app_id: &AppId, key: SubscriberKey, watcher: Watcher) {
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        apps.entry(app_id.clone()).or_default().insert(key, watcher);
+    }
+
+    pub(crate) fn unwatch(&self, app_id: &AppId, key: SubscriberKey) {
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watchers) = apps.get_mut(app_id) {
+            watchers.remove(&key);
+            if watchers.is_empty() {
+                apps.remove(app_id);
+            }
+        }
+    }
+
+    /// Sends a frame, made only if someone with the permission watches.
+    pub(super) fn send(&self, app_id: &AppId, permission: Permission, frame: impl FnOnce() -> Option<Frame>) {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(watchers) = apps.get(app_id) else { return };
+        let mut allowed = watchers.values().filter(|watcher| watcher.permissions.has(permission)).peekable();
+        if allowed.peek().is_none() {
+            return;
+        }
+        let Some(frame) = frame() else { return };
+        for watcher in allowed {
+            // False is a connection that ends; its own task takes it out of here.
+            watcher.outgoing.send(frame.clone());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The life of the process: settings, log, server, listen, wait for a signal, drain, exit.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use server::{App, Cli, Command, Settings, run_command, start_log};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a shell reports for a process that Ctrl-C ended; a second signal ends this one so.
+const EXIT_INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os(), |name| std::env::var_os(name)) {
+        Ok(cli) => cli,
+        Err((0, text)) => return print(&text),
+        Err((code, text)) => {
+            complain(&text);
+            return u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    match cli.command {
+        Command::Serve(settings) => runtime.block_on(serve(*settings)),
+        command => match runtime.block_on(run_command(command)) {
+            Ok(text) => print(&(text + "\n")),
+            Err(failure) => fail(&failure.message),
+        },
+    }
+}
+
+async fn serve(settings: Settings) -> ExitCode {
+    start_log(settings.log_format, settings.log_level);
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let signals = async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        // A file that may not grow any further is then an error of that write, not the end of the process.
+        let full = signal(SignalKind::from_raw(SIGXFSZ))?;
+        Ok::<_, std::io::Error>((
+            async move {
+                tokio::select! { _ = terminate.recv() => (terminate, interrupt), _ = interrupt.recv() => (terminate, interrupt) }
+            },
+            full,
+        ))
+    };
+    let (stop, _full) = match signals.await {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
+    let app = match App::start(settings).await {
+        Ok(app) => app,
+        Err(error) => return fail(&error),
+    };
+    let mut greeting = app.demo().unwrap_or_default().to_owned();
+    greeting.push_str(&format!("replyhq is ready on http://{}\n", app.address()));
+    let running = app.run();
+    print(&greeting);
+    let (mut terminate, mut interrupt) = stop.await;
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        std::process::exit(EXIT_INTERRUPTED);
+    });
+    running.shut_down().await;
+    ExitCode::SUCCESS
+}
+
+/// Linux's number of the signal for a file that grew too large.
+const SIGXFSZ: i32 = 25;
+
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(text: &str) {
+    // Where standard error is closed, there is nobody to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    complain(&format!("error: {error}\n"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,192 @@
+//! Numbers for Prometheus. Belongs to one server, not to the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chat::SendResult;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use protocol::Code;
+use socketio::{CloseReason, Meter};
+
+/// The label of most numbers: which of them it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Word {
+    kind: &'static str,
+}
+
+fn word(kind: &'static str) -> Word {
+    Word { kind }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u32,
+}
+
+/// From a tenth of a millisecond to about six seconds.
+fn latency() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 17))
+}
+
+/// One to 256: what a commit can hold.
+fn batch() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 9))
+}
+
+/// The server's numbers.
+pub(crate) struct Metrics {
+    registry: Registry,
+    meter: Arc<Meter>,
+    connections: Family<Word, Gauge>,
+    messages: Family<Word, Counter>,
+    ack: Family<Word, Histogram>,
+    fan_out: Histogram,
+    commit: Histogram,
+    commit_writes: Histogram,
+    queued_bytes: Gauge<i64, AtomicI64>,
+    disconnects: Family<Word, Counter>,
+    slow_readers: Counter,
+    rate_limited: Counter,
+    presence_changes: Family<Word, Counter>,
+    database_errors: Family<Word, Counter>,
+    requests: Family<Status, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new(meter: Arc<Meter>) -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("replyhq"),
+            meter,
+            connections: Family::default(),
+            messages: Family::default(),
+            ack: Family::new_with_constructor(latency),
+            fan_out: latency(),
+            commit: latency(),
+            commit_writes: batch(),
+            queued_bytes: Gauge::default(),
+            disconnects: Family::default(),
+            slow_readers: Counter::default(),
+            rate_limited: Counter::default(),
+            presence_changes: Family::default(),
+            database_errors: Family::default(),
+            requests: Family::default(),
+        };
+        metrics.register();
+        Arc::new(metrics)
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("connections", "Open connections by namespace", self.connections.clone());
+        registry.register("messages", "Sends by result", self.messages.clone());
+        registry.register(
+            "ack_seconds",
+            "From a send's arrival to its answer, by transport",
+            self.ack.clone(),
+        );
+        registry.register(
+            "fan_out_seconds",
+            "Putting one message into the queues of all who hear it",
+            self.fan_out.clone(),
+        );
+        registry.register("commit_seconds", "One durable transaction", self.commit.clone());
+        registry.register("commit_writes", "Writes in one transaction", self.commit_writes.clone());
+        registry.register(
+            "outgoing_queue_bytes",
+            "Bytes that wait for slow readers",
+            self.queued_bytes.clone(),
+        );
+        registry.register("disconnects", "Ended connections by reason", self.disconnects.clone());
+        registry.register(
+            "slow_readers_dropped",
+            "Connections ended because they did not read",
+            self.slow_readers.clone(),
+        );
+        registry.register("rate_limited", "Sends refused as too fast", self.rate_limited.clone());
+        registry.register(
+            "presence_changes",
+            "Devices that came online or went offline",
+            self.presence_changes.clone(),
+        );
+        registry.register(
+            "database_errors",
+            "Failed database operations by kind",
+            self.database_errors.clone(),
+        );
+        registry.register("http_requests", "REST answers by status", self.requests.clone());
+    }
+
+    /// All of them in the text format of OpenMetrics.
+    pub(crate) fn render(&self) -> String {
+        self.queued_bytes.set(self.meter.queued_bytes.load(Ordering::Relaxed));
+        let mut out = String::new();
+        if let Err(error) = text::encode(&mut out, &self.registry) {
+            tracing::error!(%error, "the metrics could not be written");
+        }
+        out
+    }
+
+    pub(crate) fn connected(&self, namespace: &'static str) {
+        self.connections.get_or_create(&word(namespace)).inc();
+    }
+
+    pub(crate) fn disconnected(&self, namespace: &'static str) {
+        self.connections.get_or_create(&word(namespace)).dec();
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        self.disconnects.get_or_create(&word(reason.as_str())).inc();
+        if reason == CloseReason::SlowReader {
+            self.slow_readers.inc();
+        }
+    }
+
+    pub(crate) fn sent(&self, result: SendResult) {
+        let kind = match result {
+            SendResult::New => "new",
+            SendResult::Duplicate => "duplicate",
+            SendResult::Refused(code) => code.as_str(),
+        };
+        self.messages.get_or_create(&word(kind)).inc();
+        if result == SendResult::Refused(Code::RateLimited) {
+            self.rate_limited.inc();
+        }
+    }
+
+    pub(crate) fn answered(&self, transport: &'static str, took: Duration) {
+        self.ack.get_or_create(&word(transport)).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn fanned_out(&self, took: Duration) {
+        self.fan_out.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn stored(&self, observation: store::Observation) {
+        match observation {
+            store::Observation::Committed { writes, took } => {
+                self.commit.observe(took.as_secs_f64());
+                self.commit_writes.observe(writes as f64);
+            }
+            // Counted where the operation is answered.
+            store::Observation::Failed(_) => {}
+        }
+    }
+
+    pub(crate) fn database_failed(&self, kind: store::ErrorKind) {
+        self.database_errors.get_or_create(&word(kind.as_str())).inc();
+    }
+
+    pub(crate) fn presence_changed(&self, is_online: bool) {
+        self.presence_changes.get_or_create(&word(if is_online { "online" } else { "offline" })).inc();
+    }
+
+    pub(crate) fn requested(&self, status: u16) {
+        self.requests.get_or_create(&Status { status: u32::from(status) }).inc();
+    }
+}

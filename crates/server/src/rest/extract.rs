@@ -1,0 +1,113 @@
+//! What a handler needs of a request: who asks, the body, the query.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use chat::{Agent, Device, DeviceCredentials};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use protocol::{Code, Failure, limits};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Refused, unauthorized};
+use crate::app::Shared;
+use crate::socket::refused;
+
+/// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
+pub(super) struct AsDevice(pub(super) Device);
+
+impl FromRequestParts<Arc<Shared>> for AsDevice {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refused> {
+        let headers = &parts.headers;
+        let shown = (|| {
+            Ok(DeviceCredentials {
+                app_id: header(headers, "X-App-Id")?,
+                device_id: header(headers, "X-Device-Id")?,
+                api_key: header(headers, "X-Api-Key")?,
+            })
+        })();
+        let device = match shown {
+            Ok(shown) => shared.chat.check_device(shown).await,
+            Err(failure) => Err(failure),
+        };
+        device.map(Self).map_err(unauthorized)
+    }
+}
+
+/// An agent with a good credential: `Authorization: Bearer …`.
+pub(super) struct AsAgent(pub(super) Agent);
+
+impl FromRequestParts<Arc<Shared>> for AsAgent {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refused> {
+        let token = header(&parts.headers, AUTHORIZATION.as_str()).and_then(|value| {
+            let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+            if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+                Ok(token.trim())
+            } else {
+                Err(Failure::missing("Authorization: Bearer ADMIN_TOKEN"))
+            }
+        });
+        let agent = match token {
+            Ok(token) => shared.chat.authenticate_agent(None, token, None).await,
+            Err(failure) => Err(failure),
+        };
+        agent.map(Self).map_err(unauthorized)
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Failure> {
+    let value = headers.get(name).ok_or_else(|| Failure::missing(name))?;
+    // Not `to_str`: an app may name its devices in any script.
+    std::str::from_utf8(value.as_bytes()).map_err(|_| Failure::invalid(format!("{name} is not UTF-8")))
+}
+
+/// A JSON body; whatever its `Content-Type` says. An empty one is `{}`.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Refused> {
+        let read = axum::body::to_bytes(request.into_body(), limits::FRAME_BYTES);
+        let bytes = tokio::time::timeout(shared.handshake_timeout, read)
+            .await
+            .map_err(|_| Failure::invalid("the body did not arrive in time"))?
+            .map_err(|_| {
+                let most = limits::FRAME_BYTES;
+                Failure::new(Code::MessageTooLong, format!("the body is broken or over {most} bytes"))
+            })?;
+        let json = if bytes.is_empty() { b"{}" } else { &bytes[..] };
+        serde_json::from_slice(json).map(Self).map_err(|error| refused(&error).into())
+    }
+}
+
+/// The query, with a failure of ours where it is of another form.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Shared>) -> Result<Self, Refused> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(asked)) => Ok(Self(asked)),
+            Err(rejection) => Err(Failure::invalid(rejection.body_text()).into()),
+        }
+    }
+}
+
+/// `?after=&before=&limit=`
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(super) struct MessageQuery {
+    /// Messages strictly after this one; empty is from the first on.
+    pub(super) after: Option<String>,
+    /// Messages strictly before this one; empty is the newest ones.
+    pub(super) before: Option<String>,
+    /// How many, at most 200; 50 if not given.
+    pub(super) limit: Option<u32>,
+}

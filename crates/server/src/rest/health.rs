@@ -1,0 +1,35 @@
+//! What machines ask about the server.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use crate::app::Shared;
+
+/// The process lives.
+pub(super) async fn alive() -> Response {
+    Json(serde_json::json!({ "status": "ok" })).into_response()
+}
+
+/// It takes work: the database is migrated and writable, and the server is not leaving.
+pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let status = if shared.chat.is_draining() {
+        "draining"
+    } else if shared.chat.is_writable().await {
+        "ok"
+    } else {
+        "database_unavailable"
+    };
+    let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(serde_json::json!({ "status": status }))).into_response()
+}
+
+/// Numbers for Prometheus.
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, FORMAT)], shared.metrics.render()).into_response()
+}

@@ -1,0 +1,210 @@
+//! What an operator can set: by flag, by environment, by file; in this order. One struct, validated once.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use protocol::limits;
+use store::Location;
+
+/// Where the data is. The same for the server and for every command.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseSettings {
+    /// Folder for the SQLite database, where no --database-url is given
+    #[arg(long, value_name = "DIR", env = "REPLYHQ_DATA_DIR", default_value = "replyhq-data")]
+    pub data_dir: PathBuf,
+
+    /// Database: sqlite:PATH
+    #[arg(long, value_name = "URL", env = "REPLYHQ_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
+    pub database_url: Option<Location>,
+}
+
+impl DatabaseSettings {
+    /// Where the data is.
+    pub fn location(&self) -> Location {
+        self.database_url.clone().unwrap_or_else(|| Location::Sqlite(self.data_dir.join("replyhq.db")))
+    }
+}
+
+fn parse_database_url(url: &str) -> Result<Location, String> {
+    if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+        if path.is_empty() {
+            return Err("the path of the SQLite file is missing: sqlite:PATH".into());
+        }
+        return Ok(Location::Sqlite(path.into()));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Err("this version keeps its data in SQLite only; leave --database-url out".into());
+    }
+    Err("expected sqlite:PATH".into())
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings of `replyhq serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Address to listen on; port 0 takes a free one, and the ready line names it
+    #[arg(long, value_name = "ADDRESS", env = "REPLYHQ_LISTEN", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
+
+    /// Make a demo app with a conversation in it, and print how to try it
+    #[arg(long)]
+    pub demo: bool,
+
+    /// Redis for several nodes; not in this version
+    #[arg(long, value_name = "URL", env = "REPLYHQ_REDIS_URL", hide_env_values = true, value_parser = parse_redis_url)]
+    pub redis_url: Option<String>,
+
+    /// How the log is written
+    #[arg(long, value_name = "FORMAT", env = "REPLYHQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+
+    /// What the log holds: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "REPLYHQ_LOG_LEVEL", default_value = "info")]
+    pub log_level: tracing::level_filters::LevelFilter,
+
+    /// Sends a second per device, twice as many at once; 0 is no limit
+    #[arg(long, value_name = "N", env = "REPLYHQ_RATE_LIMIT_DEVICE", default_value_t = limits::DEVICE_SENDS_PER_SECOND)]
+    pub rate_limit_device: u32,
+
+    /// Sends a second per agent connection, twice as many at once; 0 is no limit
+    #[arg(long, value_name = "N", env = "REPLYHQ_RATE_LIMIT_AGENT", default_value_t = limits::AGENT_SENDS_PER_SECOND)]
+    pub rate_limit_agent: u32,
+
+    /// Connections per device; 0 is no limit
+    #[arg(long, value_name = "N", env = "REPLYHQ_MAX_CONNECTIONS_PER_DEVICE", default_value_t = limits::CONNECTIONS_PER_DEVICE)]
+    pub max_connections_per_device: u32,
+
+    /// Open sockets in all, those before authentication too; more wait to be accepted; 0 is no limit
+    #[arg(long, value_name = "N", env = "REPLYHQ_MAX_CONNECTIONS", default_value_t = 0)]
+    pub max_connections: u32,
+
+    /// From one ping to the next
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_PING_INTERVAL", default_value = "25s", value_parser = parse_duration)]
+    pub ping_interval: Duration,
+
+    /// How long a pong may take before the connection is dropped
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_PING_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
+    pub ping_timeout: Duration,
+
+    /// How long a client may take for its handshake, and for an HTTP request's head
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
+    pub handshake_timeout: Duration,
+
+    /// Bytes that may wait for one connection before it is dropped as a slow reader
+    #[arg(long, value_name = "BYTES", env = "REPLYHQ_MAX_QUEUE_BYTES", default_value_t = limits::QUEUE_BYTES)]
+    pub max_queue_bytes: usize,
+
+    /// How long a shutdown may take before what is left is cut off
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_SHUTDOWN_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
+    pub shutdown_timeout: Duration,
+
+    /// Over how long clients are asked to spread when they come back after a shutdown
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_RECONNECT_SPREAD", default_value = "10s", value_parser = parse_duration)]
+    pub reconnect_spread: Duration,
+}
+
+fn parse_redis_url(_: &str) -> Result<String, String> {
+    Err("this version runs as one node and uses no Redis; leave --redis-url out".into())
+}
+
+/// A duration that is more than nothing.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() {
+        return Err("must be more than 0".into());
+    }
+    Ok(duration)
+}
+
+/// Names that others have given to the same things: taken where our own variable is not set.
+const OTHER_NAMES: [(&str, &str); 3] =
+    [("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url"), ("PORT", "listen")];
+
+/// Puts the file's values and the environment's other names beneath flags and environment, as defaults of `command`
+/// and its subcommands.
+///
+/// # Errors
+/// A line that says what is wrong with the file.
+pub(crate) fn with_defaults(
+    mut command: clap::Command,
+    file: Option<&PathBuf>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<clap::Command, String> {
+    let mut defaults = match file {
+        Some(path) => read_file(path, &command)?,
+        None => Vec::new(),
+    };
+    for (variable, id) in OTHER_NAMES {
+        if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
+            let value = value.to_string_lossy().into_owned();
+            // Where a platform names a port, it expects the program on all addresses.
+            let value = if variable == "PORT" { format!("0.0.0.0:{value}") } else { value };
+            defaults.push((id.to_owned(), value));
+        }
+    }
+    for (id, value) in defaults {
+        command = with_default(command, &id, &value);
+    }
+    Ok(command)
+}
+
+fn with_default(command: clap::Command, id: &str, value: &str) -> clap::Command {
+    let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let has_it = command.get_arguments().any(|arg| arg.get_id() == id);
+    let mut command = command;
+    for name in names {
+        command = command.mut_subcommand(name, |sub| with_default(sub, id, value));
+    }
+    if !has_it {
+        return command;
+    }
+    command.mut_arg(id, |arg| arg.default_value(value.to_owned()))
+}
+
+/// The file's settings as (id, value); every key must be a flag's name, with `_` or `-`.
+fn read_file(path: &PathBuf, command: &clap::Command) -> Result<Vec<(String, String)>, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| format!("{shown}: {}", error.message()))?;
+    let known = known_ids(command);
+    let mut settings = Vec::new();
+    for (key, value) in table {
+        let id = key.replace('-', "_");
+        if !known.contains(&id) {
+            return Err(format!("{shown}: there is no setting {key}"));
+        }
+        let value = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(yes) => yes.to_string(),
+            _ => return Err(format!("{shown}: {key} must be a text, a number, true or false")),
+        };
+        settings.push((id, value));
+    }
+    Ok(settings)
+}
+
+fn known_ids(command: &clap::Command) -> Vec<String> {
+    let Some(serve) = command.get_subcommands().find(|sub| sub.get_name() == "serve") else {
+        return Vec::new();
+    };
+    let ids =
+        serve.get_arguments().filter(|arg| arg.get_long().is_some()).map(|arg| arg.get_id().to_string());
+    ids.filter(|id| !["help", "version", "config", "demo"].contains(&id.as_str())).collect()
+}

@@ -1,0 +1,86 @@
+//! `/admin`: an agent, for one app.
+
+use std::sync::Arc;
+
+use chat::Principal;
+use protocol::{Failure, limits};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use socketio::{Event, Outgoing};
+
+use super::payload::{self, ListSessions, OfApp};
+use super::peer::{ConnectedPeer, Peer};
+use super::reply::Success;
+use crate::app::Shared;
+use crate::fanout::{self, Namespace};
+
+#[derive(Deserialize)]
+struct Auth {
+    app_id: String,
+    admin_token: String,
+}
+
+/// Checks the token and joins the app's feed.
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    outgoing: Outgoing,
+    auth: Option<Box<RawValue>>,
+) -> Result<ConnectedPeer, Failure> {
+    let auth: Auth = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()))?;
+    if auth.app_id.is_empty() {
+        return Err(Failure::missing("app_id"));
+    }
+    let connection_id = super::connection_id(&shared.chat);
+    let agent = shared
+        .chat
+        .authenticate_agent(Some(&auth.app_id), &auth.admin_token, Some(connection_id.clone()))
+        .await?;
+    let key = shared.fanout.new_key();
+    let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Admin, outgoing };
+    Ok(ConnectedPeer { peer: Peer::new(Principal::Agent(agent), subscriber), latest: None })
+}
+
+pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) {
+    match event.name.as_str() {
+        "app:subscribe" => subscribe(shared, peer, &event),
+        "conversation:join" => peer.join(shared, &event).await,
+        "conversation:leave" => peer.leave_room(shared, &event),
+        "message:send" => peer.send(shared, &event).await,
+        "typing:start" => peer.typing(shared, &event, true),
+        "typing:stop" => peer.typing(shared, &event, false),
+        "message:read" => peer.read(shared, &event).await,
+        "sessions:list" => sessions(shared, peer, &event).await,
+        "ping" => peer.ping(&event),
+        _ => peer.unknown(&event),
+    }
+}
+
+fn subscribe(shared: &Shared, peer: &Peer, event: &Event) {
+    let Principal::Agent(agent) = &peer.principal else { return };
+    let outcome = payload::object::<OfApp>(event).and_then(|payload| agent.require_app(&payload.app_id));
+    if outcome.is_ok() {
+        peer.watch_app(shared, agent);
+    }
+    peer.reply(event).done(outcome);
+}
+
+async fn sessions(shared: &Arc<Shared>, peer: &Peer, event: &Event) {
+    let Principal::Agent(agent) = &peer.principal else { return };
+    let reply = peer.reply(event);
+    let wish = payload::object::<ListSessions>(event).and_then(|wish| {
+        agent.require_app(&wish.app_id)?;
+        Ok(wish)
+    });
+    let outcome = match wish {
+        Ok(wish) => {
+            let most = limits::SESSIONS_PAGE_MAX as usize;
+            let limit = wish.limit.unwrap_or(most).clamp(1, most);
+            shared.chat.sessions(agent, wish.after.as_deref(), limit).await
+        }
+        Err(failure) => Err(failure),
+    };
+    match outcome {
+        Ok(page) => reply.answer(&Success::with(page)),
+        Err(failure) => reply.fail(&failure),
+    }
+}

@@ -1,0 +1,82 @@
+//! `/client`: a device.
+
+use std::sync::Arc;
+
+use chat::{DeviceCredentials, Principal, Receipt};
+use protocol::{Failure, MessageStatus, Session};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use socketio::{Event, Outgoing};
+
+use super::payload::{self, Delivery};
+use super::peer::{ConnectedPeer, Peer};
+use crate::app::Shared;
+use crate::fanout::{self, Namespace};
+
+#[derive(Deserialize)]
+struct Auth {
+    app_id: String,
+    device_id: String,
+    api_key: String,
+}
+
+/// Checks the credential and registers session and presence.
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    outgoing: Outgoing,
+    auth: Option<Box<RawValue>>,
+) -> Result<ConnectedPeer, Failure> {
+    let auth: Auth = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()))?;
+    let shown =
+        DeviceCredentials { app_id: &auth.app_id, device_id: &auth.device_id, api_key: &auth.api_key };
+    let access = shared.chat.authenticate_device(shown).await?;
+    let connection_id = super::connection_id(&shared.chat);
+    let session = Session {
+        connection_id: connection_id.clone(),
+        app_id: access.device.app_id.clone(),
+        device_id: access.device.device_id.clone(),
+        connected_at: shared.chat.ambient().now(),
+        user_info: access.user_info,
+    };
+    shared.chat.connect(session).await?;
+    let key = shared.fanout.new_key();
+    let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Client, outgoing };
+    let peer = Peer::new(Principal::Device(access.device), subscriber);
+    Ok(ConnectedPeer { peer, latest: access.latest })
+}
+
+pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) {
+    match event.name.as_str() {
+        "conversation:join" => peer.join(shared, &event).await,
+        "conversation:leave" => peer.leave_room(shared, &event),
+        "message:send" => peer.send(shared, &event).await,
+        "typing:start" => peer.typing(shared, &event, true),
+        "typing:stop" => peer.typing(shared, &event, false),
+        "delivery:receipt" => delivered(shared, peer, &event).await,
+        "message:read" => peer.read(shared, &event).await,
+        "ping" => peer.ping(&event),
+        _ => peer.unknown(&event),
+    }
+}
+
+async fn delivered(shared: &Arc<Shared>, peer: &Peer, event: &Event) {
+    let outcome = match payload::object::<Delivery>(event).and_then(receipt) {
+        Ok(receipt) => shared.chat.acknowledge(&peer.principal, receipt).await,
+        Err(failure) => Err(failure),
+    };
+    peer.reply(event).done(outcome);
+}
+
+fn receipt(delivery: Delivery) -> Result<Receipt, Failure> {
+    let status = MessageStatus::Delivered;
+    match (delivery.message_id, delivery.conversation_id, delivery.up_to_message_id) {
+        (Some(message_id), conversation_id, _) => {
+            Ok(Receipt { up_to: message_id.into(), conversation_id: conversation_id.map(Into::into), status })
+        }
+        (None, Some(conversation_id), Some(up_to)) => {
+            Ok(Receipt { up_to: up_to.into(), conversation_id: Some(conversation_id.into()), status })
+        }
+        (None, Some(_), None) => Err(Failure::missing("up_to_message_id")),
+        (None, None, _) => Err(Failure::missing("message_id")),
+    }
+}

@@ -1,0 +1,85 @@
+//! What events carry, as it comes from a client: everything may be missing or wrong.
+
+use protocol::Failure;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use socketio::Event;
+
+/// Characters of a parser's complaint that go back to the client: enough to see what is wrong.
+const COMPLAINT_CHARS: usize = 200;
+
+/// A conversation.
+#[derive(Deserialize)]
+pub(super) struct InConversation {
+    pub(super) conversation_id: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Join {
+    pub(super) conversation_id: String,
+    pub(super) after: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Send {
+    pub(super) conversation_id: String,
+    pub(super) body: String,
+    pub(super) local_id: String,
+}
+
+/// `{ message_id }`, or `{ conversation_id, up_to_message_id }`.
+#[derive(Deserialize)]
+pub(super) struct Delivery {
+    pub(super) message_id: Option<String>,
+    pub(super) conversation_id: Option<String>,
+    pub(super) up_to_message_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Read {
+    pub(super) conversation_id: String,
+    pub(super) up_to_message_id: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct OfApp {
+    pub(super) app_id: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListSessions {
+    pub(super) app_id: String,
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<usize>,
+}
+
+/// The event's object.
+///
+/// # Errors
+/// `MISSING_PARAMS` where something needed is not there, `VALIDATION_ERROR` where it is of another form.
+pub(super) fn object<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
+    let Some(json) = event.args.get(0) else { return Err(Failure::missing("a payload")) };
+    parse(json)
+}
+
+/// As [`object`], but early SDKs send the conversation's id alone.
+pub(super) fn conversation<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
+    match event.args.get(0) {
+        Some(json) if json.starts_with('"') => parse(&format!("{{\"conversation_id\":{json}}}")),
+        _ => object(event),
+    }
+}
+
+/// JSON of a client.
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
+    serde_json::from_str(json).map_err(|error| refused(&error))
+}
+
+/// The parser's complaint as a failure.
+pub(crate) fn refused(error: &serde_json::Error) -> Failure {
+    let complaint: String = error.to_string().chars().take(COMPLAINT_CHARS).collect();
+    match complaint.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => Failure::missing(field),
+        None => Failure::invalid(complaint),
+    }
+}

@@ -1,0 +1,288 @@
+//! One connection in one namespace: what is the same for devices and agents.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chat::{Agent, InFlight, Page, Principal, Receipt, Sending, cursor};
+use protocol::event::{Connected, ConversationJoined};
+use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
+use serde::Serialize;
+use socketio::Event;
+use store::{Cursor, LatestConversation};
+
+use super::payload::{self, InConversation, Join, Read, Send};
+use super::reply::{Nothing, Reply, Success};
+use crate::app::Shared;
+use crate::fanout::{self, Namespace, Watcher, frame};
+
+/// A connection in a namespace.
+pub(super) struct Peer {
+    pub(super) principal: Principal,
+    pub(super) subscriber: fanout::Peer,
+    /// The conversations it has joined.
+    rooms: HashSet<ConversationId>,
+    /// Those of them in which it types: who leaves stops typing.
+    typing: HashSet<ConversationId>,
+    /// Made with the first send, so that who only listens costs nothing.
+    in_flight: Option<InFlight>,
+}
+
+/// A peer whose credential is good.
+pub(super) struct ConnectedPeer {
+    pub(super) peer: Peer,
+    /// The conversation to join it to.
+    pub(super) latest: Option<LatestConversation>,
+}
+
+#[derive(Serialize)]
+struct JoinAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message_id: Option<MessageId>,
+    last_seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Message>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_more: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct SendAnswer {
+    message: Message,
+}
+
+impl Peer {
+    pub(super) fn new(principal: Principal, subscriber: fanout::Peer) -> Self {
+        Self { principal, subscriber, rooms: HashSet::new(), typing: HashSet::new(), in_flight: None }
+    }
+
+    /// Its first event; from here on it is told what concerns all.
+    pub(super) fn greet(&self, shared: &Shared) {
+        let fanout::Peer { key, namespace, outgoing, connection_id } = &self.subscriber;
+        shared.metrics.connected(namespace.path());
+        let connected =
+            Connected { connection_id: connection_id.clone(), server_time: shared.chat.ambient().now() };
+        if let Some(frame) = frame(*namespace, &connected) {
+            outgoing.send(frame);
+        }
+        let token_id = match &self.principal {
+            Principal::Device(_) => None,
+            Principal::Agent(agent) => {
+                self.watch_app(shared, agent);
+                Some(agent.token_id.clone())
+            }
+        };
+        shared.connections.add(*key, outgoing.clone(), Some(*namespace), token_id);
+    }
+
+    /// Joins the feed of the agent's app; a second time changes nothing.
+    pub(super) fn watch_app(&self, shared: &Shared, agent: &Agent) {
+        let watcher = Watcher { outgoing: self.subscriber.outgoing.clone(), permissions: agent.permissions };
+        shared.fanout.feeds().watch(&agent.app_id, self.subscriber.key, watcher);
+    }
+
+    pub(super) fn reply(&self, event: &Event) -> Reply {
+        Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, event.ack)
+    }
+
+    fn rooms_max(&self) -> usize {
+        match self.subscriber.namespace {
+            Namespace::Client => limits::ROOMS_PER_DEVICE_CONNECTION,
+            Namespace::Admin => limits::ROOMS_PER_AGENT_CONNECTION,
+        }
+    }
+
+    /// Joins the device's newest conversation, as on every connect.
+    pub(super) async fn join_latest(&mut self, shared: &Arc<Shared>, latest: LatestConversation) {
+        let reply = Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, None);
+        if let Err(failure) = self.join_room(shared, latest.id, None, &reply).await {
+            reply.fail(&failure);
+        }
+    }
+
+    pub(super) async fn join(&mut self, shared: &Arc<Shared>, event: &Event) {
+        let reply = self.reply(event);
+        let joined = match payload::conversation::<Join>(event) {
+            Ok(join) => {
+                let after = join.after.map(|after| cursor(Some(&after), None)).transpose();
+                match after {
+                    Ok(after) => self.join_room(shared, join.conversation_id.into(), after, &reply).await,
+                    Err(failure) => Err(failure),
+                }
+            }
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = joined {
+            reply.fail(&failure);
+        }
+    }
+
+    /// Subscribes first and reads then, so that between what is read and what comes live there is nothing.
+    async fn join_room(
+        &mut self,
+        shared: &Arc<Shared>,
+        id: ConversationId,
+        after: Option<Cursor>,
+        reply: &Reply,
+    ) -> Result<(), Failure> {
+        if id.is_empty() {
+            return Err(Failure::missing("conversation_id"));
+        }
+        self.principal.require(Permission::ViewConversations)?;
+        let is_member = self.rooms.contains(&id);
+        if !is_member && self.rooms.len() >= self.rooms_max() {
+            let most = self.rooms_max();
+            return Err(Failure::invalid(format!("this connection has joined {most} conversations already")));
+        }
+        let key = self.subscriber.key;
+        shared.fanout.hold(&id, &self.subscriber);
+        let has_cursor = after.is_some();
+        let history = match shared.chat.history(&self.principal, &id, after, Page::of(None)?).await {
+            Ok(history) => history,
+            Err(failure) => {
+                if is_member {
+                    // It goes on hearing what it heard before.
+                    shared.fanout.release(&id, key, 0, Vec::new());
+                } else {
+                    shared.fanout.leave(&id, key);
+                }
+                return Err(failure);
+            }
+        };
+        self.rooms.insert(id.clone());
+        let joined = ConversationJoined {
+            conversation_id: id.clone(),
+            last_message_id: history.last_message_id.clone(),
+            last_seq: history.last_seq,
+        };
+        let answer = JoinAnswer {
+            last_message_id: history.last_message_id,
+            last_seq: history.last_seq,
+            messages: has_cursor.then_some(history.messages),
+            has_more: has_cursor.then_some(history.has_more),
+        };
+        let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
+        shared.fanout.release(&id, key, history.last_seq, first.into_iter().flatten().collect());
+        Ok(())
+    }
+
+    pub(super) fn leave_room(&mut self, shared: &Arc<Shared>, event: &Event) {
+        let outcome = payload::conversation::<InConversation>(event).and_then(|payload| {
+            let id = payload.conversation_id.into();
+            if !self.rooms.remove(&id) {
+                return Err(not_joined());
+            }
+            self.stop_typing(shared, &id);
+            shared.fanout.leave(&id, self.subscriber.key);
+            Ok(())
+        });
+        self.reply(event).done(outcome);
+    }
+
+    pub(super) async fn send(&mut self, shared: &Arc<Shared>, event: &Event) {
+        let started = Instant::now();
+        let reply = self.reply(event);
+        let send = match payload::object::<Send>(event) {
+            Ok(send) => send,
+            Err(failure) => return reply.fail(&failure),
+        };
+        let in_flight = self.in_flight.get_or_insert_default();
+        if in_flight.count() >= limits::SENDS_IN_FLIGHT {
+            in_flight.below(limits::SENDS_IN_FLIGHT).await;
+        }
+        let entered = in_flight.enter();
+        let metrics = Arc::clone(&shared.metrics);
+        let sending =
+            Sending { conversation_id: send.conversation_id, local_id: send.local_id, body: send.body };
+        shared.chat.send(&self.principal, sending, move |outcome| {
+            match outcome {
+                Ok(sent) => reply.answer(&Success::with(SendAnswer { message: sent.message })),
+                Err(failure) => reply.fail(&failure),
+            }
+            metrics.answered("socket", started.elapsed());
+            drop(entered);
+        });
+    }
+
+    pub(super) fn typing(&mut self, shared: &Arc<Shared>, event: &Event, is_typing: bool) {
+        let outcome = payload::conversation::<InConversation>(event).and_then(|payload| {
+            let id: ConversationId = payload.conversation_id.into();
+            if id.is_empty() {
+                return Err(Failure::missing("conversation_id"));
+            }
+            self.principal.require(Permission::SendMessages)?;
+            if !self.rooms.contains(&id) {
+                return Err(not_joined());
+            }
+            if is_typing {
+                self.typing.insert(id.clone());
+            } else {
+                self.typing.remove(&id);
+            }
+            shared.chat.typing(&self.principal, &self.subscriber.connection_id, id, is_typing)
+        });
+        self.reply(event).done(outcome);
+    }
+
+    fn stop_typing(&mut self, shared: &Shared, id: &ConversationId) {
+        if self.typing.remove(id) {
+            let connection_id = &self.subscriber.connection_id;
+            // The permission was there when the typing began; if it is gone, there is nobody to tell either.
+            let _ = shared.chat.typing(&self.principal, connection_id, id.clone(), false);
+        }
+    }
+
+    pub(super) async fn read(&self, shared: &Arc<Shared>, event: &Event) {
+        let outcome = match payload::object::<Read>(event) {
+            Ok(read) => {
+                let receipt = Receipt {
+                    up_to: read.up_to_message_id.into(),
+                    conversation_id: Some(read.conversation_id.into()),
+                    status: MessageStatus::Read,
+                };
+                shared.chat.acknowledge(&self.principal, receipt).await
+            }
+            Err(failure) => Err(failure),
+        };
+        self.reply(event).done(outcome);
+    }
+
+    pub(super) fn ping(&self, event: &Event) {
+        let reply = self.reply(event);
+        if reply.is_awaited() {
+            return reply.answer(&"pong");
+        }
+        let pong = socketio::Frame::event(self.subscriber.namespace.path(), "pong", &Nothing {});
+        if let Ok(frame) = pong {
+            self.subscriber.outgoing.send(frame);
+        }
+    }
+
+    pub(super) fn unknown(&self, event: &Event) {
+        let name: String = event.name.chars().take(64).collect();
+        self.reply(event).fail(&Failure::invalid(format!("there is no event {name}")));
+    }
+
+    /// Takes it out of everything that it was in.
+    pub(super) async fn leave(mut self, shared: &Arc<Shared>, reason: &str) {
+        for id in std::mem::take(&mut self.typing) {
+            self.typing.insert(id.clone());
+            self.stop_typing(shared, &id);
+        }
+        let key = self.subscriber.key;
+        for id in &self.rooms {
+            shared.fanout.leave(id, key);
+        }
+        match &self.principal {
+            Principal::Device(device) => {
+                shared.chat.disconnect(&device.app_id, &self.subscriber.connection_id, reason).await;
+            }
+            Principal::Agent(agent) => shared.fanout.feeds().unwatch(&agent.app_id, key),
+        }
+        shared.connections.remove(key);
+    }
+}
+
+fn not_joined() -> Failure {
+    Failure::new(protocol::Code::ConversationNotFound, "this connection has not joined that conversation")
+}
