@@ -46,6 +46,7 @@ pub enum Command {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },
@@ -68,11 +69,13 @@ pub enum AppCommand {
     Create {
         /// Its name, for people
         name: String,
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },
     /// All apps
     List {
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },
@@ -80,6 +83,7 @@ pub enum AppCommand {
     RotateKey {
         /// The app's id
         app: String,
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },
@@ -102,6 +106,7 @@ pub enum TokenCommand {
         /// For how long it is good, as in 90d; for ever if not given
         #[arg(long, value_name = "DURATION", value_parser = settings::parse_duration)]
         expires_in: Option<Duration>,
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },
@@ -110,6 +115,7 @@ pub enum TokenCommand {
         /// The app's id
         #[arg(long, value_name = "APP")]
         app: String,
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },
@@ -117,6 +123,7 @@ pub enum TokenCommand {
     Revoke {
         /// The token's id
         id: String,
+        /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
     },

@@ -1,1 +1,48 @@
-//! Placeholder until the first commit of this crate.
+//! What tests and tools need: a server in this process or in its own, clients that speak the wire, an app to use.
+//!
+//! Everything waits for conditions with one time limit, [`PATIENCE`], and panics with what it waited for. Nothing
+//! here is a stand-in: the server is the real one, and so are its database, its sockets and its process.
+
+mod app;
+mod client;
+mod http;
+mod process;
+mod server;
+
+use std::time::Duration;
+
+pub use self::app::TestApp;
+pub use self::client::{Client, Refusal};
+pub use self::http::{Answer, Http};
+pub use self::process::ServerProcess;
+pub use self::server::TestServer;
+
+/// How long anything may take before a test fails. Far more than is ever needed: these machines are noisy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `future`.
+///
+/// # Panics
+/// If it takes longer than [`PATIENCE`]; `what` says what was waited for.
+pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+    }
+}
+
+/// Asks again and again until `check` says something.
+///
+/// # Panics
+/// If that takes longer than [`PATIENCE`].
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut check: impl FnMut() -> F) -> T {
+    patiently(what, async {
+        loop {
+            if let Some(value) = check().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}

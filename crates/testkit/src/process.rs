@@ -1,0 +1,90 @@
+//! A server in a process of its own, to be killed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{TestApp, patiently};
+
+/// A server in a process of its own. Killed when dropped.
+pub struct ServerProcess {
+    child: Child,
+    address: SocketAddr,
+    data_dir: PathBuf,
+}
+
+impl ServerProcess {
+    /// Starts `binary serve` on a free port and waits for its ready line.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start(binary: &str, data_dir: &Path, flags: &[&str]) -> Self {
+        let mut child = Command::new(binary)
+            .args(["serve", "--listen=127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the server's binary");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = patiently("the ready line", async {
+            while let Some(line) = lines.next_line().await.expect("text") {
+                if let Some(address) = line.strip_prefix("replyhq is ready on http://") {
+                    return address.parse().expect("an address");
+                }
+            }
+            panic!("the server ended before it was ready");
+        })
+        .await;
+        // Read on, so that the pipe never breaks under the server.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, address, data_dir: data_dir.to_owned() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a running process")
+    }
+
+    /// A new app on it.
+    pub async fn app(&self) -> TestApp {
+        TestApp::create(self.address, self.data_dir.clone()).await
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    ///
+    /// # Panics
+    /// If it can't be killed.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("a process to kill");
+    }
+
+    /// Sends a signal, as `kill -NAME` does.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().await;
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn ended(&mut self) -> ExitStatus {
+        patiently("the server's end", self.child.wait()).await.expect("a process")
+    }
+}

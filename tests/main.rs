@@ -1,0 +1,8 @@
+//! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
+//! scenarios; each test reads as a sentence.
+
+mod connecting;
+
+/// The server's binary, for tests that kill it.
+#[expect(dead_code, reason = "used by the tests that follow")]
+const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");
