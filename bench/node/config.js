@@ -9,7 +9,7 @@ export function readConfig(argv) {
       listen: { type: 'string', default: process.env.LISTEN ?? '127.0.0.1:3000' },
       'database-url': { type: 'string', default: process.env.DATABASE_URL ?? 'postgres://127.0.0.1/baseline' },
       'redis-url': { type: 'string', default: process.env.REDIS_URL ?? 'redis://127.0.0.1:6379' },
-      'pool-size': { type: 'string', default: process.env.POOL_SIZE ?? '20' },
+      'pool-size': { type: 'string', default: process.env.POOL_SIZE ?? '10' },
       json: { type: 'boolean', default: false },
       app: { type: 'string' },
       name: { type: 'string' },

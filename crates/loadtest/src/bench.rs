@@ -7,6 +7,7 @@ use crate::{
     packet,
     socket::{Login, Route, Socket},
     target::{App, Running},
+    usage,
 };
 use anyhow::{Context, Result, ensure};
 use std::{rc::Rc, time::Duration};
@@ -37,6 +38,8 @@ pub(crate) struct Work {
     pub(crate) services: f64,
     /// By this tool: near the interval's length, the tool was what was measured.
     pub(crate) tool: f64,
+    /// By everything on the machine, those who have no part in this included.
+    pub(crate) machine: f64,
 }
 
 /// Device number `index` of its kind, new at each start of the server.
@@ -121,6 +124,7 @@ impl Bench<'_> {
             server: after.server - before.server,
             services: after.services - before.services,
             tool: after.tool - before.tool,
+            machine: after.machine - before.machine,
         })
     }
 
@@ -129,7 +133,16 @@ impl Bench<'_> {
         let own = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let tool = own.tv_sec as f64 + own.tv_nsec as f64 / 1e9;
         let elapsed = meter.now() as f64 / 1e9;
-        Ok(Work { elapsed, done: meter.done(), delivered: meter.delivered(), server, services, tool })
+        let machine = usage::machine_seconds()?;
+        Ok(Work {
+            elapsed,
+            done: meter.done(),
+            delivered: meter.delivered(),
+            server,
+            services,
+            tool,
+            machine,
+        })
     }
 }
 

@@ -49,6 +49,6 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     let per_ten_thousand = 10_000.0 / work.done as f64;
     outcome.add(GROUP, "server CPU per 10,000 connects", "s", work.server * per_ten_thousand);
     outcome.add(GROUP, "… with Postgres and Redis", "s", (work.server + work.services) * per_ten_thousand);
-    outcome.tool(GROUP, &work);
+    outcome.shares(GROUP, &work);
     Ok(outcome)
 }

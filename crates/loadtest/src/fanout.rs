@@ -22,7 +22,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     outcome.latency(group, ["delivery p50", "delivery p95", "delivery p99"], &reading.meter.delivery);
     let per_million = 1_000_000.0 / work.delivered as f64;
     outcome.add(group, "server CPU per 1,000,000 deliveries", "s", work.server * per_million);
-    outcome.tool(group, &work);
+    outcome.shares(group, &work);
     outcome.faults += reading.faults;
     outcome.complaint = reading.meter.complaint();
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     let reading = crowd::run(bench, plan).await?;
     let group = &format!("fanout to {}, {} messages/s", options.subscribers, options.fanout_rate);
     outcome.latency(group, ["delivery p50", "delivery p95", "delivery p99"], &reading.meter.delivery);
-    outcome.tool(group, &reading.work);
+    outcome.shares(group, &reading.work);
     outcome.faults += reading.faults;
     outcome.complaint = outcome.complaint.or_else(|| reading.meter.complaint());
     Ok(outcome)

@@ -77,10 +77,13 @@ impl Outcome {
         }
     }
 
-    /// Adds how busy the tool's core was with the tool itself: near 100 %, the tool was what was measured.
-    pub(crate) fn tool(&mut self, group: &str, work: &Work) {
-        self.add(group, "the tool's own share of its core", "%", 100.0 * work.tool / work.elapsed);
-        self.add(group, "the server's share of its core", "%", 100.0 * work.server / work.elapsed);
+    /// Adds who was busy. Near 100 %, the tool was what was measured; others on the machine spoil the figures.
+    pub(crate) fn shares(&mut self, group: &str, work: &Work) {
+        let share = |seconds: f64| 100.0 * seconds.max(0.0) / work.elapsed;
+        self.add(group, "the server's share of its core", "%", share(work.server));
+        self.add(group, "the tool's share of its core", "%", share(work.tool));
+        let others = work.machine - work.server - work.services - work.tool;
+        self.add(group, "others' share of a core", "%", share(others));
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     }
     outcome.aim(group, "delivery p99", "ms", meter.delivery.quantile(0.99), Aim::TimesAtMost(0.2));
     outcome.add(group, "delivery max", "ms", meter.delivery.max());
-    outcome.tool(group, &work);
+    outcome.shares(group, &work);
     Ok(outcome)
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     outcome.add(GROUP, "server CPU per 100,000 sends", "s", work.server * per_hundred_thousand);
     let all = (work.server + work.services) * per_hundred_thousand;
     outcome.add(GROUP, "… with Postgres and Redis", "s", all);
-    outcome.tool(GROUP, &work);
+    outcome.shares(GROUP, &work);
     Ok(outcome)
 }
 

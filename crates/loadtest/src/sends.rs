@@ -53,7 +53,7 @@ async fn run_window(bench: &Bench<'_>, window: u64, outcome: &mut Outcome) -> Re
     outcome.aim(group, "server CPU per 100,000 sends", "s", server, Aim::AtMost(5.0));
     let all = (work.server + work.services) * per_hundred_thousand;
     outcome.add(group, "… with Postgres and Redis", "s", all);
-    outcome.tool(group, &work);
+    outcome.shares(group, &work);
     Ok(())
 }
 

@@ -23,6 +23,6 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     outcome.add(group, "delivery p99, all reading", "ms", before);
     outcome.add(group, "delivery p99 of the others", "ms", after);
     outcome.aim(group, "the others' p99 against all reading", "×", after / before, Aim::AtMost(1.2));
-    outcome.tool(group, &stalled.work);
+    outcome.shares(group, &stalled.work);
     Ok(outcome)
 }

@@ -39,6 +39,29 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(seconds)
 }
 
+/// The processor seconds that the whole machine has spent on anything but idling and waiting.
+pub(crate) fn machine_seconds() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let ticks = parse_machine_ticks(&stat).context("reading the machine's processor time")?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// user, nice, system, irq, softirq: all but idle and iowait, and what a hypervisor took.
+fn parse_machine_ticks(stat: &str) -> Option<u64> {
+    let fields: Option<Vec<u64>> = stat
+        .lines()
+        .next()?
+        .split_ascii_whitespace()
+        .skip(1)
+        .take(7)
+        .map(|ticks| ticks.parse().ok())
+        .collect();
+    match *fields? {
+        [user, nice, system, _idle, _waiting, irq, softirq] => Some(user + nice + system + irq + softirq),
+        _ => None,
+    }
+}
+
 /// utime, stime, cutime and cstime together. The name, which may hold anything, is passed over.
 fn parse_cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
@@ -55,6 +78,12 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 30 5 2 20 0 1 0 100 1000 1";
         assert_eq!(parse_cpu_ticks(stat), Some(287));
         assert_eq!(parse_cpu_ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn the_machine_is_busy_when_it_neither_idles_nor_waits() {
+        assert_eq!(parse_machine_ticks("cpu  1 2 4 800 900 8 16 32 0 0\ncpu0 9"), Some(31));
+        assert_eq!(parse_machine_ticks("cpu  1 2"), None);
     }
 
     #[test]
