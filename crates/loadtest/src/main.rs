@@ -35,10 +35,13 @@ use crate::{
     table::Table,
     target::{Running, Target},
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use std::{fs, process::ExitCode};
-use tokio::task::LocalSet;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::LocalSet,
+};
 
 const SPARE_FILES: u64 = 1_000;
 
@@ -59,7 +62,15 @@ fn start(options: &Options) -> Result<bool> {
     machine::raise_open_files(options.connections.max(options.subscribers) as u64 + SPARE_FILES)?;
     // One core, one thread: more would only be in each other's way.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, Box::pin(measure_all(options)))
+    LocalSet::new().block_on(&runtime, async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        // What is dropped half-way takes its servers and folders with it.
+        tokio::select! {
+            faultless = Box::pin(measure_all(options)) => faultless,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
+        }
+    })
 }
 
 /// True if nothing went wrong. Whether the aims are reached is for the reader of the table to judge.
@@ -106,8 +117,11 @@ async fn measure_all(options: &Options) -> Result<bool> {
 async fn run(options: &Options, target: &mut Target, mode: Mode) -> Result<Outcome> {
     let running = target.start().await?;
     let outcome = Box::pin(drive(options, target, &running, mode)).await;
-    let outcome = outcome.with_context(|| format!("the server's last words:\n{}", running.log_tail()))?;
-    running.stop().await?;
+    let mut outcome = outcome.with_context(|| format!("the server's last words:\n{}", running.log_tail()))?;
+    if let Err(error) = running.stop().await {
+        outcome.faults.broken += 1;
+        outcome.complaint.get_or_insert_with(|| format!("{error:#}"));
+    }
     Ok(outcome)
 }
 

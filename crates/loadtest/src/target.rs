@@ -42,6 +42,7 @@ pub(crate) struct Target {
     apps: Vec<App>,
     starts: u32,
     server_core: usize,
+    all_cores: String,
 }
 
 /// A server that runs.
@@ -81,7 +82,8 @@ impl Target {
             _ => Some(Backing::create(dir.path(), options.tool_core)?),
         };
         let server_core = options.server_core;
-        Ok(Self { contender, dir, program, backing, apps: Vec::new(), starts: 0, server_core })
+        let all_cores = format!("{server_core},{}", options.tool_core);
+        Ok(Self { contender, dir, program, backing, apps: Vec::new(), starts: 0, server_core, all_cores })
     }
 
     /// The versions of everything that takes part.
@@ -134,7 +136,8 @@ impl Target {
             for index in 0..CREATORS.min(count - self.apps.len()) {
                 let name = format!("load {}", self.apps.len() + index);
                 let (program, store) = (self.program.clone(), running.store.clone());
-                creating.spawn_blocking(move || create_app(&program, &store, &name));
+                let cores = self.all_cores.clone();
+                creating.spawn_blocking(move || create_app(&cores, &program, &store, &name));
             }
             while let Some(app) = creating.join_next().await {
                 self.apps.push(app??);
@@ -144,10 +147,10 @@ impl Target {
     }
 }
 
-fn create_app(program: &[PathBuf], store: &[String], name: &str) -> Result<App> {
+fn create_app(cores: &str, program: &[PathBuf], store: &[String], name: &str) -> Result<App> {
     let ask = |arguments: &[&str]| -> Result<serde_json::Value> {
         let mut command = Command::new("taskset");
-        command.args(["-c", "0-1"]).args(program).args(arguments).arg("--json").args(store);
+        command.args(["-c", cores]).args(program).args(arguments).arg("--json").args(store);
         let printed = run(&mut command)?;
         serde_json::from_str(&printed).with_context(|| format!("{arguments:?} printed {printed}"))
     };
