@@ -88,7 +88,9 @@ impl Table {
         Line {
             title: (row.group.clone(), row.name),
             values: medians.iter().map(show).collect(),
-            ratio: ratio.map_or(String::new(), |ratio| format!("{}×", short(ratio))),
+            ratio: ratio
+                .filter(|_| row.unit != "%")
+                .map_or(String::new(), |ratio| format!("{}×", short(ratio))),
             aim: row.aim.map_or(String::new(), |aim| aim.text() + mark),
         }
     }
