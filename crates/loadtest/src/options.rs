@@ -1,0 +1,182 @@
+//! The command line.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Measures ReplyHQ, alone or against the Node baseline in bench/node.
+///
+/// The tool starts the servers itself, in private folders: the server under test on one core, the tool on another.
+/// The baseline's Postgres and Redis run beside the tool, which leaves the Node process a core of its own.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "loadtest")]
+pub(crate) struct Options {
+    /// What to measure; everything, if nothing is named.
+    #[arg(value_enum)]
+    pub(crate) modes: Vec<Mode>,
+    /// The server under test.
+    #[arg(long, value_enum, default_value_t = Contender::Replyhq)]
+    pub(crate) target: Contender,
+    /// A second server, measured in turn with the first; the table then has ratios.
+    #[arg(long, value_enum)]
+    pub(crate) against: Option<Contender>,
+    /// ReplyHQ's binary.
+    #[arg(long, value_name = "FILE", default_value = "target/release/replyhq")]
+    pub(crate) binary: PathBuf,
+    /// The folder of the Node baseline.
+    #[arg(long, value_name = "DIR", default_value = "bench/node")]
+    pub(crate) node_dir: PathBuf,
+    /// Where the servers keep their data: one filesystem for all of them.
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    pub(crate) work_dir: PathBuf,
+    /// How often each mode is run against each server; the median is reported.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) rounds: u32,
+    /// How long each measurement lasts.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) seconds: u64,
+    /// How long each load runs before it is measured.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) warmup: u64,
+    /// idle: how many connections.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) connections: usize,
+    /// connects: how many handshakes are under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) in_flight: usize,
+    /// sends, paced, rest: how many conversations, each with one agent and one device.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) pairs: usize,
+    /// sends, paced, rest: how many pairs share an app. Each agent of an app gets the app's whole inbox feed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) pairs_per_app: usize,
+    /// sends: how many sends each agent keeps in flight; each value is a measurement.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8")]
+    pub(crate) window: Vec<u64>,
+    /// paced: sends per second, over all pairs.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) rate: u64,
+    /// fanout, stalled: how many connections are joined to the conversation.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) subscribers: usize,
+    /// fanout: how many messages are under way at a time, each until its last subscriber has it.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) fanout_window: u64,
+    /// fanout: messages per second when the latency is measured.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) fanout_rate: u64,
+    /// stalled: messages per second.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) stalled_rate: u64,
+    /// stalled: characters per message, so many that the stalled reader's buffers fill up soon.
+    #[arg(long, value_name = "N", default_value_t = 1_500)]
+    pub(crate) stalled_body: usize,
+    /// Characters per message in all other modes.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) body: usize,
+    /// The core that the server under test runs on.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) server_core: usize,
+    /// The core that everything else runs on.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) tool_core: usize,
+    /// Writes the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes the table, and how it came about, as Markdown.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+impl Options {
+    /// The modes to run, in order.
+    pub(crate) fn chosen_modes(&self) -> Vec<Mode> {
+        if self.modes.is_empty() { Mode::value_variants().to_vec() } else { self.modes.clone() }
+    }
+
+    /// The servers to measure.
+    pub(crate) fn contenders(&self) -> Vec<Contender> {
+        let mut contenders = vec![self.target];
+        contenders.extend(self.against.filter(|against| *against != self.target));
+        contenders
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// The memory of an idle server, and of idle authenticated connections.
+    Idle,
+    /// Authenticated connects per second.
+    Connects,
+    /// Acknowledged durable sends per second, in rooms of two.
+    Sends,
+    /// Latency at a given rate, measured from the time at which each send was due.
+    Paced,
+    /// Sends per second over REST.
+    Rest,
+    /// Deliveries per second from one conversation to many connections.
+    Fanout,
+    /// What one connection that stops reading does to the others.
+    Stalled,
+}
+
+impl Mode {
+    /// The mode as it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connects => "connects",
+            Self::Sends => "sends",
+            Self::Paced => "paced",
+            Self::Rest => "rest",
+            Self::Fanout => "fanout",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
+/// A server that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Contender {
+    /// ReplyHQ as it comes: SQLite, one process.
+    Replyhq,
+    /// ReplyHQ on the same Postgres and Redis that the baseline has.
+    ReplyhqPostgres,
+    /// The Node baseline.
+    Node,
+}
+
+impl Contender {
+    /// The name in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Replyhq => "ReplyHQ",
+            Self::ReplyhqPostgres => "ReplyHQ on Postgres",
+            Self::Node => "Node",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Options::command().debug_assert();
+        let options =
+            Options::parse_from(["loadtest", "sends", "paced", "--against", "node", "--window", "1,4"]);
+        assert_eq!(options.chosen_modes(), [Mode::Sends, Mode::Paced]);
+        assert_eq!(options.contenders(), [Contender::Replyhq, Contender::Node]);
+        assert_eq!(options.window, [1, 4]);
+        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 7);
+    }
+
+    #[test]
+    fn a_mode_is_named_as_it_is_written() {
+        for mode in Mode::value_variants() {
+            assert_eq!(mode.to_possible_value().unwrap().get_name(), mode.name());
+        }
+    }
+}
