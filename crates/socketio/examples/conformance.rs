@@ -12,7 +12,7 @@ async fn main() -> std::io::Result<()> {
     let is_bare = std::env::var("ENGINE").is_ok_and(|engine| engine == "1");
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     tokio::select! {
-        served = echo::serve(listener, is_bare) => served,
+        served = echo::serve(listener, echo::config(), is_bare) => served,
         interrupted = tokio::signal::ctrl_c() => interrupted,
     }
 }

@@ -20,6 +20,8 @@ use writer::Writer;
 /// Bytes read on a connection that is closing before its goodbye is given up: a peer that floods instead of
 /// hanging up is not listened to for long.
 const MAX_DISCARDED: usize = 4 * 1024 * 1024;
+/// Bytes queued that a burst of events may hold back, so that its answers go out together.
+const BURST: usize = 32 * 1024;
 
 pub(crate) struct Driver<Io, P: Protocol> {
     io: Option<Io>,
@@ -86,7 +88,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         if let Some(item) = self.pop() {
             return Poll::Ready(Ok(item));
         }
-        self.poll_io(cx);
+        if self.is_in_burst() {
+            self.decode_unread(Instant::now(), cx);
+        }
+        if !self.is_in_burst() || self.inbox.is_empty() {
+            self.poll_io(cx);
+        }
         if let Some(item) = self.pop() {
             return Poll::Ready(Ok(item));
         }
@@ -94,6 +101,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             Phase::Over(reason) => Poll::Ready(Err(reason)),
             _ => Poll::Pending,
         }
+    }
+
+    /// Whether more was read than is handed out, and little waits to be written. Handling goes on first: it ends
+    /// with what was read, at most one buffer, and a handler that waits does so beside all I/O.
+    fn is_in_burst(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+            && self.is_behind
+            && self.outgoing.queued_bytes() < BURST
+            && !self.outgoing.is_closed()
     }
 
     fn pop(&mut self) -> Option<P::Item> {

@@ -4,6 +4,9 @@ use std::fmt;
 
 use tungstenite::protocol::frame::coding::CloseCode;
 
+/// The one breach of protocol that WebSocket has a code of its own for.
+pub(crate) const INVALID_UTF8: &str = "invalid UTF-8";
+
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
@@ -51,6 +54,7 @@ impl CloseReason {
 
     pub(crate) fn close_code(self) -> CloseCode {
         match self {
+            Self::Protocol(INVALID_UTF8) => CloseCode::Invalid,
             Self::Protocol(_) => CloseCode::Protocol,
             Self::TooLarge => CloseCode::Size,
             Self::Shutdown => CloseCode::Away,

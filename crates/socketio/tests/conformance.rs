@@ -5,16 +5,32 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socketio::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{Client, Received, within};
 use crate::echo;
 
+/// The suites' values where they are what is checked.
+async fn start_exact(is_bare: bool) -> SocketAddr {
+    start_with(echo::config(), is_bare).await
+}
+
+/// Times in which a busy machine still gets an answer through.
 async fn start(is_bare: bool) -> SocketAddr {
+    let config = Config {
+        ping_timeout: Duration::from_secs(20),
+        connect_timeout: Duration::from_secs(4),
+        ..echo::config()
+    };
+    start_with(config, is_bare).await
+}
+
+async fn start_with(config: Config, is_bare: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(echo::serve(listener, is_bare));
+    tokio::spawn(echo::serve(listener, config, is_bare));
     address
 }
 
@@ -72,7 +88,7 @@ fn text(text: &str) -> Received {
 #[tokio::test]
 async fn the_handshake_tells_the_real_values() {
     for (is_bare, path) in [(false, "/socket.io/"), (true, "/engine.io/")] {
-        let (_, data) = open(start(is_bare).await, path).await;
+        let (_, data) = open(start_exact(is_bare).await, path).await;
         let data = data.as_object().unwrap();
         assert_eq!(data.len(), 5);
         assert!(data["sid"].is_string());
@@ -103,23 +119,26 @@ async fn bad_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn pings_are_sent_and_their_answers_awaited() {
+async fn pings_are_sent_and_their_answers_taken() {
     for (is_bare, path) in [(false, "/socket.io/"), (true, "/engine.io/")] {
-        let address = start(is_bare).await;
-        let (mut client, _) = open(address, path).await;
-        if !is_bare {
-            client.text("40").await;
-            client.expect_text().await;
-            client.expect_text().await;
-        }
+        let (mut client, _) = open(start(is_bare).await, path).await;
         let start = Instant::now();
         for _ in 0..3 {
             assert_eq!(client.expect_text().await, "2");
             client.text("3").await;
         }
         assert!(start.elapsed() >= Duration::from_millis(850));
+    }
+}
+
+#[tokio::test]
+async fn a_missing_answer_ends_the_session() {
+    for (is_bare, path) in [(false, "/socket.io/"), (true, "/engine.io/")] {
+        let (mut client, _) = open(start_exact(is_bare).await, path).await;
+        let start = Instant::now();
         assert_eq!(client.expect_text().await, "2");
         assert!(matches!(within(client.next()).await, Received::Close(_) | Received::Gone));
+        assert!(start.elapsed() >= Duration::from_millis(450));
     }
 }
 

@@ -155,8 +155,8 @@ fn fill(connection: &socketio::Connection<tokio::net::TcpStream>) {
 
 fn short() -> Config {
     Config {
-        ping_interval: Duration::from_millis(150),
-        ping_timeout: Duration::from_millis(150),
+        ping_interval: Duration::from_millis(600),
+        ping_timeout: Duration::from_millis(600),
         close_timeout: Duration::from_millis(150),
         ..Config::default()
     }
@@ -168,7 +168,7 @@ async fn a_peer_that_reads_nothing_is_dropped_on_time() {
     fill(&connection);
     let start = Instant::now();
     assert!(matches!(within(connection.next()).await, Incoming::Closed(CloseReason::PingTimeout)));
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(30));
     drop(client);
 }
 

@@ -30,8 +30,8 @@ pub(crate) fn config() -> Config {
 }
 
 /// Serves until accepting fails.
-pub(crate) async fn serve(listener: TcpListener, is_bare: bool) -> io::Result<()> {
-    let config = Arc::new(config());
+pub(crate) async fn serve(listener: TcpListener, config: Config, is_bare: bool) -> io::Result<()> {
+    let config = Arc::new(config);
     for number in 0_u64.. {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -6,6 +6,8 @@ use std::io::Cursor;
 
 use tungstenite::protocol::frame::FrameHeader;
 
+use crate::reason::INVALID_UTF8;
+
 use super::{CloseCode, Control, Data, OpCode, Role, mask};
 
 /// Frames one message may come in. The bound on its bytes does not bound empty ones.
@@ -176,13 +178,13 @@ impl Decoder {
         if !whole.is_text {
             return Ok(Some(Message::Binary(Cow::Owned(whole.bytes))));
         }
-        let text = String::from_utf8(whole.bytes).map_err(|_| Error::Protocol("invalid UTF-8"))?;
+        let text = String::from_utf8(whole.bytes).map_err(|_| Error::Protocol(INVALID_UTF8))?;
         Ok(Some(Message::Text(Cow::Owned(text))))
     }
 }
 
 fn text(payload: &[u8]) -> Result<&str, Error> {
-    std::str::from_utf8(payload).map_err(|_| Error::Protocol("invalid UTF-8"))
+    std::str::from_utf8(payload).map_err(|_| Error::Protocol(INVALID_UTF8))
 }
 
 fn control_message(control: Control, payload: &[u8]) -> Result<Message<'_>, Error> {
