@@ -2,7 +2,10 @@
 //! scenarios; each test reads as a sentence.
 
 mod connecting;
+mod p1_durable;
+mod p3_ordered;
+mod p5_recovered;
+mod p7_polite;
 
 /// The server's binary, for tests that kill it.
-#[expect(dead_code, reason = "used by the tests that follow")]
 const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");

@@ -251,6 +251,11 @@ impl Client {
         taken.into_iter().map(|(_, data)| data).collect()
     }
 
+    /// Drops the `message:new` events up to `last_seq` that have come already: an answer has them too.
+    pub fn discard_until_joined(&mut self, last_seq: u64) {
+        self.events.retain(|(name, data)| name != "message:new" || data["seq"].as_u64() > Some(last_seq));
+    }
+
     /// The names of all events that were not taken yet.
     pub fn untaken(&self) -> Vec<&str> {
         self.events.iter().map(|(name, _)| name.as_str()).collect()
