@@ -6,6 +6,8 @@ mod p1_durable;
 mod p3_ordered;
 mod p5_recovered;
 mod p7_polite;
+mod p8_separate;
+mod storage_failure;
 
 /// The server's binary, for tests that kill it.
 const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");

@@ -190,6 +190,19 @@ async fn pages_go_both_ways_and_refuse_foreign_cursors() {
 }
 
 #[tokio::test]
+async fn a_page_ends_where_its_bodies_would_be_too_large_for_one_answer() {
+    let opened = open().await;
+    let large = "x".repeat(protocol::limits::PAGE_BODY_BYTES / 2);
+    for number in 1..=3 {
+        opened.stored(opened.message(&format!("{number}"), &large)).await;
+    }
+    assert_eq!(opened.seqs(Cursor::After(None), 10).await, (vec![1, 2], true));
+    assert_eq!(opened.seqs(Cursor::Before(None), 10).await, (vec![2, 3], true));
+    opened.stored(opened.message("4", &large.repeat(3))).await;
+    assert_eq!(opened.seqs(Cursor::Before(None), 10).await, (vec![4], true));
+}
+
+#[tokio::test]
 async fn receipts_only_rise_and_show_in_pages() {
     let opened = open().await;
     let mut ids = Vec::new();
