@@ -2,6 +2,9 @@
 //! scenarios; each test reads as a sentence.
 
 mod connecting;
+mod end_to_end;
+mod integration;
+mod many_connections;
 
 /// The server's binary, for tests that kill it.
 #[expect(dead_code, reason = "used by the tests that follow")]
