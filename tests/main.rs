@@ -1,6 +1,7 @@
 //! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
 //! scenarios; each test reads as a sentence.
 
+mod broadcast;
 mod connecting;
 mod end_to_end;
 mod integration;
