@@ -179,8 +179,14 @@ async fn every_ack_to_a_device_has_its_documented_form() {
     assert_eq!(device.call("ping", json!({})).await, json!("pong"));
     insta::assert_snapshot!(form(&device.call("conversation:leave", here).await),
         @r#"{"error":"CONVERSATION_NOT_FOUND","message":"this connection has not joined that conversation","success":false}"#);
-    let mut limited = device.call("message:send", send).await;
-    assert!((1..=1_000).contains(&limited["retry_after_ms"].take().as_u64().unwrap()));
+    // However slow this machine is, sooner or later two come within a second.
+    let mut limited = loop {
+        let answer = device.call("message:send", send.clone()).await;
+        if answer["success"] == false {
+            break answer;
+        }
+    };
+    assert!((1..=1_001).contains(&limited["retry_after_ms"].take().as_u64().unwrap()));
     assert!(limited["message"].take().as_str().unwrap().starts_with("too many sends; wait "));
     insta::assert_snapshot!(form(&limited),
         @r#"{"error":"RATE_LIMITED","message":null,"retry_after_ms":null,"success":false}"#);

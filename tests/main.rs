@@ -6,6 +6,7 @@ mod connecting;
 mod end_to_end;
 mod integration;
 mod many_connections;
+mod message_flow;
 
 /// The server's binary, for tests that kill it.
 #[expect(dead_code, reason = "used by the tests that follow")]
