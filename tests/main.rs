@@ -1,6 +1,7 @@
 //! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
 //! scenarios; each test reads as a sentence.
 
+mod broadcast;
 mod connecting;
 mod p1_durable;
 mod p3_ordered;
@@ -8,6 +9,10 @@ mod p5_recovered;
 mod p7_polite;
 mod p8_separate;
 mod storage_failure;
+mod end_to_end;
+mod integration;
+mod many_connections;
+mod message_flow;
 
 /// The server's binary, for tests that kill it.
 const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");

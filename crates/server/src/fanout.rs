@@ -132,17 +132,19 @@ impl Fanout {
     }
 
     /// Sends `first`, then all that was kept and is newer than `last_seq`, then everything as it comes. `last_seq`
-    /// was read from the database after [`hold`](Self::hold).
+    /// was read from the database after [`hold`](Self::hold). With `goes_on`, what was kept up to there is sent too,
+    /// before `first`.
     pub(crate) fn release(
         self: &Arc<Self>,
         conversation: &ConversationId,
         key: SubscriberKey,
         last_seq: u64,
+        goes_on: bool,
         first: Vec<Frame>,
     ) {
         let mut shard = self.shard(conversation);
         let Some(room) = shard.get_mut(conversation) else { return };
-        let step = room.release(key, last_seq, first);
+        let step = room.release(key, last_seq, goes_on, first);
         drop(shard);
         self.follow(conversation, step);
     }

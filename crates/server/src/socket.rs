@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use socketio::{Connection, Incoming};
 use tokio::net::TcpStream;
 
-pub(crate) use self::payload::refused;
+pub(crate) use self::payload::parse;
 use self::peer::Peer;
 use crate::app::Shared;
 use crate::rest::failure_response;

@@ -86,6 +86,26 @@ impl TestApp {
         Client::connect(self.address, "/client", self.device_auth(device_id)).await
     }
 
+    /// A connected device that has joined its open conversation, and that conversation's id. What it was told so
+    /// far is taken.
+    pub async fn device_in_conversation(&self, device_id: &str) -> (Client, String) {
+        let conversation = self.conversation(device_id).await;
+        let mut device = self.device(device_id).await;
+        device.expect("connected").await;
+        let joined = device.expect("conversation:joined").await;
+        assert_eq!(joined["conversation_id"], conversation.as_str());
+        (device, conversation)
+    }
+
+    /// A connected agent who has joined this conversation. What they were told so far is taken.
+    pub async fn agent_in(&self, conversation_id: &str) -> Client {
+        let mut agent = self.agent().await;
+        agent.expect("connected").await;
+        agent.done("conversation:join", json!({ "conversation_id": conversation_id })).await;
+        agent.expect("conversation:joined").await;
+        agent
+    }
+
     /// A connected agent with all permissions.
     pub async fn agent(&self) -> Client {
         self.agent_with(&self.admin_token).await.expect("the agent may connect")

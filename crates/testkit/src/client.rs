@@ -213,6 +213,15 @@ impl Client {
         answer["error"].as_str().expect("a code").to_owned()
     }
 
+    /// Sends a message, which must succeed, and returns it as it was stored.
+    ///
+    /// # Panics
+    /// If it does not succeed.
+    pub async fn say(&mut self, conversation_id: &str, local_id: &str, body: &str) -> Value {
+        let message = json!({ "conversation_id": conversation_id, "local_id": local_id, "body": body });
+        self.done("message:send", message).await["message"].take()
+    }
+
     /// The next event, whatever it is; `None` at the connection's end.
     pub async fn next(&mut self) -> Option<(String, Value)> {
         loop {

@@ -11,6 +11,9 @@ mod server;
 
 use std::time::Duration;
 
+pub use hyper::Method;
+pub use tokio_tungstenite::tungstenite::Message as Frame;
+
 pub use self::app::TestApp;
 pub use self::client::{Client, Refusal};
 pub use self::http::{Answer, Http};

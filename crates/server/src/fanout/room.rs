@@ -78,14 +78,30 @@ impl Room {
         subscriber.held.get_or_insert_default();
     }
 
-    pub(super) fn release(&mut self, key: SubscriberKey, last_seq: u64, first: Vec<Frame>) -> Step {
+    /// `goes_on` is for one who was in the room before and is given no messages now: it misses none of those that
+    /// were kept.
+    pub(super) fn release(
+        &mut self,
+        key: SubscriberKey,
+        last_seq: u64,
+        goes_on: bool,
+        first: Vec<Frame>,
+    ) -> Step {
         let step = self.begin_at(last_seq);
         if let Some(subscriber) = self.subscribers.get_mut(&key) {
-            subscriber.from_seq = last_seq;
+            let mut held = subscriber.held.take().unwrap_or_default().frames.into_iter().peekable();
+            if goes_on {
+                while let Some((seq, frame)) = held.next_if(|(seq, _)| seq.is_none_or(|seq| seq <= last_seq))
+                {
+                    subscriber.send(seq, frame);
+                }
+            } else {
+                subscriber.from_seq = last_seq;
+            }
             for frame in first {
                 subscriber.outgoing.send(frame);
             }
-            for (seq, frame) in subscriber.held.take().unwrap_or_default().frames {
+            for (seq, frame) in held {
                 subscriber.send(seq, frame);
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use chat::{Page, Principal};
 use http::{HeaderMap, StatusCode};
 use protocol::rest::{
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::device;
 use super::error::Refused;
-use super::extract::{AsAgent, Asked, Body, MessageQuery};
+use super::extract::{AsAgent, Asked, Body, MessageQuery, Named};
 use crate::app::Shared;
 
 type Answer<T> = Result<Json<T>, Refused>;
@@ -54,7 +54,7 @@ pub(super) async fn inbox(
 pub(super) async fn conversation(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Answer<InboxConversationAnswer> {
     let conversation = shared.chat.inbox_conversation(&agent, &id).await?;
     Ok(Json(InboxConversationAnswer { conversation }))
@@ -67,7 +67,7 @@ pub(super) async fn conversation(
 pub(super) async fn change_conversation(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Body(change): Body<ChangeConversation>,
 ) -> Answer<InboxConversationAnswer> {
     let conversation = shared.chat.set_status(&agent, &id, change.status).await?;
@@ -81,7 +81,7 @@ pub(super) async fn change_conversation(
 pub(super) async fn list_messages(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Asked(query): Asked<MessageQuery>,
 ) -> Answer<MessagePage> {
     device::page(&shared, &Principal::Agent(agent), &id, &query).await
@@ -96,7 +96,7 @@ pub(super) async fn list_messages(
 pub(super) async fn send_message(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
     Body(send): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageAnswer>), Refused> {
@@ -131,7 +131,7 @@ pub(super) async fn sessions(
 pub(super) async fn presence(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
-    Path(device_id): Path<String>,
+    Named(device_id): Named,
 ) -> Answer<Presence> {
     Ok(Json(shared.chat.presence(&agent, &device_id).await?))
 }

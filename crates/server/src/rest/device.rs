@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use chat::{Device, Page, Principal, Receipt, Sending, Sent, cursor};
 use http::{HeaderMap, StatusCode};
 use protocol::rest::{
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::error::Refused;
-use super::extract::{AsDevice, Asked, Body, MessageQuery};
+use super::extract::{AsDevice, Asked, Body, MessageQuery, Named};
 use crate::app::Shared;
 
 type Answer<T> = Result<Json<T>, Refused>;
@@ -59,7 +59,7 @@ pub(super) async fn list_conversations(
 pub(super) async fn send_message(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
     Body(send): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageAnswer>), Refused> {
@@ -98,7 +98,7 @@ pub(super) async fn store(
 pub(super) async fn list_messages(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Asked(query): Asked<MessageQuery>,
 ) -> Answer<MessagePage> {
     page(&shared, &Principal::Device(device), &id, &query).await
@@ -124,7 +124,7 @@ pub(super) async fn page(
 pub(super) async fn delivered(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Body(receipt): Body<ReceiptBody>,
 ) -> Answer<Done> {
     acknowledge(&shared, device, &id, receipt, MessageStatus::Delivered).await
@@ -137,7 +137,7 @@ pub(super) async fn delivered(
 pub(super) async fn read(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Body(receipt): Body<ReceiptBody>,
 ) -> Answer<Done> {
     acknowledge(&shared, device, &id, receipt, MessageStatus::Read).await

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use chat::{Agent, Device, DeviceCredentials};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Refused, unauthorized};
 use crate::app::Shared;
-use crate::socket::refused;
+use crate::socket::parse;
 
 /// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
 pub(super) struct AsDevice(pub(super) Device);
@@ -83,7 +83,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
                 Failure::new(Code::MessageTooLong, format!("the body is broken or over {most} bytes"))
             })?;
         let json = if bytes.is_empty() { b"{}" } else { &bytes[..] };
-        serde_json::from_slice(json).map(Self).map_err(|error| refused(&error).into())
+        Ok(Self(parse(json)?))
+    }
+}
+
+/// The path's one parameter, with a failure of ours where it is not UTF-8.
+pub(super) struct Named(pub(super) String);
+
+impl FromRequestParts<Arc<Shared>> for Named {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refused> {
+        match Path::from_request_parts(parts, shared).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(rejection) => Err(Failure::invalid(rejection.body_text()).into()),
+        }
     }
 }
 

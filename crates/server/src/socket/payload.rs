@@ -65,18 +65,23 @@ pub(super) fn object<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
 /// As [`object`], but early SDKs send the conversation's id alone.
 pub(super) fn conversation<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
     match event.args.get(0) {
-        Some(json) if json.starts_with('"') => parse(&format!("{{\"conversation_id\":{json}}}")),
+        Some(json) if json.starts_with('"') => parse(format!("{{\"conversation_id\":{json}}}")),
         _ => object(event),
     }
 }
 
-/// JSON of a client.
-pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
-    serde_json::from_str(json).map_err(|error| refused(&error))
+/// An object in a client's JSON.
+pub(crate) fn parse<T: DeserializeOwned>(json: impl AsRef<[u8]>) -> Result<T, Failure> {
+    let json = json.as_ref();
+    // A derived struct would take the values of its fields in a row too.
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err(Failure::invalid("expected an object, not an array"));
+    }
+    serde_json::from_slice(json).map_err(|error| refused(&error))
 }
 
 /// The parser's complaint as a failure.
-pub(crate) fn refused(error: &serde_json::Error) -> Failure {
+fn refused(error: &serde_json::Error) -> Failure {
     let complaint: String = error.to_string().chars().take(COMPLAINT_CHARS).collect();
     match complaint.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         Some((field, _)) => Failure::missing(field),

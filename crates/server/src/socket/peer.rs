@@ -142,7 +142,7 @@ impl Peer {
             Err(failure) => {
                 if is_member {
                     // It goes on hearing what it heard before.
-                    shared.fanout.release(&id, key, 0, Vec::new());
+                    shared.fanout.release(&id, key, 0, true, Vec::new());
                 } else {
                     shared.fanout.leave(&id, key);
                 }
@@ -162,7 +162,9 @@ impl Peer {
             has_more: has_cursor.then_some(history.has_more),
         };
         let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
-        shared.fanout.release(&id, key, history.last_seq, first.into_iter().flatten().collect());
+        // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
+        let goes_on = is_member && !has_cursor;
+        shared.fanout.release(&id, key, history.last_seq, goes_on, first.into_iter().flatten().collect());
         Ok(())
     }
 

@@ -1,0 +1,291 @@
+//! Many connections: tabs of one device in every order, reconnects, cut networks, and presence at its edges only.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use testkit::{Client, TestApp, TestServer};
+
+/// The device's `presence:change` events until `count` of its connections are gone, as (is it online, how many).
+async fn presence_until_gone(agent: &mut Client, device_id: &str, count: usize) -> Vec<(bool, u64)> {
+    for _ in 0..count {
+        assert_eq!(agent.expect("session:disconnect").await["device_id"], device_id);
+    }
+    changes(agent, device_id).await
+}
+
+/// The device's `presence:change` events so far.
+async fn changes(agent: &mut Client, device_id: &str) -> Vec<(bool, u64)> {
+    let of_device =
+        agent.settled("presence:change").await.into_iter().filter(|change| change["device_id"] == device_id);
+    of_device
+        .map(|change| {
+            (change["is_online"].as_bool().unwrap(), change["active_connections"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+async fn active(app: &TestApp, device_id: &str) -> u64 {
+    let presence = app.as_agent().get(&format!("/v1/admin/devices/{device_id}/presence")).await.ok();
+    assert_eq!(presence["is_online"], presence["active_connections"] != 0);
+    presence["active_connections"].as_u64().unwrap()
+}
+
+/// All orders in which `count` things can happen.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for order in orders(count - 1) {
+        for at in 0..count {
+            let mut order = order.clone();
+            order.insert(at, count - 1);
+            all.push(order);
+        }
+    }
+    all
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Close,
+    Cut,
+    LeaveNamespace,
+}
+
+async fn end(mut tab: Client, how: End) {
+    match how {
+        End::Close => tab.close().await,
+        End::Cut => tab.cut(),
+        End::LeaveNamespace => {
+            tab.send_text("41/client,").await;
+            tab.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn tabs_may_close_in_any_order_and_the_device_is_online_until_the_last_is_gone() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let conversation = app.conversation("phone").await;
+    let mut agent = app.agent_in(&conversation).await;
+    let mut sent = 0;
+    for tabs in [2, 3] {
+        for order in orders(tabs) {
+            for how in [End::Close, End::Cut, End::LeaveNamespace] {
+                let mut open = HashMap::new();
+                for tab in 0..tabs {
+                    open.insert(tab, app.device_in_conversation("phone").await.0);
+                }
+                assert_eq!(changes(&mut agent, "phone").await, [(true, 1)], "{order:?} {how:?}");
+                for (closed, tab) in order.iter().enumerate() {
+                    end(open.remove(tab).unwrap(), how).await;
+                    let told = presence_until_gone(&mut agent, "phone", 1).await;
+                    let is_last = closed + 1 == tabs;
+                    assert_eq!(told, if is_last { vec![(false, 0)] } else { vec![] }, "{order:?} {how:?}");
+                    assert_eq!(active(&app, "phone").await as usize, open.len());
+                    sent += 1;
+                    let message = agent.say(&conversation, &format!("{sent}"), "still there?").await;
+                    for tab in open.values_mut() {
+                        assert_eq!(tab.settled("message:new").await.last(), Some(&message));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tabs_that_close_all_at_once_are_one_change_of_presence() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    for _ in 0..5 {
+        let mut tabs = Vec::new();
+        for _ in 0..3 {
+            tabs.push(app.device("phone").await);
+        }
+        assert_eq!(changes(&mut agent, "phone").await, [(true, 1)]);
+        let closing: Vec<_> = tabs.into_iter().map(|tab| tokio::spawn(tab.close())).collect();
+        for closed in closing {
+            closed.await.unwrap();
+        }
+        assert_eq!(presence_until_gone(&mut agent, "phone", 3).await, [(false, 0)]);
+    }
+    assert_eq!(active(&app, "phone").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tabs_that_open_all_at_once_are_one_change_of_presence() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    for _ in 0..5 {
+        let opening: Vec<_> = (0..10)
+            .map(|_| {
+                let app = app.clone();
+                tokio::spawn(async move { app.device("phone").await })
+            })
+            .collect();
+        let mut tabs = Vec::new();
+        for opened in opening {
+            tabs.push(opened.await.unwrap());
+        }
+        assert_eq!(changes(&mut agent, "phone").await, [(true, 1)]);
+        assert_eq!(active(&app, "phone").await, 10);
+        for tab in tabs {
+            tab.cut();
+        }
+        assert_eq!(presence_until_gone(&mut agent, "phone", 10).await, [(false, 0)]);
+    }
+}
+
+#[tokio::test]
+async fn fifty_rapid_reconnects_are_fifty_comings_and_goings_and_leave_no_ghost() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    for round in 0..50 {
+        let device = app.device("phone").await;
+        if round % 2 == 0 {
+            device.close().await;
+        } else {
+            device.cut();
+        }
+        assert_eq!(presence_until_gone(&mut agent, "phone", 1).await, [(true, 1), (false, 0)]);
+    }
+    assert_eq!(active(&app, "phone").await, 0);
+    assert_eq!(agent.done("sessions:list", json!({ "app_id": app.app_id })).await["sessions"], json!([]));
+}
+
+#[tokio::test]
+async fn reconnects_that_overlap_keep_the_device_online_throughout() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let mut device = app.device("phone").await;
+    for round in 0..50 {
+        let next = app.device("phone").await;
+        let old = std::mem::replace(&mut device, next);
+        if round % 2 == 0 {
+            old.close().await;
+        } else {
+            old.cut();
+        }
+    }
+    assert_eq!(presence_until_gone(&mut agent, "phone", 50).await, [(true, 1)]);
+    assert_eq!(active(&app, "phone").await, 1);
+    device.close().await;
+    assert_eq!(presence_until_gone(&mut agent, "phone", 1).await, [(false, 0)]);
+}
+
+#[tokio::test]
+async fn a_cut_network_is_noticed_at_once_where_the_kernel_tells() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    app.device("phone").await.cut();
+    assert_eq!(agent.expect("session:disconnect").await["reason"], "transport close");
+    assert_eq!(changes(&mut agent, "phone").await, [(true, 1), (false, 0)]);
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_dropped_by_the_ping_timeout_and_announced_once() {
+    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=500ms"]).await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let mut silent = app.device("silent").await;
+    silent.fall_silent();
+    let mut lively = app.device("lively").await;
+    let listening = tokio::spawn(async move {
+        silent.closed().await;
+        silent
+    });
+    let live = tokio::spawn(async move {
+        // Its pings are answered for as long as it receives.
+        assert_eq!(lively.next().await.unwrap().0, "connected");
+        lively.next().await
+    });
+    let gone = agent.expect("session:disconnect").await;
+    assert_eq!((&gone["device_id"], &gone["reason"]), (&json!("silent"), &json!("ping timeout")));
+    assert_eq!(changes(&mut agent, "silent").await, [(true, 1), (false, 0)]);
+    assert_eq!(active(&app, "silent").await, 0);
+    listening.await.unwrap();
+    assert_eq!(active(&app, "lively").await, 1);
+    live.abort();
+}
+
+#[tokio::test]
+async fn one_silent_tab_of_two_does_not_take_the_device_offline() {
+    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=500ms"]).await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let mut silent = app.device("phone").await;
+    silent.fall_silent();
+    let mut lively = app.device("phone").await;
+    let live = tokio::spawn(async move { while lively.next().await.is_some() {} });
+    assert_eq!(presence_until_gone(&mut agent, "phone", 1).await, [(true, 1)]);
+    assert_eq!(active(&app, "phone").await, 1);
+    live.abort();
+    assert_eq!(presence_until_gone(&mut agent, "phone", 1).await, [(false, 0)]);
+}
+
+#[tokio::test]
+async fn devices_do_not_affect_each_other() {
+    let server = TestServer::start().await;
+    let (app, other) = (server.app().await, server.app().await);
+    let mut agent = app.agent().await;
+    let mut foreign = other.agent().await;
+    let phone = app.device("phone").await;
+    let mut laptop = app.device("laptop").await;
+    let namesake = other.device("phone").await;
+    assert_eq!(agent.settled("presence:change").await.len(), 2);
+    phone.cut();
+    assert_eq!(presence_until_gone(&mut agent, "phone", 1).await, [(false, 0)]);
+    assert_eq!((active(&app, "phone").await, active(&app, "laptop").await), (0, 1));
+    assert_eq!(active(&other, "phone").await, 1, "the same name in another app is another device");
+    assert_eq!(changes(&mut foreign, "phone").await, [(true, 1)]);
+    assert_eq!(laptop.call("ping", json!({})).await, "pong");
+    namesake.close().await;
+    assert_eq!(presence_until_gone(&mut foreign, "phone", 1).await, [(false, 0)]);
+    assert_eq!(agent.settled("presence:change").await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_is_refused_and_disturbs_nobody() {
+    let server = TestServer::with(&["--max-connections-per-device=3"]).await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let mut tabs = Vec::new();
+    for _ in 0..3 {
+        tabs.push(app.device("phone").await);
+    }
+    let refusal = app.try_device("phone").await.err().unwrap();
+    assert_eq!(refusal.message, "TOO_MANY_CONNECTIONS");
+    assert_eq!(refusal.data["code"], "TOO_MANY_CONNECTIONS");
+    let laptop = app.device("laptop").await;
+    assert_eq!(active(&app, "phone").await, 3);
+    for tab in &mut tabs {
+        assert_eq!(tab.call("ping", json!({})).await, "pong");
+    }
+    assert_eq!(agent.settled("session:connect").await.len(), 4, "the refused one is never announced");
+    tabs.pop().unwrap().close().await;
+    agent.expect("session:disconnect").await;
+    tabs.push(app.device("phone").await);
+    assert_eq!(app.try_device("phone").await.err().unwrap().message, "TOO_MANY_CONNECTIONS");
+    assert_eq!(changes(&mut agent, "phone").await, [(true, 1)]);
+    laptop.close().await;
+}
+
+#[tokio::test]
+async fn twenty_connections_of_a_device_are_allowed_by_default() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut tabs = Vec::new();
+    for _ in 0..20 {
+        tabs.push(app.device("phone").await);
+    }
+    assert_eq!(app.try_device("phone").await.err().unwrap().message, "TOO_MANY_CONNECTIONS");
+    assert_eq!(active(&app, "phone").await, 20);
+}
