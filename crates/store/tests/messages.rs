@@ -1,5 +1,7 @@
 //! What the store promises of messages: once, in order, within their scope, and nothing that was not committed.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what goes wrong is to panic")]
+
 use std::sync::Arc;
 
 use protocol::{
