@@ -1,6 +1,8 @@
 //! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
 //! scenarios; each test reads as a sentence.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 mod broadcast;
 mod connecting;
 mod p1_durable;

@@ -91,7 +91,7 @@ impl Bench {
         };
         tokio::spawn(async move { while !matches!(connection.next().await, Incoming::Closed(_)) {} });
         self.fanout.hold(&self.conversation, &peer);
-        self.fanout.release(&self.conversation, peer.key, last_seq, Vec::new());
+        self.fanout.release(&self.conversation, peer.key, last_seq, false, Vec::new());
         Listener { far, read: Vec::new() }
     }
 }
