@@ -5,16 +5,16 @@
 
 mod broadcast;
 mod connecting;
+mod end_to_end;
+mod integration;
+mod many_connections;
+mod message_flow;
 mod p1_durable;
 mod p3_ordered;
 mod p5_recovered;
 mod p7_polite;
 mod p8_separate;
 mod storage_failure;
-mod end_to_end;
-mod integration;
-mod many_connections;
-mod message_flow;
 
 /// The server's binary, for tests that kill it.
 const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");

@@ -17,6 +17,9 @@ const READERS: usize = 2;
 /// Reads that may wait; more are refused.
 const QUEUE: usize = 16_384;
 
+/// Reads in one transaction, at most: bounds how long the first snapshot is held.
+const BATCH: usize = 64;
+
 type Read = Box<dyn FnOnce(&mut Session<'_>) + Send>;
 
 pub(crate) struct Readers {
@@ -57,8 +60,24 @@ impl Readers {
     }
 }
 
+/// What waits is read in one transaction, so that its lock is taken once. It begins after all of it was asked for, so
+/// nobody is shown a state older than their question.
 fn run(connection: &Connection, reads: &Receiver<Read>) {
-    while let Ok(read) = reads.recv() {
-        read(&mut Session::Sqlite(connection));
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Ok(first) = reads.recv() {
+        batch.push(first);
+        batch.extend(reads.try_iter().take(BATCH - 1));
+        // Where no transaction can be begun, each read begins its own and says what is wrong.
+        let begun = statement(connection, "BEGIN").is_ok();
+        for read in batch.drain(..) {
+            read(&mut Session::Sqlite(connection));
+        }
+        if begun && let Err(error) = statement(connection, "COMMIT") {
+            tracing::error!(%error, "a read transaction did not end");
+        }
     }
+}
+
+fn statement(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
