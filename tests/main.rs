@@ -1,6 +1,8 @@
 //! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
 //! scenarios; each test reads as a sentence.
 
+mod bad_bytes;
+mod bad_input;
 mod broadcast;
 mod connecting;
 mod end_to_end;
