@@ -320,7 +320,7 @@ async fn a_retry_is_broadcast_to_nobody() {
     let path = format!("/v1/conversations/{conversation}/messages");
     app.as_device("phone").post(&path, &json!({ "local_id": "1", "body": "once" })).await.ok();
     for client in [&mut device, &mut agent] {
-        assert_eq!(client.settled("message:new").await, [first.clone()]);
+        assert_eq!(client.settled("message:new").await, std::slice::from_ref(&first));
     }
     assert_eq!(agent.settled("conversation:updated").await.len(), 1);
 }

@@ -1,6 +1,8 @@
 //! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
 //! scenarios; each test reads as a sentence.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
+
 mod bad_bytes;
 mod bad_input;
 mod broadcast;
@@ -9,7 +11,12 @@ mod end_to_end;
 mod integration;
 mod many_connections;
 mod message_flow;
+mod p1_durable;
+mod p3_ordered;
+mod p5_recovered;
+mod p7_polite;
+mod p8_separate;
+mod storage_failure;
 
 /// The server's binary, for tests that kill it.
-#[expect(dead_code, reason = "used by the tests that follow")]
 const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");

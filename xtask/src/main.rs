@@ -1,3 +1,88 @@
-//! The commands behind the README.
+//! The commands behind the README: `cargo xtask …`.
 
-fn main() {}
+mod check;
+mod clients;
+mod demo;
+mod fuzz;
+mod load;
+mod steps;
+mod test;
+mod tool;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests ReplyHQ
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the server and run it with a demo app; further arguments go to `replyhq serve`
+    Demo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
+    /// Formatting and lints
+    Check,
+    /// Everything that must hold: installs what is missing, then checks, tests, stock clients, fuzzing, a short load
+    Test,
+    /// Build and run the load tool; further arguments go to it
+    Load {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
+    /// Build and run every fuzz target
+    Fuzz {
+        /// How long each target runs
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tool::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo { arguments } => demo::run(&arguments),
+        Command::Check => check::run(),
+        Command::Test => test::run(),
+        Command::Load { arguments } => load::run(arguments),
+        Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_after_demo_are_the_servers() {
+        let cli = Cli::parse_from(["cargo xtask", "demo", "--listen", "127.0.0.1:0"]);
+        assert!(
+            matches!(cli.command, Command::Demo { arguments } if arguments == ["--listen", "127.0.0.1:0"])
+        );
+    }
+}

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use protocol::Timestamp;
 
+/// What fills a buffer with random bytes.
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
+
 /// Where the time and random numbers come from.
 #[derive(Clone)]
 pub struct Ambient {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
-    fill: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    fill: Arc<Fill>,
 }
 
 impl Ambient {

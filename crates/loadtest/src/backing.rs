@@ -1,7 +1,7 @@
 //! A private Postgres cluster and a private Redis, for a server that needs them.
 
 use crate::service::{Service, pinned, run};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::{Signal, geteuid};
 use std::{
     fs,
@@ -107,18 +107,14 @@ impl Running {
 }
 
 fn install_missing() -> Result<()> {
-    let redis = Command::new("redis-server").arg("--version").output().is_ok();
-    if newest_postgres().is_ok() && redis {
-        return Ok(());
+    let mut missing = Vec::new();
+    if newest_postgres().is_err() {
+        missing.push("postgresql");
     }
-    ensure!(
-        geteuid().is_root(),
-        "postgresql and redis-server are missing: install them, or run this as root"
-    );
-    run(Command::new("apt-get").args(["update", "-q"]))?;
-    let packages = ["install", "-y", "-q", "--no-install-recommends", "postgresql", "redis-server"];
-    run(Command::new("apt-get").args(packages).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    Ok(())
+    if provision::program("redis-server").is_none() {
+        missing.push("redis-server");
+    }
+    if missing.is_empty() { Ok(()) } else { provision::debian_packages(&missing) }
 }
 
 fn newest_postgres() -> Result<PathBuf> {

@@ -17,6 +17,8 @@ use std::{
 use tempfile::TempDir;
 
 const PERMISSIONS: [&str; 4] = ["view_sessions", "view_presence", "view_conversations", "send_messages"];
+/// As in the baseline's package.json.
+const OLDEST_NODE: u32 = 20;
 /// Both cores: making apps is not measured.
 const CREATORS: usize = 2;
 
@@ -71,9 +73,7 @@ impl Target {
             Contender::Node => {
                 let folder = fs::canonicalize(&options.node_dir)
                     .with_context(|| format!("the baseline in {}", options.node_dir.display()))?;
-                if !folder.join("node_modules").exists() {
-                    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
-                }
+                provision::node_packages(&folder, OLDEST_NODE)?;
                 vec![PathBuf::from("node"), folder.join("cli.js")]
             }
         };

@@ -36,6 +36,9 @@ pub const ROOMS_PER_AGENT_CONNECTION: usize = 1_000;
 pub const PAGE: u32 = 50;
 /// Rows in a page at most.
 pub const PAGE_MAX: u32 = 200;
+/// Bytes of bodies in a page at most; one message always fits. JSON can make six bytes of one, and with that a page
+/// still fits into a connection's queue ([`QUEUE_BYTES`]).
+pub const PAGE_BODY_BYTES: usize = 128 * 1024;
 /// Sessions in one answer at most.
 pub const SESSIONS_PAGE_MAX: u32 = 1_000;
 /// From one ping to the next.

@@ -6,6 +6,8 @@
 
 mod feed;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;

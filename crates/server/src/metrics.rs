@@ -14,19 +14,23 @@ use prometheus_client::registry::Registry;
 use protocol::Code;
 use socketio::{CloseReason, Meter};
 
-/// The label of most numbers: which of them it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Word {
-    kind: &'static str,
+macro_rules! labels {
+    ($($name:ident { $label:ident: $value:ty })*) => {
+        $(#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name {
+            $label: $value,
+        })*
+    };
 }
 
-fn word(kind: &'static str) -> Word {
-    Word { kind }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Status {
-    status: u32,
+labels! {
+    ByNamespace { namespace: &'static str }
+    ByResult { result: &'static str }
+    ByTransport { transport: &'static str }
+    ByReason { reason: &'static str }
+    ByState { state: &'static str }
+    ByKind { kind: &'static str }
+    ByStatus { status: u32 }
 }
 
 /// From a tenth of a millisecond to about six seconds.
@@ -43,19 +47,19 @@ fn batch() -> Histogram {
 pub(crate) struct Metrics {
     registry: Registry,
     meter: Arc<Meter>,
-    connections: Family<Word, Gauge>,
-    messages: Family<Word, Counter>,
-    ack: Family<Word, Histogram>,
+    connections: Family<ByNamespace, Gauge>,
+    messages: Family<ByResult, Counter>,
+    ack: Family<ByTransport, Histogram>,
     fan_out: Histogram,
     commit: Histogram,
     commit_writes: Histogram,
     queued_bytes: Gauge<i64, AtomicI64>,
-    disconnects: Family<Word, Counter>,
+    disconnects: Family<ByReason, Counter>,
     slow_readers: Counter,
     rate_limited: Counter,
-    presence_changes: Family<Word, Counter>,
-    database_errors: Family<Word, Counter>,
-    requests: Family<Status, Counter>,
+    presence_changes: Family<ByState, Counter>,
+    database_errors: Family<ByKind, Counter>,
+    requests: Family<ByStatus, Counter>,
 }
 
 impl Metrics {
@@ -133,34 +137,34 @@ impl Metrics {
     }
 
     pub(crate) fn connected(&self, namespace: &'static str) {
-        self.connections.get_or_create(&word(namespace)).inc();
+        self.connections.get_or_create(&ByNamespace { namespace }).inc();
     }
 
     pub(crate) fn disconnected(&self, namespace: &'static str) {
-        self.connections.get_or_create(&word(namespace)).dec();
+        self.connections.get_or_create(&ByNamespace { namespace }).dec();
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) {
-        self.disconnects.get_or_create(&word(reason.as_str())).inc();
+        self.disconnects.get_or_create(&ByReason { reason: reason.as_str() }).inc();
         if reason == CloseReason::SlowReader {
             self.slow_readers.inc();
         }
     }
 
     pub(crate) fn sent(&self, result: SendResult) {
-        let kind = match result {
+        let label = match result {
             SendResult::New => "new",
             SendResult::Duplicate => "duplicate",
             SendResult::Refused(code) => code.as_str(),
         };
-        self.messages.get_or_create(&word(kind)).inc();
+        self.messages.get_or_create(&ByResult { result: label }).inc();
         if result == SendResult::Refused(Code::RateLimited) {
             self.rate_limited.inc();
         }
     }
 
     pub(crate) fn answered(&self, transport: &'static str, took: Duration) {
-        self.ack.get_or_create(&word(transport)).observe(took.as_secs_f64());
+        self.ack.get_or_create(&ByTransport { transport }).observe(took.as_secs_f64());
     }
 
     pub(crate) fn fanned_out(&self, took: Duration) {
@@ -179,14 +183,16 @@ impl Metrics {
     }
 
     pub(crate) fn database_failed(&self, kind: store::ErrorKind) {
-        self.database_errors.get_or_create(&word(kind.as_str())).inc();
+        self.database_errors.get_or_create(&ByKind { kind: kind.as_str() }).inc();
     }
 
     pub(crate) fn presence_changed(&self, is_online: bool) {
-        self.presence_changes.get_or_create(&word(if is_online { "online" } else { "offline" })).inc();
+        self.presence_changes
+            .get_or_create(&ByState { state: if is_online { "online" } else { "offline" } })
+            .inc();
     }
 
     pub(crate) fn requested(&self, status: u16) {
-        self.requests.get_or_create(&Status { status: u32::from(status) }).inc();
+        self.requests.get_or_create(&ByStatus { status: u32::from(status) }).inc();
     }
 }

@@ -53,9 +53,10 @@ CREATE TABLE conversations (
 CREATE INDEX conversations_by_device ON conversations (app_id, device_id, id);
 CREATE INDEX conversations_by_activity ON conversations (app_id, updated_at, id);
 
+-- No foreign key: a message is only stored in the transaction that has taken a seq from its conversation's row.
 -- A message's id holds its conversation and seq, so it is found by the primary key and has no index of its own.
 CREATE TABLE messages (
-    conversation_id TEXT   NOT NULL REFERENCES conversations (id),
+    conversation_id TEXT   NOT NULL,
     seq             BIGINT NOT NULL,
     id              TEXT   NOT NULL,
     local_id        TEXT   NOT NULL,

@@ -24,6 +24,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements kept prepared per connection: more than there are.
 const STATEMENT_CACHE: usize = 64;
 
+/// Pages that the writer may keep in memory. With SQLite's own 2 MiB, a hundred busy conversations already had it read
+/// pages back: a tenth more CPU for each message.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
 refinery::embed_migrations!("migrations");
 
 /// An open database file.
@@ -106,6 +110,7 @@ fn connect(path: &Path, access: Access) -> Result<Connection, Error> {
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
             connection.pragma_update(None, "foreign_keys", true)?;
+            connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         }
     }
     Ok(connection)

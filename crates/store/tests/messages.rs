@@ -1,5 +1,7 @@
 //! What the store promises of messages: once, in order, within their scope, and nothing that was not committed.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what goes wrong is to panic")]
+
 use std::sync::Arc;
 
 use protocol::{
@@ -187,6 +189,19 @@ async fn pages_go_both_ways_and_refuse_foreign_cursors() {
     for id in [other_place, never_stored, other_nonce, "nonsense".into()] {
         assert!(matches!(opened.history(Cursor::After(Some(id)), 3).await, Look::NoMessage));
     }
+}
+
+#[tokio::test]
+async fn a_page_ends_where_its_bodies_would_be_too_large_for_one_answer() {
+    let opened = open().await;
+    let large = "x".repeat(protocol::limits::PAGE_BODY_BYTES / 2);
+    for number in 1..=3 {
+        opened.stored(opened.message(&format!("{number}"), &large)).await;
+    }
+    assert_eq!(opened.seqs(Cursor::After(None), 10).await, (vec![1, 2], true));
+    assert_eq!(opened.seqs(Cursor::Before(None), 10).await, (vec![2, 3], true));
+    opened.stored(opened.message("4", &large.repeat(3))).await;
+    assert_eq!(opened.seqs(Cursor::Before(None), 10).await, (vec![4], true));
 }
 
 #[tokio::test]

@@ -45,20 +45,17 @@ impl Client {
         client.send_text(&format!("40{namespace},{auth}")).await;
         let accepted = format!("40{namespace},");
         let refused = format!("44{namespace},");
-        loop {
-            let Some(text) = client.receive().await else {
-                return Err(Refusal { message: "closed".into(), data: Value::Null });
-            };
-            if text.starts_with(&accepted) {
-                return Ok(client);
-            }
-            if let Some(refusal) = text.strip_prefix(&refused) {
-                let refusal: Value = serde_json::from_str(refusal).expect("JSON");
-                let message = refusal["message"].as_str().expect("a message").to_owned();
-                return Err(Refusal { message, data: refusal["data"].clone() });
-            }
-            panic!("before the answer to CONNECT came {text}");
+        let Some(text) = client.receive().await else {
+            return Err(Refusal { message: "closed".into(), data: Value::Null });
+        };
+        if text.starts_with(&accepted) {
+            return Ok(client);
         }
+        let refusal =
+            text.strip_prefix(&refused).unwrap_or_else(|| panic!("before the answer to CONNECT came {text}"));
+        let refusal: Value = serde_json::from_str(refusal).expect("JSON");
+        let message = refusal["message"].as_str().expect("a message").to_owned();
+        Err(Refusal { message, data: refusal["data"].clone() })
     }
 
     /// A WebSocket whose Engine.IO handshake is done, and which has asked for no namespace.
@@ -258,6 +255,11 @@ impl Client {
         self.events = left;
         let taken: VecDeque<(String, Value)> = taken;
         taken.into_iter().map(|(_, data)| data).collect()
+    }
+
+    /// Drops the `message:new` events up to `last_seq` that have come already: an answer has them too.
+    pub fn discard_until_joined(&mut self, last_seq: u64) {
+        self.events.retain(|(name, data)| name != "message:new" || data["seq"].as_u64() > Some(last_seq));
     }
 
     /// The names of all events that were not taken yet.

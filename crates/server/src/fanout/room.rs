@@ -8,7 +8,7 @@ use socketio::{CloseReason, Frame, Outgoing};
 use super::{Encoded, Namespace, Peer, SubscriberKey};
 
 /// What the room needs from outside.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Step {
     Nothing,

@@ -1,7 +1,7 @@
 //! Messages: storing one once, and reading them back in order.
 
 use protocol::{
-    ConversationId, InboxConversation, LocalId, Message, MessageId, MessageStatus, Sender, Timestamp,
+    ConversationId, InboxConversation, LocalId, Message, MessageId, MessageStatus, Sender, Timestamp, limits,
 };
 
 use super::conversations::{self, Marks, Scope, Stored, columns};
@@ -273,8 +273,9 @@ pub(crate) async fn history(
     // What is committed after `last_seq` was read belongs to the live events, not to this page.
     let (above, below) = if is_forward { (edge, last_seq + 1) } else { (0, edge.min(last_seq + 1)) };
     history.messages = between(session, conversation_id, above, below, limit + 1, is_forward).await?;
-    history.has_more = history.messages.len() > limit as usize;
-    history.messages.truncate(limit as usize);
+    let fitting = fitting(&history.messages).min(limit as usize);
+    history.has_more = history.messages.len() > fitting;
+    history.messages.truncate(fitting);
     if !is_forward {
         history.messages.reverse();
     }
@@ -282,6 +283,16 @@ pub(crate) async fn history(
         message.status = status(message, stored.marks);
     }
     Ok(Look::Found(history))
+}
+
+/// How many of the messages fit into one page by their size; at least one.
+fn fitting(messages: &[Message]) -> usize {
+    let mut bytes = 0;
+    let fitting = messages.iter().take_while(|message| {
+        bytes += message.body.len();
+        bytes <= limits::PAGE_BODY_BYTES
+    });
+    fitting.count().max(1)
 }
 
 async fn between(

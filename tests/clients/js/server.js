@@ -1,0 +1,79 @@
+// A server of the test's own: the real binary, in a folder that is thrown away.
+
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { patiently } from './patience.js';
+
+const BINARY = process.env.REPLYHQ_BINARY ?? fileURLToPath(new URL('../../../target/debug/replyhq', import.meta.url));
+const READY = 'replyhq is ready on ';
+
+export class Server {
+  /** Starts a server for one test, on a free port that it keeps over restarts. */
+  static async start(t, flags = []) {
+    const server = new Server();
+    server.flags = flags;
+    server.folder = await mkdtemp(join(tmpdir(), 'replyhq-js-'));
+    server.port = await freePort();
+    t.after(() => server.discard());
+    await server.startAgain();
+    return server;
+  }
+
+  /** Starts on the same port and data. `greeting` is what it printed before its ready line. */
+  async startAgain() {
+    const listen = `127.0.0.1:${this.port}`;
+    const args = ['serve', '--listen', listen, '--data-dir', this.folder, '--log-level', 'warn', ...this.flags];
+    this.process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.exit = once(this.process, 'exit').then(([code]) => code);
+    const greeting = [];
+    const ready = new Promise((resolve, reject) => {
+      createInterface({ input: this.process.stdout }).on('line', (line) => {
+        if (line.startsWith(READY)) resolve(line.slice(READY.length));
+        else greeting.push(line);
+      });
+      this.exit.then((code) => reject(new Error(`the server ended with ${code} before it was ready`)), reject);
+    });
+    this.url = await patiently('the ready line', ready);
+    this.greeting = greeting.join('\n');
+  }
+
+  /** Sends SIGTERM. Returns the exit code. */
+  async terminate() {
+    this.process.kill('SIGTERM');
+    return await patiently("the server's end", this.exit);
+  }
+
+  /** Runs `replyhq …` on the server's data and returns the JSON that it prints. */
+  async command(...args) {
+    const { stdout } = await promisify(execFile)(BINARY, [...args, '--json', '--data-dir', this.folder]);
+    return JSON.parse(stdout);
+  }
+
+  /** A new app with an agent's token, made as an operator makes them. */
+  async app() {
+    const { app_id, api_key } = await this.command('app', 'create', 'Shop');
+    const { admin_token } = await this.command('token', 'create', '--app', app_id, '--name', 'Ada');
+    return { app_id, api_key, admin_token };
+  }
+
+  async discard() {
+    this.process?.kill('SIGKILL');
+    await this.exit;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

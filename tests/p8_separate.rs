@@ -1,0 +1,378 @@
+//! P8: nothing of one app is visible to, or changed by, a credential of another; nothing of one device by another
+//! device; nothing without the permission it needs. A matrix of every route and event against every wrong credential.
+
+use std::collections::BTreeSet;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use testkit::{Client, Http, TestApp, TestServer};
+
+const ALL: [&str; 5] = ["view_sessions", "view_presence", "view_conversations", "send_messages", "manage"];
+
+/// One REST route: what to send, and the permission that it needs (agents only).
+struct Route {
+    method: Method,
+    path: &'static str,
+    body: Value,
+    permission: Option<&'static str>,
+}
+
+fn route(method: Method, path: &'static str, body: Value, permission: Option<&'static str>) -> Route {
+    Route { method, path, body, permission }
+}
+
+fn routes() -> Vec<Route> {
+    let send = || json!({ "local_id": "intruder", "body": "I should not be here" });
+    let receipt = || json!({ "up_to_message_id": "{message}" });
+    vec![
+        route(Method::POST, "/v1/conversations", json!({}), None),
+        route(Method::GET, "/v1/conversations", Value::Null, None),
+        route(Method::POST, "/v1/conversations/{id}/messages", send(), None),
+        route(Method::GET, "/v1/conversations/{id}/messages", Value::Null, None),
+        route(Method::POST, "/v1/conversations/{id}/messages/delivered", receipt(), None),
+        route(Method::POST, "/v1/conversations/{id}/messages/read", receipt(), None),
+        route(Method::POST, "/v1/identify", json!({ "user": { "id": "mallory" } }), None),
+        route(Method::GET, "/v1/admin/conversations", Value::Null, Some("view_conversations")),
+        route(Method::GET, "/v1/admin/conversations/{id}", Value::Null, Some("view_conversations")),
+        route(
+            Method::PATCH,
+            "/v1/admin/conversations/{id}",
+            json!({ "status": "resolved" }),
+            Some("send_messages"),
+        ),
+        route(Method::GET, "/v1/admin/conversations/{id}/messages", Value::Null, Some("view_conversations")),
+        route(Method::POST, "/v1/admin/conversations/{id}/messages", send(), Some("send_messages")),
+        route(Method::GET, "/v1/admin/sessions", Value::Null, Some("view_sessions")),
+        route(Method::GET, "/v1/admin/devices/{device_id}/presence", Value::Null, Some("view_presence")),
+        route(Method::GET, "/v1/admin/audit", Value::Null, Some("manage")),
+    ]
+}
+
+impl Route {
+    fn is_agents(&self) -> bool {
+        self.permission.is_some()
+    }
+
+    fn names_a_conversation(&self) -> bool {
+        self.path.contains("{id}")
+    }
+
+    async fn ask(&self, http: &Http, victim: &Victim) -> testkit::Answer {
+        let path = self.path.replace("{id}", &victim.conversation).replace("{device_id}", "phone");
+        let body = match &self.body {
+            Value::Null => Vec::new(),
+            body => body.to_string().replace("{message}", &victim.message).into(),
+        };
+        http.send(self.method.clone(), &path, body).await
+    }
+}
+
+/// One socket event: its payload, and the permission that it needs (agents only; "" is none).
+fn client_events() -> Vec<(&'static str, Value)> {
+    let conversation = json!({ "conversation_id": "{id}" });
+    vec![
+        ("conversation:join", json!({ "conversation_id": "{id}", "after": "" })),
+        ("conversation:leave", conversation.clone()),
+        ("message:send", json!({ "conversation_id": "{id}", "local_id": "intruder", "body": "x" })),
+        ("typing:start", conversation.clone()),
+        ("typing:stop", conversation),
+        ("delivery:receipt", json!({ "message_id": "{message}" })),
+        ("delivery:receipt", json!({ "conversation_id": "{id}", "up_to_message_id": "{message}" })),
+        ("message:read", json!({ "conversation_id": "{id}", "up_to_message_id": "{message}" })),
+    ]
+}
+
+fn admin_events() -> Vec<(&'static str, Value, &'static str)> {
+    let conversation = json!({ "conversation_id": "{id}" });
+    vec![
+        ("app:subscribe", json!({ "app_id": "{app}" }), ""),
+        ("conversation:join", json!({ "conversation_id": "{id}", "after": "" }), "view_conversations"),
+        ("conversation:leave", conversation.clone(), ""),
+        (
+            "message:send",
+            json!({ "conversation_id": "{id}", "local_id": "intruder", "body": "x" }),
+            "send_messages",
+        ),
+        ("typing:start", conversation.clone(), "send_messages"),
+        ("typing:stop", conversation, "send_messages"),
+        (
+            "message:read",
+            json!({ "conversation_id": "{id}", "up_to_message_id": "{message}" }),
+            "view_conversations",
+        ),
+        ("sessions:list", json!({ "app_id": "{app}" }), "view_sessions"),
+    ]
+}
+
+/// Whose things the others are after: a conversation with messages of both sides, and everyone who would hear of it.
+struct Victim {
+    app: TestApp,
+    conversation: String,
+    message: String,
+    device: Client,
+    agent: Client,
+    before: Value,
+}
+
+impl Victim {
+    async fn of(server: &TestServer) -> Self {
+        let app = server.app().await;
+        let conversation = app.conversation("phone").await;
+        let path = format!("/v1/conversations/{conversation}/messages");
+        app.as_device("phone").post(&path, &json!({ "local_id": "1", "body": "secret question" })).await.ok();
+        let path = format!("/v1/admin{}", &path[3..]);
+        let answer =
+            app.as_agent().post(&path, &json!({ "local_id": "2", "body": "secret answer" })).await.ok();
+        let message = answer["message"]["id"].as_str().unwrap().to_owned();
+        let mut device = app.device("phone").await;
+        device.expect("conversation:joined").await;
+        let mut agent = app.agent().await;
+        agent.done("conversation:join", json!({ "conversation_id": conversation })).await;
+        let before = state(&app, &conversation).await;
+        Self { app, conversation, message, device, agent, before }
+    }
+
+    fn fill(&self, payload: &Value) -> Value {
+        let text = payload.to_string();
+        let text = text.replace("{id}", &self.conversation).replace("{message}", &self.message);
+        serde_json::from_str(&text.replace("{app}", &self.app.app_id)).unwrap()
+    }
+
+    /// Nothing has changed, and nobody has heard anything.
+    async fn is_untouched(&mut self, by: &str) {
+        assert_eq!(state(&self.app, &self.conversation).await, self.before, "changed by {by}");
+        for client in [&mut self.device, &mut self.agent] {
+            for name in
+                ["message:new", "message:status", "user:typing", "agent:typing", "conversation:updated"]
+            {
+                assert_eq!(client.settled(name).await, Vec::<Value>::new(), "{name} by {by}");
+            }
+        }
+    }
+}
+
+/// All that could be changed.
+async fn state(app: &TestApp, conversation: &str) -> Value {
+    let path = format!("/v1/admin/conversations/{conversation}");
+    let row = app.as_agent().get(&path).await.ok();
+    let messages = app.as_agent().get(&format!("{path}/messages")).await.ok();
+    json!([row, messages])
+}
+
+/// Whether an answer tells anything of the victim.
+fn tells(answer: &str, victim: &Victim) -> bool {
+    ["secret", victim.message.as_str(), "\"phone\""].iter().any(|secret| answer.contains(secret))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_matrix_has_every_route_of_the_openapi_document() {
+    let server = TestServer::start().await;
+    let document = server.http().get("/openapi.json").await.ok();
+    let mut documented = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            documented.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let tested: BTreeSet<_> =
+        routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert_eq!(documented, tested);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_route_opens_to_a_credential_that_is_missing_wrong_expired_or_revoked() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    let other = server.app().await;
+    let app = victim.app.clone();
+    let none = server.http();
+    let device = |app_id: &str, device_id: &str, api_key: &str| {
+        server.http().header("X-App-Id", app_id).header("X-Device-Id", device_id).header("X-Api-Key", api_key)
+    };
+    let (revoked_id, revoked) = app.token(&ALL).await;
+    app.command(&["token", "revoke", &revoked_id]).await;
+    let (_, expired) = app.token_with(&ALL, &["--expires-in", "1ms"]).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let devices_credentials = [
+        ("none", none.clone()),
+        ("a wrong key", device(&app.app_id, "phone", "rhq_key_0000")),
+        ("an empty key", device(&app.app_id, "phone", "")),
+        ("another app's key", device(&app.app_id, "phone", &other.api_key)),
+        ("its key with another app's id", device(&other.app_id, "phone", &app.api_key)),
+        ("an unknown app", device("app_unknown", "phone", &app.api_key)),
+        ("an admin token as key", device(&app.app_id, "phone", &app.admin_token)),
+        ("only an admin token", app.as_agent()),
+    ];
+    let agents_credentials = [
+        ("none", none),
+        ("nonsense", app.as_agent_with("nonsense")),
+        ("the public key", app.as_agent_with(&app.api_key)),
+        ("a revoked token", app.as_agent_with(&revoked)),
+        ("an expired token", app.as_agent_with(&expired)),
+        ("a device", app.as_device("phone")),
+        ("another scheme", server.http().header("Authorization", &format!("Basic {}", app.admin_token))),
+    ];
+    for route in routes() {
+        let credentials: &[(&str, Http)] =
+            if route.is_agents() { &agents_credentials } else { &devices_credentials };
+        for (name, http) in credentials {
+            let by = format!("{} {} with {name}", route.method, route.path);
+            let answer = route.ask(http, &victim).await;
+            let (status, code) = answer.failure();
+            assert_eq!(status, 401, "{by}: {}", answer.text);
+            assert!(["MISSING_PARAMS", "INVALID_CREDENTIALS"].contains(&code), "{by}: {code}");
+            assert!(!tells(&answer.text, &victim), "{by}: {}", answer.text);
+            victim.is_untouched(&by).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_route_shows_or_changes_what_is_another_apps_or_another_devices() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    let other = server.app().await;
+    let strangers = [
+        ("another app's device of the same name", other.as_device("phone"), false),
+        ("another device", victim.app.as_device("tablet"), false),
+        ("another app's agent", other.as_agent(), true),
+    ];
+    for route in routes() {
+        for (name, http, is_agent) in &strangers {
+            if *is_agent != route.is_agents() {
+                continue;
+            }
+            let by = format!("{} {} by {name}", route.method, route.path);
+            let answer = route.ask(http, &victim).await;
+            if route.names_a_conversation() {
+                assert_eq!(answer.failure(), (404, "CONVERSATION_NOT_FOUND"), "{by}");
+            }
+            assert!(!answer.text.contains("secret") && !answer.text.contains(&victim.message), "{by}");
+            assert!(!answer.text.contains(&victim.conversation), "{by}: {}", answer.text);
+            if name.ends_with("agent") {
+                assert_ne!(answer.json["is_online"], true, "{by}");
+                assert_eq!(answer.json["sessions"].as_array().map_or(0, Vec::len), 0, "{by}");
+            }
+            // The tablet has a conversation of its own by now, which the victim's agent rightly hears of.
+            victim.agent.settled("conversation:updated").await;
+            victim.is_untouched(&by).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_route_opens_without_its_permission_and_each_does_with_it_alone() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    for route in routes().iter().filter(|route| route.is_agents()) {
+        let needed = route.permission.unwrap();
+        let others: Vec<_> = ALL.into_iter().filter(|permission| *permission != needed).collect();
+        let (_, without) = victim.app.token(&others).await;
+        let by = format!("{} {} without {needed}", route.method, route.path);
+        let answer = route.ask(&victim.app.as_agent_with(&without), &victim).await;
+        assert_eq!(answer.failure(), (403, "FORBIDDEN"), "{by}");
+        assert!(!tells(&answer.text, &victim), "{by}: {}", answer.text);
+        victim.is_untouched(&by).await;
+    }
+    for route in routes().iter().filter(|route| route.is_agents()) {
+        let (_, with) = victim.app.token(&[route.permission.unwrap()]).await;
+        let answer = route.ask(&victim.app.as_agent_with(&with), &victim).await;
+        assert!(answer.status < 300, "{} {}: {}", route.method, route.path, answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_namespace_opens_to_a_wrong_credential() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    let other = server.app().await;
+    let app = victim.app.clone();
+    let (revoked_id, revoked) = app.token(&ALL).await;
+    app.command(&["token", "revoke", &revoked_id]).await;
+    let (_, expired) = app.token_with(&ALL, &["--expires-in", "1ms"]).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let device =
+        |app_id: &str, api_key: &str| json!({ "app_id": app_id, "device_id": "phone", "api_key": api_key });
+    let agent = |app_id: &str, token: &str| json!({ "app_id": app_id, "admin_token": token });
+    let cases = [
+        ("/client", device(&app.app_id, "wrong"), "INVALID_CREDENTIALS"),
+        ("/client", device(&app.app_id, &other.api_key), "INVALID_CREDENTIALS"),
+        ("/client", device(&other.app_id, &app.api_key), "INVALID_CREDENTIALS"),
+        ("/client", device(&app.app_id, &app.admin_token), "INVALID_CREDENTIALS"),
+        ("/client", device(&app.app_id, ""), "MISSING_PARAMS"),
+        ("/client", agent(&app.app_id, &app.admin_token), "MISSING_PARAMS"),
+        ("/client", json!({}), "MISSING_PARAMS"),
+        ("/admin", agent(&app.app_id, "wrong"), "INVALID_CREDENTIALS"),
+        ("/admin", agent(&app.app_id, &other.admin_token), "INVALID_CREDENTIALS"),
+        ("/admin", agent(&other.app_id, &app.admin_token), "INVALID_CREDENTIALS"),
+        ("/admin", agent(&app.app_id, &app.api_key), "INVALID_CREDENTIALS"),
+        ("/admin", agent(&app.app_id, &revoked), "INVALID_CREDENTIALS"),
+        ("/admin", agent(&app.app_id, &expired), "INVALID_CREDENTIALS"),
+        ("/admin", agent(&app.app_id, ""), "MISSING_PARAMS"),
+        ("/admin", device(&app.app_id, &app.api_key), "MISSING_PARAMS"),
+        ("/admin", json!({}), "MISSING_PARAMS"),
+    ];
+    for (namespace, auth, code) in cases {
+        let refusal = Client::connect(server.address(), namespace, auth.clone()).await.err();
+        let refusal = refusal.unwrap_or_else(|| panic!("{namespace} {auth} was let in"));
+        assert_eq!(refusal.message, code, "{namespace} {auth}");
+        assert!(!tells(&refusal.data.to_string(), &victim));
+    }
+    assert_eq!(victim.agent.settled("presence:change").await, Vec::<Value>::new());
+    victim.is_untouched("a refused connection").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_shows_or_changes_what_is_another_apps_or_another_devices() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    let other = server.app().await;
+    let mut strangers = [
+        ("another app's device", other.device("phone").await),
+        ("another device", victim.app.device("tablet").await),
+    ];
+    for (name, stranger) in &mut strangers {
+        for (event, payload) in client_events() {
+            let by = format!("{event} by {name}");
+            let payload = victim.fill(&payload);
+            let by_message = payload["conversation_id"].is_null();
+            let code = stranger.refused(event, payload).await;
+            let expected = if by_message { "MESSAGE_NOT_FOUND" } else { "CONVERSATION_NOT_FOUND" };
+            assert_eq!(code, expected, "{by}");
+            victim.is_untouched(&by).await;
+        }
+    }
+    let mut agent = other.agent().await;
+    for (event, payload, _) in admin_events() {
+        let by = format!("{event} by another app's agent");
+        let code = agent.refused(event, victim.fill(&payload)).await;
+        let expected = if payload["app_id"].is_null() { "CONVERSATION_NOT_FOUND" } else { "FORBIDDEN" };
+        assert_eq!(code, expected, "{by}");
+        victim.is_untouched(&by).await;
+    }
+    // And nothing of the victim's life comes to them by itself.
+    let send = json!({ "conversation_id": victim.conversation, "local_id": "3", "body": "secret" });
+    victim.device.done("message:send", send).await;
+    victim.app.device("phone").await.expect("connected").await;
+    let [(_, stranger), (_, tablet)] = &mut strangers;
+    for client in [stranger, tablet, &mut agent] {
+        for name in ["message:new", "conversation:updated", "session:connect", "presence:change"] {
+            let heard = client.settled(name).await;
+            assert!(!format!("{heard:?}").contains(&victim.app.app_id), "{name}: {heard:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_event_does_anything_without_its_permission() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    for (event, payload, needed) in admin_events().into_iter().filter(|(_, _, needed)| !needed.is_empty()) {
+        let others: Vec<_> = ALL.into_iter().filter(|permission| *permission != needed).collect();
+        let (_, token) = victim.app.token(&others).await;
+        let mut agent = victim.app.agent_with(&token).await.unwrap();
+        let by = format!("{event} without {needed}");
+        assert_eq!(agent.refused(event, victim.fill(&payload)).await, "FORBIDDEN", "{by}");
+        victim.is_untouched(&by).await;
+    }
+}

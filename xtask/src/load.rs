@@ -1,0 +1,56 @@
+//! `cargo xtask load`: the load tool, on what it measures.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{demo, tool};
+
+/// Builds the server and the tool, and becomes the tool. It installs by itself what a baseline needs.
+pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
+    demo::c_compiler()?;
+    tool::run(&mut tool::cargo(["build", "--release", "--locked", "-p", "server", "-p", "loadtest"]))?;
+    let release = tool::target_dir()?.join("release");
+    let arguments = with_binary(arguments, release.join("replyhq").into());
+    tool::become_command(Command::new(release.join("loadtest")).args(arguments).current_dir(tool::root()))
+}
+
+/// A short load on the unoptimised build: no figure counts, but every message that is lost, doubled or out of order.
+pub(crate) fn smoke() -> Result<()> {
+    let debug = tool::target_dir()?.join("debug");
+    let arguments = [
+        "sends",
+        "rest",
+        "fanout",
+        "--seconds=3",
+        "--warmup=1",
+        "--window=4",
+        "--pairs=20",
+        "--subscribers=100",
+    ];
+    let arguments = with_binary(arguments.map(OsString::from).into(), debug.join("replyhq").into());
+    tool::run(Command::new(debug.join("loadtest")).args(arguments).current_dir(tool::root()))
+}
+
+/// Names the server that was built, unless another is asked for.
+fn with_binary(mut arguments: Vec<OsString>, binary: OsString) -> Vec<OsString> {
+    let is_named = |argument: &OsString| argument.to_string_lossy().split('=').next() == Some("--binary");
+    if !arguments.iter().any(is_named) {
+        arguments.extend(["--binary".into(), binary]);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_binary_may_be_measured() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(with_binary(words("sends"), "built".into()), words("sends --binary built"));
+        assert_eq!(with_binary(words("--binary mine"), "built".into()), words("--binary mine"));
+        assert_eq!(with_binary(words("--binary=mine"), "built".into()), words("--binary=mine"));
+    }
+}

@@ -1,0 +1,91 @@
+//! The programs that the commands run, and where things are.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// The folder of what cargo has built, whatever it is configured to be: this program is in it, too.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let target = this.ancestors().nth(2).context("this program is in no target folder")?;
+    Ok(target.to_owned())
+}
+
+/// Tells the person at the terminal.
+pub(crate) fn say(text: &str) {
+    // Where standard error is closed, there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The cargo that runs this, in the repository.
+pub(crate) fn cargo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Shows the command and runs it to its end.
+///
+/// # Errors
+/// If it does not end well.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    say(&shown(command));
+    let status = command.status().with_context(|| format!("starting {}", shown(command)))?;
+    ensure!(status.success(), "failed ({status}): {}", shown(command));
+    Ok(())
+}
+
+/// Becomes the command: its signals, its terminal and its exit code are this process's.
+///
+/// # Errors
+/// If it can't be started. It does not return otherwise.
+pub(crate) fn become_command(command: &mut Command) -> Result<()> {
+    say(&shown(command));
+    let error = command.exec();
+    bail!("starting {}: {error}", shown(command))
+}
+
+/// The command as one could type it in the repository.
+fn shown(command: &Command) -> String {
+    let mut words = Vec::new();
+    for word in std::iter::once(command.get_program()).chain(command.get_args()) {
+        let word = word.to_string_lossy();
+        let in_root = word.strip_prefix(&*root().to_string_lossy()).and_then(|rest| rest.strip_prefix('/'));
+        words.push(in_root.unwrap_or(&word).to_owned());
+    }
+    if Path::new(command.get_program()).file_name() == Some(OsStr::new("cargo")) {
+        words[0] = "cargo".into();
+    }
+    format!("$ {}", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let mut command = Command::new("/toolchain/bin/cargo");
+        command.arg("build");
+        assert_eq!(shown(&command), "$ cargo build");
+        let mut command = Command::new(root().join("target/debug/replyhq"));
+        command.arg("serve");
+        assert_eq!(shown(&command), "$ target/debug/replyhq serve");
+    }
+
+    #[test]
+    fn a_failing_command_is_an_error_that_names_it() {
+        let error = run(Command::new("sh").args(["-c", "exit 4"])).unwrap_err();
+        assert_eq!(error.to_string(), "failed (exit status: 4): $ sh -c exit 4");
+    }
+}
