@@ -428,7 +428,7 @@ async fn two_thousand_half_open_connections_are_in_nobody_s_way_and_are_closed()
             0 => {}
             1 => {
                 write(&mut stream, b"GET /v1/socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n")
-                    .await
+                    .await;
             }
             2 => write(&mut stream, post_head(&app, "Content-Length: 5").as_bytes()).await,
             _ => write(&mut stream, upgrade("EIO=4&transport=websocket").as_bytes()).await,
