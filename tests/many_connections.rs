@@ -192,7 +192,7 @@ async fn a_cut_network_is_noticed_at_once_where_the_kernel_tells() {
 
 #[tokio::test]
 async fn a_connection_that_falls_silent_is_dropped_by_the_ping_timeout_and_announced_once() {
-    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=500ms"]).await;
+    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=1500ms"]).await;
     let app = server.app().await;
     let mut agent = app.agent().await;
     let mut silent = app.device("silent").await;
@@ -218,7 +218,7 @@ async fn a_connection_that_falls_silent_is_dropped_by_the_ping_timeout_and_annou
 
 #[tokio::test]
 async fn one_silent_tab_of_two_does_not_take_the_device_offline() {
-    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=500ms"]).await;
+    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=1500ms"]).await;
     let app = server.app().await;
     let mut agent = app.agent().await;
     let mut silent = app.device("phone").await;
