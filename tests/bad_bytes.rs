@@ -497,3 +497,20 @@ async fn a_client_that_never_reads_is_dropped_and_the_others_get_everything() {
     assert_eq!(page["messages"][0]["seq"], sent);
     assert_eq!(reader.settled("message:new").await, [] as [Value; 0]);
 }
+
+#[tokio::test]
+async fn a_device_s_name_in_a_header_may_be_in_any_script_but_must_be_text() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    for (name, status) in [("電話".as_bytes(), "200"), (b"\xff\xfe", "401"), (b"\xc3", "401")] {
+        let head = format!(
+            "GET /v1/conversations HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-App-Id: {}\r\nX-Api-Key: {}\r\nX-Device-Id: ",
+            app.app_id, app.api_key
+        );
+        let mut stream = connect(server.address()).await;
+        write(&mut stream, &[head.as_bytes(), name, b"\r\n\r\n"].concat()).await;
+        let told = rest_of(stream).await;
+        assert!(told.starts_with(&format!("HTTP/1.1 {status}")), "{name:?}: {told}");
+        assert_eq!(told.contains("\"code\":\"VALIDATION_ERROR\""), status == "401", "{told}");
+    }
+}
