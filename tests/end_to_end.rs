@@ -212,6 +212,52 @@ async fn what_a_join_carries_and_what_comes_live_after_it_meet_without_gap_or_ov
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_one_in_a_conversation_may_come_and_go_while_messages_come_and_misses_nothing() {
+    let server = TestServer::without_limits().await;
+    let app = server.app().await;
+    // Who sends need not have joined; so the room is made and dropped with each visit.
+    let (mut device, conversation) = app.device_in_conversation("phone").await;
+    device.done("conversation:leave", json!(conversation)).await;
+    let mut visitor = app.agent().await;
+    let (rounds, count) = (20, 150);
+    let (mut cursor, mut seen) = (json!(""), 0);
+    for round in 0..rounds {
+        let mut pending = Vec::new();
+        for number in 0..count {
+            let local_id = format!("{round}-{number}");
+            let message = json!({ "conversation_id": conversation, "local_id": local_id, "body": "x" });
+            pending.push(device.ask("message:send", message).await);
+        }
+        let visiting = tokio::spawn(async move {
+            for ack in pending {
+                assert_eq!(device.ack(ack).await["success"], true);
+            }
+            device
+        });
+        let until = (round + 1) * count;
+        while seen < until {
+            let join = json!({ "conversation_id": conversation, "after": cursor });
+            let joined = visitor.done("conversation:join", join).await;
+            let mut got = joined["messages"].as_array().unwrap().clone();
+            let is_behind = joined["has_more"] == true;
+            while !is_behind && got.len() < 30 && seen + (got.len() as u64) < until {
+                got.push(visitor.expect("message:new").await);
+            }
+            for message in &got {
+                seen += 1;
+                assert_eq!(message["seq"], seen);
+            }
+            cursor = got.last().unwrap()["id"].clone();
+            visitor.done("conversation:leave", json!(conversation)).await;
+            // What came between the last look and the leave is asked for with the next join.
+            visitor.settled("message:new").await;
+        }
+        device = visiting.await.unwrap();
+    }
+    assert_eq!(seen, rounds * count);
+}
+
 #[tokio::test]
 async fn a_cursor_that_is_no_message_of_the_conversation_is_refused_and_the_join_undone() {
     let server = TestServer::start().await;

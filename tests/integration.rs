@@ -672,3 +672,20 @@ async fn an_expired_token_s_connections_are_closed() {
     assert!(created.elapsed() >= lifetime, "not before its time");
     assert_eq!(app.agent_with(&secret).await.err().unwrap().message, "INVALID_CREDENTIALS");
 }
+
+#[tokio::test]
+async fn an_agent_s_connection_may_join_a_thousand_conversations_and_no_more() {
+    let server = TestServer::without_limits().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let mut joins = Vec::new();
+    for number in 0..=1_000 {
+        let conversation = app.conversation(&format!("device-{number}")).await;
+        joins.push(agent.ask("conversation:join", json!(conversation)).await);
+    }
+    let last = joins.pop().unwrap();
+    for join in joins {
+        assert_eq!(agent.ack(join).await["success"], true);
+    }
+    assert_eq!(agent.ack(last).await["error"], "VALIDATION_ERROR");
+}

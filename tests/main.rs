@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+mod bad_bytes;
+mod bad_input;
 mod broadcast;
 mod connecting;
 mod end_to_end;

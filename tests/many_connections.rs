@@ -192,7 +192,7 @@ async fn a_cut_network_is_noticed_at_once_where_the_kernel_tells() {
 
 #[tokio::test]
 async fn a_connection_that_falls_silent_is_dropped_by_the_ping_timeout_and_announced_once() {
-    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=500ms"]).await;
+    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=1500ms"]).await;
     let app = server.app().await;
     let mut agent = app.agent().await;
     let mut silent = app.device("silent").await;
@@ -218,7 +218,7 @@ async fn a_connection_that_falls_silent_is_dropped_by_the_ping_timeout_and_annou
 
 #[tokio::test]
 async fn one_silent_tab_of_two_does_not_take_the_device_offline() {
-    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=500ms"]).await;
+    let server = TestServer::with(&["--ping-interval=200ms", "--ping-timeout=1500ms"]).await;
     let app = server.app().await;
     let mut agent = app.agent().await;
     let mut silent = app.device("phone").await;
@@ -279,6 +279,17 @@ async fn a_connection_over_the_limit_is_refused_and_disturbs_nobody() {
 }
 
 #[tokio::test]
+async fn a_limit_of_zero_connections_is_none() {
+    let server = TestServer::with(&["--max-connections-per-device=0"]).await;
+    let app = server.app().await;
+    let mut tabs = Vec::new();
+    for _ in 0..30 {
+        tabs.push(app.device("phone").await);
+    }
+    assert_eq!(active(&app, "phone").await, 30);
+}
+
+#[tokio::test]
 async fn twenty_connections_of_a_device_are_allowed_by_default() {
     let server = TestServer::start().await;
     let app = server.app().await;
@@ -288,4 +299,36 @@ async fn twenty_connections_of_a_device_are_allowed_by_default() {
     }
     assert_eq!(app.try_device("phone").await.err().unwrap().message, "TOO_MANY_CONNECTIONS");
     assert_eq!(active(&app, "phone").await, 20);
+}
+
+#[tokio::test]
+async fn a_device_that_leaves_before_it_is_let_in_leaves_no_ghost() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let enter = format!("40/client,{}", app.device_auth("phone"));
+    for round in 0..20 {
+        let mut hasty = Client::open(server.address(), "/client").await;
+        // All at once, so that the server reads the second while it works on the first. It may say no to that.
+        for _ in 0..=round % 4 {
+            hasty.send_text(&enter).await;
+            hasty.send_text("41/client,").await;
+        }
+        if round % 2 == 0 {
+            hasty.close().await;
+        } else {
+            hasty.cut();
+        }
+    }
+    testkit::eventually("the end of all sessions", async || {
+        let sessions = app.as_agent().get("/v1/admin/sessions").await.ok();
+        (sessions["sessions"] == json!([])).then_some(())
+    })
+    .await;
+    assert_eq!(active(&app, "phone").await, 0);
+    let (came, went) =
+        (agent.settled("session:connect").await.len(), agent.settled("session:disconnect").await.len());
+    assert_eq!(came, went);
+    let told = changes(&mut agent, "phone").await;
+    assert!(told.chunks(2).all(|edges| edges == [(true, 1), (false, 0)]), "{told:?}");
 }

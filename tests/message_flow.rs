@@ -462,6 +462,24 @@ async fn an_agent_s_connections_are_limited_each_for_itself() {
 }
 
 #[tokio::test]
+async fn an_agent_s_rest_sends_are_limited_by_token() {
+    let server = TestServer::with(&["--rate-limit-agent=1"]).await;
+    let app = server.app().await;
+    let conversation = app.conversation("phone").await;
+    let path = admin_messages_of(&conversation);
+    let body = json!({ "local_id": "1", "body": "x" });
+    let limited = testkit::eventually("a refusal", async || {
+        let answer = app.as_agent().post(&path, &body).await;
+        (answer.status >= 400).then_some(answer)
+    })
+    .await;
+    assert_eq!(limited.failure(), (429, "RATE_LIMITED"));
+    assert_eq!(limited.headers["retry-after"], "1");
+    let colleague = app.token(&["send_messages"]).await.1;
+    app.as_agent_with(&colleague).post(&path, &json!({ "local_id": "2", "body": "x" })).await.ok();
+}
+
+#[tokio::test]
 async fn a_body_of_five_thousand_characters_is_the_longest() {
     let server = TestServer::without_limits().await;
     let app = server.app().await;

@@ -7,6 +7,7 @@ use chat::{Agent, Device, DeviceCredentials};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http_body_util::LengthLimitError;
 use protocol::{Code, Failure, limits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -78,9 +79,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
         let bytes = tokio::time::timeout(shared.handshake_timeout, read)
             .await
             .map_err(|_| Failure::invalid("the body did not arrive in time"))?
-            .map_err(|_| {
+            .map_err(|error| {
                 let most = limits::FRAME_BYTES;
-                Failure::new(Code::MessageTooLong, format!("the body is broken or over {most} bytes"))
+                if error.into_inner().is::<LengthLimitError>() {
+                    Failure::new(Code::MessageTooLong, format!("the body has more than {most} bytes"))
+                } else {
+                    Failure::invalid("the body broke off")
+                }
             })?;
         let json = if bytes.is_empty() { b"{}" } else { &bytes[..] };
         Ok(Self(parse(json)?))
