@@ -30,7 +30,15 @@ pub(crate) fn smoke() -> Result<()> {
         "--subscribers=100",
     ];
     let arguments = with_binary(arguments.map(OsString::from).into(), debug.join("replyhq").into());
-    tool::run(Command::new(debug.join("loadtest")).args(arguments).current_dir(tool::root()))
+    let printed =
+        tool::output(Command::new(debug.join("loadtest")).args(arguments).current_dir(tool::root()))?;
+    tool::say(faults(&printed));
+    Ok(())
+}
+
+/// The part of the tool's report that says what went wrong.
+fn faults(report: &str) -> &str {
+    report.rfind("\nFaults\n").map_or(report, |start| report[start..].trim())
 }
 
 /// Names the server that was built, unless another is asked for.
@@ -45,6 +53,12 @@ fn with_binary(mut arguments: Vec<OsString>, binary: OsString) -> Vec<OsString> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_report_only_the_faults_are_shown() {
+        assert_eq!(faults("sends  12/s\n\nFaults\n  sends: lost 0\n"), "Faults\n  sends: lost 0");
+        assert_eq!(faults("something else"), "something else");
+    }
 
     #[test]
     fn another_binary_may_be_measured() {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -43,6 +43,19 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("starting {}", shown(command)))?;
     ensure!(status.success(), "failed ({status}): {}", shown(command));
     Ok(())
+}
+
+/// As [`run`], and returns what the command printed on standard output.
+///
+/// # Errors
+/// If it does not end well; has what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    say(&shown(command));
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("starting {}", shown(command)))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "failed ({}): {}\n{printed}", output.status, shown(command));
+    Ok(printed)
 }
 
 /// Becomes the command: its signals, its terminal and its exit code are this process's.

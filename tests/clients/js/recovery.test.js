@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { agent, asDevice, conversation, device } from './client.js';
-import { patiently } from './patience.js';
+import { PATIENCE, patiently } from './patience.js';
 import { Server } from './server.js';
 
 /** The history that a device keeps, by the rule for SDKs: on each connect join after the last message that it has. */
@@ -13,15 +13,18 @@ class History {
     this.wake = () => {};
     // What comes between a connect and the join's answer is in that answer too.
     let isCaughtUp = true;
+    // A callback, not an await: an await goes on only after other packets that came together with the answer.
+    const caughtUp = (late, answer) => {
+      assert.ok(!late && answer.success && !answer.has_more, JSON.stringify(answer));
+      isCaughtUp = true;
+      this.add(answer.messages);
+    };
     const { socket } = client;
     socket.on('message:new', (message) => isCaughtUp && this.add([message]));
     socket.on('disconnect', () => (isCaughtUp = false));
-    socket.on('connect', async () => {
+    socket.on('connect', () => {
       const after = this.messages.at(-1)?.id ?? '';
-      const answer = await client.done('conversation:join', { conversation_id, after });
-      assert.equal(answer.has_more, false);
-      isCaughtUp = true;
-      this.add(answer.messages);
+      socket.timeout(PATIENCE).emit('conversation:join', { conversation_id, after }, caughtUp);
     });
   }
 
