@@ -11,6 +11,7 @@ mod end_to_end;
 mod integration;
 mod many_connections;
 mod message_flow;
+mod operating;
 mod p1_durable;
 mod p3_ordered;
 mod p5_recovered;

@@ -128,9 +128,10 @@ impl Chat {
         let (tell, told) = oneshot::channel();
         let entered = self.in_flight.enter();
         let chat = Arc::clone(self);
+        let request = tracing::Span::current();
         submit(Box::new(move |outcome| {
             // Nobody waits any more where this fails.
-            let _ = tell.send(settle(&chat, outcome));
+            let _ = tell.send(request.in_scope(|| settle(&chat, outcome)));
             drop(entered);
         }));
         told.await.unwrap_or_else(|_| Err(Failure::new(Code::ServerError, "the server is gone")))

@@ -47,8 +47,9 @@ impl Chat {
         };
         let entered = self.in_flight.enter();
         let chat = Arc::clone(self);
+        let request = tracing::Span::current();
         self.store.append(new, move |outcome| {
-            done(chat.settle(outcome));
+            done(request.in_scope(|| chat.settle(outcome)));
             drop(entered);
         });
     }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 use protocol::{Code, Failure};
+use tracing::Instrument as _;
 
 use crate::app::Shared;
 
@@ -90,7 +91,9 @@ pub(super) async fn with_request_id(
     let request_id = given_id(&request).unwrap_or_else(|| new_id(&shared));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = next.run(request).await;
+    // What is logged on the way carries the request's name.
+    let span = tracing::info_span!("request", request_id);
+    let mut response = next.run(request).instrument(span).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         let failure = Failure { request_id: Some(request_id.clone()), ..failure };
         response = failure_response(&failure, response.status());

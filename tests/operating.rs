@@ -1,0 +1,304 @@
+//! Running it: settings, commands, logs, metrics, signals. What an operator sees.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{ServerProcess, TestServer, patiently};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::BINARY;
+
+/// Runs the binary with nothing of this process's environment but these variables.
+async fn run(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let child = Command::new(BINARY)
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output();
+    patiently("the command", child).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("replyhq.toml"), "data-dir = \"from-file\"\n").unwrap();
+    let file = ["--config", "replyhq.toml", "app", "list"];
+    let ours = ("REPLYHQ_DATA_DIR", "from-environment");
+    let cases: [(&[(&str, &str)], &[&str], &str); 4] = [
+        (&[], &["app", "list"], "replyhq-data"),
+        (&[], &file, "from-file"),
+        (&[ours], &file, "from-environment"),
+        (&[ours], &["--config", "replyhq.toml", "app", "list", "--data-dir", "from-flag"], "from-flag"),
+    ];
+    for (environment, arguments, expected) in cases {
+        let output = run(folder.path(), environment, arguments).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let made = folder.path().join(expected);
+        assert!(made.join("replyhq.db").exists(), "{expected} was not used");
+        std::fs::remove_dir_all(made).unwrap();
+    }
+    // Another name for the same thing is taken where ours is not set.
+    let other = ("DATABASE_URL", "sqlite:from-other-name.db");
+    assert!(run(folder.path(), &[other], &["app", "list"]).await.status.success());
+    assert!(folder.path().join("from-other-name.db").exists());
+    let own = ("REPLYHQ_DATABASE_URL", "sqlite:from-own-name.db");
+    assert!(run(folder.path(), &[other, own], &["app", "list"]).await.status.success());
+    assert!(folder.path().join("from-own-name.db").exists());
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("unknown.toml", "no_such_setting = 1"),
+        ("type.toml", "listen = [1]"),
+        ("value.toml", "ping_interval = \"soon\""),
+        ("broken.toml", "listen = "),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let cases: [(&[(&str, &str)], &[&str], &str); 13] = [
+        (&[], &["serve", "--listen", "nonsense"], "--listen"),
+        (&[], &["serve", "--ping-interval", "0s"], "--ping-interval"),
+        (&[], &["serve", "--rate-limit-device", "-1"], "-1"),
+        (&[], &["serve", "--no-such-flag"], "--no-such-flag"),
+        (&[], &["serve", "--database-url", "postgres://localhost/x"], "SQLite"),
+        (&[], &["serve", "--database-url", "mysql://localhost/x"], "sqlite:PATH"),
+        (&[], &["serve", "--redis-url", "redis://localhost"], "Redis"),
+        (&[("REPLYHQ_PING_TIMEOUT", "never")], &["serve"], "--ping-timeout"),
+        (&[("PORT", "http")], &["serve"], "--listen"),
+        (&[], &["--config", "unknown.toml", "serve"], "no_such_setting"),
+        (&[], &["--config", "type.toml", "serve"], "listen"),
+        (&[], &["--config", "value.toml", "serve"], "--ping-interval"),
+        (&[], &["--config", "broken.toml", "serve"], "broken.toml"),
+    ];
+    for (environment, arguments, mention) in cases {
+        let output = run(folder.path(), environment, arguments).await;
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{arguments:?}: {complaint}");
+        assert!(
+            complaint.starts_with("error: ") && complaint.contains(mention),
+            "{arguments:?}: {complaint}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn help_names_every_setting_and_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &[], &["serve", "--help"]).await;
+    assert!(output.status.success());
+    let help = text(&output.stdout);
+    for setting in ["listen", "data-dir", "database-url", "log-format", "rate-limit-device", "ping-interval"]
+    {
+        assert!(help.contains(&format!("--{setting}")), "{help}");
+        assert!(help.contains(&format!("REPLYHQ_{}", setting.to_uppercase().replace('-', "_"))), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn commands_work_beside_a_server_and_print_one_json_object() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let (id, token) = app.token_with(&["view_sessions"], &["--expires-in", "90d"]).await;
+    assert!(app.api_key.starts_with("rhq_key_") && token.starts_with("rhq_adm_"));
+
+    app.as_agent_with(&token).get("/v1/admin/sessions").await.ok();
+    let tokens = app.command(&["token", "list", "--app", &app.app_id]).await;
+    let row = tokens["tokens"].as_array().unwrap().iter().find(|row| row["id"] == id.as_str()).unwrap();
+    assert_eq!(row["name"], "Ada");
+    assert_eq!(row["permissions"], json!(["view_sessions"]));
+    assert!(
+        row["created_at"].is_string() && row["expires_at"].is_string() && row["last_used_at"].is_string()
+    );
+    assert_eq!(row["revoked_at"], Value::Null);
+    assert!(!tokens.to_string().contains("rhq_adm_"), "a secret is shown once");
+    app.command(&["token", "revoke", &id]).await;
+    let tokens = app.command(&["token", "list", "--app", &app.app_id]).await;
+    let row = tokens["tokens"].as_array().unwrap().iter().find(|row| row["id"] == id.as_str()).unwrap();
+    assert!(row["revoked_at"].is_string());
+
+    let old_key = app.api_key.clone();
+    let rotated = app.command(&["app", "rotate-key", &app.app_id]).await;
+    assert_ne!(rotated["api_key"], old_key.as_str());
+    assert_eq!(app.as_device("phone").get("/v1/conversations").await.failure(), (401, "INVALID_CREDENTIALS"));
+    let app = testkit::TestApp { api_key: rotated["api_key"].as_str().unwrap().into(), ..app };
+    app.as_device("phone").get("/v1/conversations").await.ok();
+
+    let apps = app.command(&["app", "list"]).await;
+    assert_eq!(apps["apps"][0]["app_id"], app.app_id.as_str());
+    assert!(!apps.to_string().contains("rhq_key_"));
+
+    // All of it is in the audit log, newest first, by the command and by the route, and nothing of it is a secret.
+    let by_command = app.command(&["audit", "--app", &app.app_id]).await;
+    let actions: Vec<_> = by_command["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["app.rotate_key", "token.revoke", "token.create", "token.create", "app.create"]);
+    let by_route = app.as_agent().get("/v1/admin/audit").await.ok();
+    assert_eq!(by_route["entries"], by_command["entries"]);
+    assert_eq!(by_route["entries"][1]["target"], id.as_str());
+    assert_eq!(by_route["entries"][1]["actor"], "cli");
+    assert!(!by_route.to_string().contains("rhq_"));
+}
+
+#[tokio::test]
+async fn a_command_for_what_is_not_there_fails_with_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["token", "create", "--app", "app_none", "--name", "Ada"][..],
+        &["token", "list", "--app", "app_none"],
+        &["token", "revoke", "tok_none"],
+        &["app", "rotate-key", "app_none"],
+        &["app", "create", ""],
+    ] {
+        let output = run(folder.path(), &[], arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&output.stderr).starts_with("error: "), "{arguments:?}");
+    }
+    let output =
+        run(folder.path(), &[], &["token", "create", "--app", "a", "--name", "n", "--permission", "all"])
+            .await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("view_sessions"));
+}
+
+#[tokio::test]
+async fn the_metrics_tell_what_happened() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let conversation = app.conversation("phone").await;
+    let mut device = app.device("phone").await;
+    let message = json!({ "conversation_id": conversation, "local_id": "1", "body": "x" });
+    device.done("message:send", message.clone()).await;
+    device.done("message:send", message.clone()).await;
+    let other = json!({ "conversation_id": conversation, "local_id": "1", "body": "y" });
+    device.refused("message:send", other).await;
+    for number in 2..30 {
+        let message =
+            json!({ "conversation_id": conversation, "local_id": format!("{number}"), "body": "x" });
+        device.call("message:send", message).await;
+    }
+    let metrics = server.http().get("/metrics").await.text;
+    for line in [
+        "replyhq_connections{namespace=\"/client\"} 1",
+        "replyhq_messages_total{result=\"duplicate\"} 1",
+        "replyhq_messages_total{result=\"LOCAL_ID_CONFLICT\"} 1",
+        "replyhq_ack_seconds_count{transport=\"socket\"} 31",
+        "replyhq_presence_changes_total{state=\"online\"} 1",
+        "replyhq_slow_readers_dropped_total 0",
+        "replyhq_outgoing_queue_bytes 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+    for name in ["replyhq_fan_out_seconds_count", "replyhq_commit_writes_count", "replyhq_rate_limited_total"]
+    {
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 0.0, "{line}");
+    }
+    device.close().await;
+    testkit::eventually("a gauge at zero", || async {
+        let metrics = server.http().get("/metrics").await.text;
+        metrics.contains("replyhq_connections{namespace=\"/client\"} 0\n").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_has_neither_secrets_nor_bodies_and_names_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(BINARY)
+        .args(["serve", "--listen=127.0.0.1:0", "--log-format=json", "--log-level=trace", "--data-dir"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = child.stderr.take().unwrap();
+    let log = tokio::spawn(async move {
+        let mut text = String::new();
+        log.read_to_string(&mut text).await.unwrap();
+        text
+    });
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = patiently("the ready line", lines.next_line()).await.unwrap().unwrap();
+    let address = ready.strip_prefix("replyhq is ready on http://").unwrap().parse().unwrap();
+    let app = testkit::TestApp::create(address, folder.path().to_owned()).await;
+    let conversation = app.conversation("phone").await;
+    let path = format!("/v1/conversations/{conversation}/messages");
+    let body = json!({ "local_id": "1", "body": "a very private sentence" });
+    app.as_device("phone").header("X-Request-Id", "my-request-7").post(&path, &body).await.ok();
+    let mut device = app.device("phone").await;
+    let mut agent = app.agent().await;
+    let message =
+        json!({ "conversation_id": conversation, "local_id": "2", "body": "another private sentence" });
+    device.done("message:send", message).await;
+    agent.expect("conversation:updated").await;
+    app.as_agent_with("rhq_adm_wrong").get("/v1/admin/audit").await;
+    app.try_device("").await.err().unwrap();
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    device.closed().await;
+    agent.closed().await;
+    assert!(patiently("the end", child.wait()).await.unwrap().success());
+    let log = log.await.unwrap();
+    for secret in ["private sentence", &app.api_key[8..], &app.admin_token[8..], "rhq_adm_wrong"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    assert!(log.contains("my-request-7"), "{log}");
+    for line in log.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_server_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--shutdown-timeout=60s", "--rate-limit-agent=0"];
+    let mut server = ServerProcess::start(BINARY, folder.path(), &flags).await;
+    let app = server.app().await;
+    let mut device = app.device("phone").await;
+    // A request whose body never ends keeps the server from being done.
+    let mut request = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST /v1/identify HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nX-App-Id: {}\r\nX-Device-Id: d\r\nX-Api-Key: {}\r\n\r\n",
+        app.app_id, app.api_key
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut request, head.as_bytes()).await.unwrap();
+    assert_eq!(device.call("ping", json!({})).await, "pong");
+    server.signal("TERM").await;
+    device.expect("server:shutdown").await;
+    server.signal("TERM").await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), server.ended()).await.unwrap();
+    assert_eq!(ended.code(), Some(130));
+}
+
+#[tokio::test]
+async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
+    let server = TestServer::start().await;
+    let page = server.http().get("/docs").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        !page.text.contains("http://") && !page.text.contains("https://") && !page.text.contains("//cdn")
+    );
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    let document = server.http().get("/openapi.json").await.ok();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+    assert!(document["components"]["schemas"]["Message"]["properties"]["seq"].is_object());
+}
