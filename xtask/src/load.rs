@@ -9,11 +9,11 @@ use crate::{demo, tool};
 
 /// Builds the server and the tool, and becomes the tool. It installs by itself what a baseline needs.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
-    demo::c_compiler()?;
-    tool::run(&mut tool::cargo(["build", "--release", "--locked", "-p", "server", "-p", "loadtest"]))?;
-    let release = tool::target_dir()?.join("release");
-    let arguments = with_binary(arguments, release.join("replyhq").into());
-    tool::become_command(Command::new(release.join("loadtest")).args(arguments).current_dir(tool::root()))
+    let server = demo::build()?;
+    tool::run(&mut tool::cargo(["build", "--release", "--locked", "-p", "loadtest"]))?;
+    let loadtest = tool::target_dir()?.join("release/loadtest");
+    let arguments = with_binary(arguments, server.into());
+    tool::become_command(Command::new(loadtest).args(arguments).current_dir(tool::root()))
 }
 
 /// A short load on the unoptimised build: no figure counts, but every message that is lost, doubled or out of order.
