@@ -153,13 +153,9 @@ async fn every_event_of_a_device_answers_bad_input_with_its_code_and_goes_on() {
             Case {
                 event: "message:read",
                 good: receipt.clone(),
-                fields: vec![id("CONVERSATION_NOT_FOUND"), up_to()],
+                fields: vec![id("MISSING_PARAMS"), up_to()],
             },
-            Case {
-                event: "delivery:receipt",
-                good: receipt,
-                fields: vec![id("CONVERSATION_NOT_FOUND"), up_to()],
-            },
+            Case { event: "delivery:receipt", good: receipt, fields: vec![id("MISSING_PARAMS"), up_to()] },
             Case {
                 event: "delivery:receipt",
                 good: json!({ "message_id": scene.message }),
@@ -196,7 +192,7 @@ async fn every_event_of_an_agent_answers_bad_input_with_its_code_and_goes_on() {
         field("conversation_id", empty, "CONVERSATION_NOT_FOUND").not_for(&foreign, "CONVERSATION_NOT_FOUND")
     };
     let app_id =
-        || field("app_id", "FORBIDDEN", "FORBIDDEN").not_for(&json!(scene.other.app_id), "FORBIDDEN");
+        || field("app_id", "MISSING_PARAMS", "FORBIDDEN").not_for(&json!(scene.other.app_id), "FORBIDDEN");
     let cases = [
         Case { event: "app:subscribe", good: of_app.clone(), fields: vec![app_id()] },
         Case { event: "sessions:list", good: of_app.clone(), fields: vec![app_id()] },
@@ -216,7 +212,7 @@ async fn every_event_of_an_agent_answers_bad_input_with_its_code_and_goes_on() {
             event: "message:read",
             good: json!({ "conversation_id": scene.conversation, "up_to_message_id": scene.message }),
             fields: vec![
-                id("CONVERSATION_NOT_FOUND"),
+                id("MISSING_PARAMS"),
                 field("up_to_message_id", "MISSING_PARAMS", "MESSAGE_NOT_FOUND")
                     .not_for(&scene.foreign[1], "MESSAGE_NOT_FOUND"),
             ],
@@ -228,9 +224,13 @@ async fn every_event_of_an_agent_answers_bad_input_with_its_code_and_goes_on() {
     joins_go_wrong(&mut agent, &scene, 1).await;
     leaves_go_wrong(&mut agent, "/admin", &scene).await;
     pings_and_unknown_events_do_no_harm(&mut agent, "/admin").await;
-    for (name, wrong) in
-        [("after", json!(1)), ("limit", json!("many")), ("limit", json!(-1)), ("limit", json!(1.5))]
-    {
+    for (name, wrong) in [
+        ("after", json!(1)),
+        ("limit", json!("many")),
+        ("limit", json!(-1)),
+        ("limit", json!(1.5)),
+        ("limit", json!(0)),
+    ] {
         let mut payload = of_app.clone();
         payload[name] = wrong;
         fails(&mut agent, "sessions:list", &payload, "VALIDATION_ERROR").await;
@@ -264,7 +264,8 @@ async fn leaves_go_wrong(client: &mut Client, namespace: &str, scene: &Scene) {
     for wrong in of_wrong_types() {
         fails(client, "conversation:leave", &json!({ "conversation_id": wrong }), "VALIDATION_ERROR").await;
     }
-    for unknown in ["", "conv_unknown", &scene.elsewhere[0], &scene.elsewhere[1], &"x".repeat(10_000)] {
+    fails(client, "conversation:leave", &json!({ "conversation_id": "" }), "MISSING_PARAMS").await;
+    for unknown in ["conv_unknown", &scene.elsewhere[0], &scene.elsewhere[1], &"x".repeat(10_000)] {
         let payload = json!({ "conversation_id": unknown });
         fails(client, "conversation:leave", &payload, "CONVERSATION_NOT_FOUND").await;
     }
@@ -565,14 +566,12 @@ async fn every_list_answers_a_bad_query_with_its_code_and_ignores_what_it_does_n
         let mut wrong = vec![
             "limit=x",
             "limit=-1",
+            "limit=0",
             "limit=1.5",
             "limit=",
             "limit=99999999999999999999999",
             "limit=1&limit=2",
         ];
-        if !route.path.ends_with("sessions") {
-            wrong.push("limit=0");
-        }
         if route.path == "/v1/admin/conversations" {
             wrong.extend(["status=closed", "after=x", "after=x-y", "after=1"]);
         }

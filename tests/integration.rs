@@ -262,7 +262,8 @@ async fn an_agent_subscribes_to_their_own_app_and_to_no_other() {
     let mut agent = app.agent().await;
     agent.done("app:subscribe", json!({ "app_id": app.app_id })).await;
     agent.done("app:subscribe", json!({ "app_id": app.app_id })).await;
-    for app_id in [other.app_id.as_str(), "app_unknown", ""] {
+    assert_eq!(agent.refused("app:subscribe", json!({ "app_id": "" })).await, "MISSING_PARAMS");
+    for app_id in [other.app_id.as_str(), "app_unknown"] {
         let refused = agent.refused("app:subscribe", json!({ "app_id": app_id })).await;
         assert_eq!(refused, "FORBIDDEN", "{app_id}");
     }

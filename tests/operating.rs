@@ -23,6 +23,9 @@ async fn run(folder: &Path, environment: &[(&str, &str)], arguments: &[&str]) ->
     patiently("the command", child).await.unwrap()
 }
 
+/// One case: the environment, the arguments, and what the outcome must show.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -33,7 +36,7 @@ async fn a_flag_wins_over_the_environment_and_the_environment_over_the_file() {
     std::fs::write(folder.path().join("replyhq.toml"), "data-dir = \"from-file\"\n").unwrap();
     let file = ["--config", "replyhq.toml", "app", "list"];
     let ours = ("REPLYHQ_DATA_DIR", "from-environment");
-    let cases: [(&[(&str, &str)], &[&str], &str); 4] = [
+    let cases: [Case<'_>; 4] = [
         (&[], &["app", "list"], "replyhq-data"),
         (&[], &file, "from-file"),
         (&[ours], &file, "from-environment"),
@@ -66,7 +69,7 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
-    let cases: [(&[(&str, &str)], &[&str], &str); 13] = [
+    let cases: [Case<'_>; 13] = [
         (&[], &["serve", "--listen", "nonsense"], "--listen"),
         (&[], &["serve", "--ping-interval", "0s"], "--ping-interval"),
         (&[], &["serve", "--rate-limit-device", "-1"], "-1"),

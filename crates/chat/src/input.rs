@@ -1,7 +1,7 @@
 //! The form of what comes in: lengths and characters, the same for every transport.
 
 use protocol::limits::{
-    BODY_CHARS, CONTEXT_BYTES, DEVICE_ID_CHARS, LOCAL_ID_CHARS, NAME_CHARS, PAGE, PAGE_MAX,
+    BODY_CHARS, CONTEXT_BYTES, DEVICE_ID_CHARS, LOCAL_ID_CHARS, NAME_CHARS, PAGE, PAGE_MAX, SESSIONS_PAGE_MAX,
 };
 use protocol::rest::User;
 use protocol::{Code, Failure, LocalId};
@@ -84,6 +84,17 @@ impl Page {
             None => Ok(Self(PAGE)),
             Some(0) => Err(Failure::invalid("limit must be at least 1")),
             Some(limit) => Ok(Self(limit.min(PAGE_MAX))),
+        }
+    }
+
+    /// As [`of`](Self::of), for sessions: [`SESSIONS_PAGE_MAX`] rows at most, and where nothing is said.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for 0.
+    pub fn of_sessions(limit: Option<u32>) -> Result<Self, Failure> {
+        match limit {
+            Some(0) => Err(Failure::invalid("limit must be at least 1")),
+            limit => Ok(Self(limit.unwrap_or(SESSIONS_PAGE_MAX).min(SESSIONS_PAGE_MAX))),
         }
     }
 

@@ -4,7 +4,7 @@ use cluster::TooManyConnections;
 use protocol::rest::{Presence, SessionPage};
 use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session};
 
-use crate::{Agent, Chat};
+use crate::{Agent, Chat, Page};
 
 impl Chat {
     /// Records a device's connection; presence is announced if it is the first.
@@ -35,11 +35,11 @@ impl Chat {
         &self,
         agent: &Agent,
         after: Option<&str>,
-        limit: usize,
+        page: Page,
     ) -> Result<SessionPage, Failure> {
         agent.require(Permission::ViewSessions)?;
         let after = after.filter(|cursor| !cursor.is_empty()).map(ConnectionId::from);
-        let list = self.cluster.registry.sessions(&agent.app_id, after.as_ref(), limit).await;
+        let list = self.cluster.registry.sessions(&agent.app_id, after.as_ref(), page.rows() as usize).await;
         Ok(SessionPage { sessions: list.sessions, has_more: list.has_more })
     }
 

@@ -51,8 +51,11 @@ impl Agent {
     }
 
     /// # Errors
-    /// `FORBIDDEN` if the agent is not of this app.
+    /// `FORBIDDEN` if the agent is not of this app, `MISSING_PARAMS` if no app is named.
     pub fn require_app(&self, app_id: &str) -> Result<(), Failure> {
+        if app_id.is_empty() {
+            return Err(Failure::missing("app_id"));
+        }
         if self.app_id.as_str() == app_id {
             return Ok(());
         }

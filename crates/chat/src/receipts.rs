@@ -36,6 +36,9 @@ impl Chat {
         if receipt.up_to.is_empty() {
             return Err(Failure::missing("up_to_message_id"));
         }
+        if receipt.conversation_id.as_ref().is_some_and(|id| id.is_empty()) {
+            return Err(Failure::missing("conversation_id"));
+        }
         let (conversation_id, by_message) = match receipt.conversation_id {
             Some(id) => (id, false),
             None => match receipt.up_to.place() {

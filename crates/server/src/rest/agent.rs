@@ -10,7 +10,7 @@ use protocol::rest::{
     AuditPage, ChangeConversation, InboxConversationAnswer, InboxPage, MessageAnswer, MessagePage, Presence,
     SendMessage, SessionPage,
 };
-use protocol::{ConversationStatus, Failure, limits};
+use protocol::{ConversationStatus, Failure};
 use serde::Deserialize;
 
 use super::device;
@@ -108,7 +108,7 @@ pub(super) struct SessionQuery {
     /// The last `connection_id` of the page before; empty is none.
     after: Option<String>,
     /// How many, at most 1,000, which is also what is given if nothing is said.
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Who is connected
@@ -119,9 +119,8 @@ pub(super) async fn sessions(
     State(shared): State<Arc<Shared>>,
     Asked(query): Asked<SessionQuery>,
 ) -> Answer<SessionPage> {
-    let most = limits::SESSIONS_PAGE_MAX as usize;
-    let limit = query.limit.unwrap_or(most).clamp(1, most);
-    Ok(Json(shared.chat.sessions(&agent, query.after.as_deref(), limit).await?))
+    let page = Page::of_sessions(query.limit)?;
+    Ok(Json(shared.chat.sessions(&agent, query.after.as_deref(), page).await?))
 }
 
 /// Whether a device is online

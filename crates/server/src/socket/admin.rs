@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chat::Principal;
-use protocol::{Failure, limits};
+use chat::{Page, Principal};
+use protocol::Failure;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
@@ -71,12 +71,8 @@ async fn sessions(shared: &Arc<Shared>, peer: &Peer, event: &Event) {
         agent.require_app(&wish.app_id)?;
         Ok(wish)
     });
-    let outcome = match wish {
-        Ok(wish) => {
-            let most = limits::SESSIONS_PAGE_MAX as usize;
-            let limit = wish.limit.unwrap_or(most).clamp(1, most);
-            shared.chat.sessions(agent, wish.after.as_deref(), limit).await
-        }
+    let outcome = match wish.and_then(|wish| Ok((Page::of_sessions(wish.limit)?, wish.after))) {
+        Ok((page, after)) => shared.chat.sessions(agent, after.as_deref(), page).await,
         Err(failure) => Err(failure),
     };
     match outcome {

@@ -50,7 +50,7 @@ pub(super) struct OfApp {
 pub(super) struct ListSessions {
     pub(super) app_id: String,
     pub(super) after: Option<String>,
-    pub(super) limit: Option<usize>,
+    pub(super) limit: Option<u32>,
 }
 
 /// The event's object.

@@ -170,7 +170,10 @@ impl Peer {
 
     pub(super) fn leave_room(&mut self, shared: &Arc<Shared>, event: &Event) {
         let outcome = payload::conversation::<InConversation>(event).and_then(|payload| {
-            let id = payload.conversation_id.into();
+            let id: ConversationId = payload.conversation_id.into();
+            if id.is_empty() {
+                return Err(Failure::missing("conversation_id"));
+            }
             if !self.rooms.remove(&id) {
                 return Err(not_joined());
             }
