@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::Signal;
+use cluster::{Envelope, Signal};
 use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission, Sender};
 use store::{Appended, Cursor, History, Look, NewMessage};
 
@@ -84,8 +84,9 @@ impl Chat {
         let settled = match outcome {
             Ok(Appended::New(message, conversation)) => {
                 let app_id = conversation.conversation.app_id.clone();
-                let signal = Signal::Message(message.clone(), conversation);
-                self.publish(app_id, signal);
+                let envelope = Envelope { app_id, signal: Signal::Message(message, conversation) };
+                self.cluster.bus.publish(&envelope);
+                let Signal::Message(message, _) = envelope.signal else { unreachable!("made just above") };
                 Ok(Sent { message: *message, is_new: true })
             }
             Ok(Appended::Duplicate(message)) => Ok(Sent { message: *message, is_new: false }),

@@ -151,9 +151,15 @@ fn circumstances(options: &Options, targets: &[Target]) -> Result<Circumstances>
     let (server, tool) = (options.server_core, options.tool_core);
     let mut notes = vec![format!("The server under test runs on core {server}, the tool on core {tool}.")];
     if targets.iter().any(|target| target.contender != Contender::Replyhq) {
+        let database = options.database_core;
+        let beside = if database == server {
+            "all that has to be run for the same work shares one core"
+        } else {
+            "the process that uses them has a core to itself"
+        };
         notes.push(format!(
-            "Postgres and Redis run on core {tool}, beside the tool: the server that uses them has core {server} to \
-             itself. Postgres has its default settings, fsync and synchronous_commit among them."
+            "Postgres and Redis run on core {database}: {beside}. Postgres has its default settings, fsync and \
+             synchronous_commit among them."
         ));
     }
     notes.push(format!(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Measures ReplyHQ, alone or against the Node baseline in bench/node.
 ///
 /// The tool starts the servers itself, in private folders: the server under test on one core, the tool on another.
-/// The baseline's Postgres and Redis run beside the tool, which leaves the Node process a core of its own.
+/// The baseline's Postgres and Redis run where --database-core says.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "loadtest")]
 pub(crate) struct Options {
@@ -76,9 +76,13 @@ pub(crate) struct Options {
     /// The core that the server under test runs on.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) server_core: usize,
-    /// The core that everything else runs on.
+    /// The core that the tool runs on.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) tool_core: usize,
+    /// The core that Postgres and Redis run on, where the server needs them. By default the server's: all that has to
+    /// be run for the same work shares one core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) database_core: usize,
     /// Writes the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

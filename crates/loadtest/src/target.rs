@@ -79,7 +79,7 @@ impl Target {
         };
         let backing = match contender {
             Contender::Replyhq => None,
-            _ => Some(Backing::create(dir.path(), options.tool_core)?),
+            _ => Some(Backing::create(dir.path(), options.database_core)?),
         };
         let server_core = options.server_core;
         let all_cores = format!("{server_core},{}", options.tool_core);

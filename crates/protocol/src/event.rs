@@ -31,7 +31,7 @@ named! {
     StatusChange => "message:status",
     AgentTyping => "agent:typing",
     UserTyping => "user:typing",
-    ConversationUpdated => "conversation:updated",
+    ConversationUpdated<'_> => "conversation:updated",
     crate::Session => "session:connect",
     SessionDisconnect => "session:disconnect",
     PresenceChange => "presence:change",
@@ -96,12 +96,12 @@ pub struct UserTyping {
 }
 
 /// A conversation of the app is new or has changed: what an inbox needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ConversationUpdated {
-    /// The conversation as it is now.
-    pub conversation: InboxConversation,
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConversationUpdated<'a> {
+    /// The conversation as it is now, without its newest message, which stands beside it.
+    pub conversation: &'a InboxConversation,
     /// Its newest message; null while there is none.
-    pub last_message: Option<Message>,
+    pub last_message: Option<&'a Message>,
 }
 
 /// A device's connection is gone.

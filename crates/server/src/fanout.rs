@@ -170,8 +170,9 @@ impl Fanout {
                 self.metrics.fanned_out(started.elapsed());
             }
             Signal::Conversation(conversation) => {
-                let last_message = conversation.conversation.last_message.clone();
-                self.conversation_updated(conversation, last_message.as_ref());
+                let mut conversation = conversation.clone();
+                let last_message = conversation.conversation.last_message.take();
+                self.conversation_updated(&conversation, last_message.as_ref());
             }
             Signal::Status(change) => {
                 let encoded = Encoded::new(change);
@@ -224,13 +225,7 @@ impl Fanout {
     fn conversation_updated(&self, conversation: &InboxConversation, last_message: Option<&Message>) {
         let app_id = &conversation.conversation.app_id;
         self.feeds.send(app_id, Permission::ViewConversations, || {
-            let mut conversation = conversation.clone();
-            // It stands beside the conversation in this event.
-            conversation.conversation.last_message = None;
-            frame(
-                Namespace::Admin,
-                &ConversationUpdated { conversation, last_message: last_message.cloned() },
-            )
+            frame(Namespace::Admin, &ConversationUpdated { conversation, last_message })
         });
     }
 

@@ -48,6 +48,7 @@ struct JoinAnswer {
 
 #[derive(Serialize)]
 struct SendAnswer {
+    success: bool,
     message: Message,
 }
 
@@ -201,7 +202,7 @@ impl Peer {
             Sending { conversation_id: send.conversation_id, local_id: send.local_id, body: send.body };
         shared.chat.send(&self.principal, sending, move |outcome| {
             match outcome {
-                Ok(sent) => reply.answer(&Success::with(SendAnswer { message: sent.message })),
+                Ok(sent) => reply.answer(&SendAnswer { success: true, message: sent.message }),
                 Err(failure) => reply.fail(&failure),
             }
             metrics.answered("socket", started.elapsed());

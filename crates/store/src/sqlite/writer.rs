@@ -86,6 +86,11 @@ impl WriterThread {
         while let Ok(first) = self.jobs.recv() {
             let mut batch = vec![first];
             batch.extend(self.jobs.try_iter().take(BATCH - 1));
+            if batch.len() > 1 {
+                thread::yield_now();
+                let room = BATCH - batch.len();
+                batch.extend(self.jobs.try_iter().take(room));
+            }
             self.commit(&mut batch);
             if self.done.send(batch).is_err() {
                 return;
