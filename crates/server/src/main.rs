@@ -1,11 +1,11 @@
 //! The life of the process: settings, log, server, listen, wait for a signal, drain, exit.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use server::{App, Cli, Command, Settings, run_command, start_log};
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a shell reports for a process that Ctrl-C ended; a second signal ends this one so.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -37,19 +37,7 @@ async fn serve(settings: Settings) -> ExitCode {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let signals = async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        // A file that may not grow any further is then an error of that write, not the end of the process.
-        let full = signal(SignalKind::from_raw(SIGXFSZ))?;
-        Ok::<_, std::io::Error>((
-            async move {
-                tokio::select! { _ = terminate.recv() => (terminate, interrupt), _ = interrupt.recv() => (terminate, interrupt) }
-            },
-            full,
-        ))
-    };
-    let (stop, _full) = match signals.await {
+    let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
@@ -61,9 +49,9 @@ async fn serve(settings: Settings) -> ExitCode {
     greeting.push_str(&format!("replyhq is ready on http://{}\n", app.address()));
     let running = app.run();
     print(&greeting);
-    let (mut terminate, mut interrupt) = stop.await;
+    signals.next().await;
     tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        signals.next().await;
         std::process::exit(EXIT_INTERRUPTED);
     });
     running.shut_down().await;
@@ -73,8 +61,34 @@ async fn serve(settings: Settings) -> ExitCode {
 /// Linux's number of the signal for a file that grew too large.
 const SIGXFSZ: i32 = 25;
 
+/// The signals that end a server, and one that must not.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// A file that may not grow any further is an error of that write then, not the end of the process.
+    _file_too_large: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+        })
+    }
+
+    /// Waits until one comes that asks for the end.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 fn print(text: &str) -> ExitCode {
-    let mut out = std::io::stdout();
+    let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -83,7 +97,7 @@ fn print(text: &str) -> ExitCode {
 
 fn complain(text: &str) {
     // Where standard error is closed, there is nobody to tell.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
