@@ -15,10 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::rest::User;
-use protocol::{
-    AppId, AuditEntry, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp,
-    TokenId,
-};
+use protocol::{AppId, AuditEntry, ConversationId, DeviceId, InboxConversation, Message, Timestamp, TokenId};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::{Error, ErrorKind};
@@ -26,10 +23,11 @@ pub use self::operations::apps::App;
 pub use self::operations::audit::Act;
 pub use self::operations::conversations::{InboxCursor, InboxQuery, Scope};
 pub use self::operations::devices::{DeviceLogin, LatestConversation};
+pub use self::operations::inbox::{OpenConversation, StatusChange};
 pub use self::operations::messages::{Appended, Cursor, History, Look, NewMessage};
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::tokens::Token;
-use self::operations::{apps, audit, conversations, devices, messages, receipts, tokens};
+use self::operations::{apps, audit, conversations, devices, inbox, messages, receipts, tokens};
 use self::session::{Session, at_once};
 use self::sqlite::{Job, Sqlite};
 
@@ -220,7 +218,7 @@ impl Store {
         opening: OpenConversation,
         done: impl FnOnce(Result<(InboxConversation, bool), Error>) + Send + 'static,
     ) {
-        self.submit(move |session| at_once(open_conversation(session, &opening)), done);
+        self.submit(move |session| at_once(inbox::open(session, &opening)), done);
     }
 
     /// Sets the status; the conversation as it is then, and whether that changed it. `done` is called in commit order.
@@ -229,7 +227,7 @@ impl Store {
         change: StatusChange,
         done: impl FnOnce(Result<Option<(InboxConversation, bool)>, Error>) + Send + 'static,
     ) {
-        self.submit(move |session| at_once(set_status(session, &change)), done);
+        self.submit(move |session| at_once(inbox::set_status(session, &change)), done);
     }
 
     /// Conversations with their newest message, newest activity first.
@@ -243,7 +241,7 @@ impl Store {
         scope: Scope,
         id: ConversationId,
     ) -> Result<Option<InboxConversation>, Error> {
-        self.read(move |session| at_once(find_conversation(session, &scope, &id))).await
+        self.read(move |session| at_once(inbox::find(session, &scope, &id))).await
     }
 
     // Devices.
@@ -266,8 +264,9 @@ impl Store {
         now: Timestamp,
         done: impl FnOnce(Result<Vec<InboxConversation>, Error>) + Send + 'static,
     ) {
-        let operation =
-            move |session: &mut Session<'_>| at_once(identify(session, &app_id, &device_id, &user, now));
+        let operation = move |session: &mut Session<'_>| {
+            at_once(inbox::identify(session, &app_id, &device_id, &user, now))
+        };
         self.submit(operation, done);
     }
 
@@ -376,100 +375,4 @@ impl Store {
         })
         .await
     }
-}
-
-/// What [`Store::open_conversation`] needs.
-#[derive(Debug, Clone)]
-pub struct OpenConversation {
-    /// The app.
-    pub app_id: AppId,
-    /// The device.
-    pub device_id: DeviceId,
-    /// The new conversation's id, if there is to be one.
-    pub id: ConversationId,
-    /// Who uses the device, if told.
-    pub user: Option<User>,
-    /// JSON that the app wants agents to know, if told.
-    pub device_context: Option<String>,
-    /// When.
-    pub now: Timestamp,
-}
-
-/// What [`Store::set_status`] needs.
-#[derive(Debug, Clone)]
-pub struct StatusChange {
-    /// How far the caller sees.
-    pub scope: Scope,
-    /// The conversation.
-    pub id: ConversationId,
-    /// Its new status.
-    pub status: ConversationStatus,
-    /// The record of it.
-    pub act: Act,
-}
-
-async fn open_conversation(
-    session: &mut Session<'_>,
-    opening: &OpenConversation,
-) -> Result<(InboxConversation, bool), Error> {
-    let OpenConversation { app_id, device_id, id, user, device_context, now } = opening;
-    if let Some(user) = user {
-        devices::identify(session, app_id, device_id, user, *now).await?;
-    }
-    if let Some(context) = device_context {
-        devices::set_context(session, app_id, device_id, context, *now).await?;
-    }
-    let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
-    let (id, is_new) = match conversations::latest(session, app_id, device_id, true).await? {
-        Some(open) => (open.conversation.id, false),
-        None => {
-            conversations::create(session, id, app_id, device_id, *now).await?;
-            (id.clone(), true)
-        }
-    };
-    match find_conversation(session, &scope, &id).await? {
-        Some(conversation) => Ok((conversation, is_new)),
-        None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
-    }
-}
-
-async fn find_conversation(
-    session: &mut Session<'_>,
-    scope: &Scope,
-    id: &ConversationId,
-) -> Result<Option<InboxConversation>, Error> {
-    let Some(mut stored) = conversations::find(session, scope, id).await? else { return Ok(None) };
-    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-    Ok(Some(stored.into_inbox()))
-}
-
-async fn set_status(
-    session: &mut Session<'_>,
-    change: &StatusChange,
-) -> Result<Option<(InboxConversation, bool)>, Error> {
-    let StatusChange { scope, id, status, act } = change;
-    let Some((mut stored, changed)) = conversations::set_status(session, scope, id, *status, act.at).await?
-    else {
-        return Ok(None);
-    };
-    if changed {
-        audit::append(session, act).await?;
-    }
-    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-    Ok(Some((stored.into_inbox(), changed)))
-}
-
-async fn identify(
-    session: &mut Session<'_>,
-    app_id: &AppId,
-    device_id: &DeviceId,
-    user: &User,
-    now: Timestamp,
-) -> Result<Vec<InboxConversation>, Error> {
-    let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
-    let mut conversations = Vec::new();
-    for id in devices::identify(session, app_id, device_id, user, now).await? {
-        conversations.extend(find_conversation(session, &scope, &id).await?);
-    }
-    Ok(conversations)
 }

@@ -5,6 +5,7 @@ pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod conversations;
 pub(crate) mod devices;
+pub(crate) mod inbox;
 pub(crate) mod messages;
 pub(crate) mod receipts;
 pub(crate) mod tokens;
