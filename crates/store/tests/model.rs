@@ -1,0 +1,232 @@
+//! The rules of `seq` and receipts against a model: whatever is sent, sent again, and acknowledged in whatever order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use protocol::{
+    AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
+};
+use store::{
+    Act, App, Appended, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose, Scope,
+    Store,
+};
+use tokio::sync::oneshot;
+
+const CONVERSATIONS: usize = 2;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Few names and bodies, so that retries and conflicts are frequent.
+    Send { conversation: usize, local_id: u8, body: bool, is_agent: bool },
+    /// Up to the message with this place among those stored so far.
+    Receipt { conversation: usize, at: prop::sample::Index, is_agent: bool, is_read: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let send = (0..CONVERSATIONS, 0..12u8, any::<bool>(), any::<bool>()).prop_map(
+        |(conversation, local_id, body, is_agent)| Step::Send { conversation, local_id, body, is_agent },
+    );
+    let receipt = (0..CONVERSATIONS, any::<prop::sample::Index>(), any::<bool>(), any::<bool>()).prop_map(
+        |(conversation, at, is_agent, is_read)| Step::Receipt { conversation, at, is_agent, is_read },
+    );
+    prop_oneof![3 => send, 2 => receipt]
+}
+
+/// What must be in one conversation.
+#[derive(Default)]
+struct Model {
+    /// In order: name, body, whether an agent's, id.
+    messages: Vec<(u8, bool, bool, MessageId)>,
+    /// Up to where each side has received and read: (user, agent).
+    delivered: (u64, u64),
+    read: (u64, u64),
+}
+
+impl Model {
+    fn status(&self, index: usize) -> MessageStatus {
+        let seq = index as u64 + 1;
+        // A user's message is received and read by agents, and the other way round.
+        let is_agents = self.messages[index].2;
+        let of = |marks: (u64, u64)| if is_agents { marks.0 } else { marks.1 };
+        MessageStatus::of(seq, of(self.delivered), of(self.read))
+    }
+
+    fn unread(&self) -> u64 {
+        let unread = |index: &usize| !self.messages[*index].2 && *index as u64 + 1 > self.read.1;
+        (0..self.messages.len()).filter(unread).count() as u64
+    }
+}
+
+struct Bench {
+    store: Store,
+    scope: Scope,
+    conversations: Vec<ConversationId>,
+    _folder: tempfile::TempDir,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_epoch_ms(1_700_000_000_000)
+}
+
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().expect("a folder");
+    let location = Location::Sqlite(folder.path().join("replyhq.db"));
+    let (store, completions) = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).expect("a database");
+    tokio::spawn(completions.run());
+    let app_id = AppId::new(now(), 1);
+    let app = App { id: app_id.clone(), name: "Shop".into(), api_key_hash: "h".into(), created_at: now() };
+    let act = Act {
+        app_id: app_id.clone(),
+        at: now(),
+        actor: "cli".into(),
+        action: "app.create",
+        target: app_id.to_string(),
+        details: None,
+    };
+    store.create_app(app, act).await.expect("an app");
+    let mut conversations = Vec::new();
+    for number in 0..CONVERSATIONS {
+        let (tell, told) = oneshot::channel();
+        let opening = OpenConversation {
+            app_id: app_id.clone(),
+            device_id: DeviceId::from(format!("device-{number}")),
+            id: ConversationId::new(now(), number as u64),
+            user: None,
+            device_context: None,
+            now: now(),
+        };
+        store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
+        conversations.push(told.await.expect("an answer").expect("opened").0.conversation.id);
+    }
+    let scope = Scope { app_id, device_id: None };
+    Bench { store, scope, conversations, _folder: folder }
+}
+
+impl Bench {
+    async fn send(&self, conversation: usize, local_id: u8, body: bool, is_agent: bool) -> Appended {
+        let (tell, told) = oneshot::channel();
+        let new = NewMessage {
+            scope: self.scope.clone(),
+            conversation_id: self.conversations[conversation].clone(),
+            local_id: LocalId::from(format!("{local_id}")),
+            body: format!("{body}"),
+            sender: if is_agent { Sender::Agent } else { Sender::User },
+            sender_name: None,
+            now: now(),
+            chance: 0,
+        };
+        self.store.append(new, |outcome| drop(tell.send(outcome)));
+        told.await.expect("an answer").expect("a working database")
+    }
+
+    /// Whether the receipt said anything new.
+    async fn receipt(
+        &self,
+        conversation: usize,
+        up_to: MessageId,
+        side: Side,
+        status: MessageStatus,
+    ) -> bool {
+        let (tell, told) = oneshot::channel();
+        let receipt = NewReceipt {
+            scope: self.scope.clone(),
+            side,
+            conversation_id: self.conversations[conversation].clone(),
+            up_to,
+            status,
+            now: now(),
+        };
+        self.store.advance_receipt(receipt, |outcome| drop(tell.send(outcome)));
+        match told.await.expect("an answer").expect("a working database") {
+            Look::Found(receipted) => receipted.advanced.is_some(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn stored(&self, conversation: usize) -> (Vec<Message>, u64) {
+        let id = self.conversations[conversation].clone();
+        let all = self.store.history(self.scope.clone(), id.clone(), Some(Cursor::After(None)), 200).await;
+        let Look::Found(history) = all.expect("a working database") else { panic!("no conversation") };
+        let row = self.store.conversation(self.scope.clone(), id).await.expect("a working database");
+        (history.messages, row.expect("a conversation").unread_count)
+    }
+}
+
+async fn follow(steps: Vec<Step>) {
+    let bench = bench().await;
+    let mut models: Vec<Model> = (0..CONVERSATIONS).map(|_| Model::default()).collect();
+    let mut names: HashMap<(usize, u8), usize> = HashMap::new();
+    for step in steps {
+        match step {
+            Step::Send { conversation, local_id, body, is_agent } => {
+                let model = &mut models[conversation];
+                let outcome = bench.send(conversation, local_id, body, is_agent).await;
+                match (names.get(&(conversation, local_id)), outcome) {
+                    (None, Appended::New(message, inbox)) => {
+                        assert_eq!(message.seq, model.messages.len() as u64 + 1);
+                        assert_eq!(inbox.conversation.last_seq, message.seq);
+                        names.insert((conversation, local_id), model.messages.len());
+                        model.messages.push((local_id, body, is_agent, message.id));
+                    }
+                    (Some(&index), Appended::Duplicate(message)) => {
+                        let (_, stored_body, stored_agent, id) = &model.messages[index];
+                        assert_eq!((*stored_body, *stored_agent), (body, is_agent));
+                        assert_eq!((&message.id, message.seq), (id, index as u64 + 1));
+                        assert_eq!(message.status, model.status(index));
+                    }
+                    (Some(&index), Appended::Conflict) => {
+                        let (_, stored_body, stored_agent, _) = model.messages[index];
+                        assert_ne!((stored_body, stored_agent), (body, is_agent));
+                    }
+                    (known, outcome) => panic!("{known:?} {outcome:?}"),
+                }
+            }
+            Step::Receipt { conversation, at, is_agent, is_read } => {
+                let model = &mut models[conversation];
+                if model.messages.is_empty() {
+                    continue;
+                }
+                let index = at.index(model.messages.len());
+                let seq = index as u64 + 1;
+                let (side, status) = (
+                    if is_agent { Side::Agent } else { Side::User },
+                    if is_read { MessageStatus::Read } else { MessageStatus::Delivered },
+                );
+                let mark = |marks: &mut (u64, u64)| {
+                    let mark = if is_agent { &mut marks.1 } else { &mut marks.0 };
+                    let rises = *mark < seq;
+                    *mark = seq.max(*mark);
+                    rises
+                };
+                let rises = if is_read {
+                    mark(&mut model.delivered);
+                    mark(&mut model.read)
+                } else {
+                    mark(&mut model.delivered)
+                };
+                let up_to = model.messages[index].3.clone();
+                assert_eq!(bench.receipt(conversation, up_to, side, status).await, rises);
+            }
+        }
+    }
+    for (conversation, model) in models.iter().enumerate() {
+        let (messages, unread_count) = bench.stored(conversation).await;
+        assert_eq!(messages.len(), model.messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            assert_eq!(message.seq, index as u64 + 1);
+            assert_eq!(message.id, model.messages[index].3);
+            assert_eq!(message.status, model.status(index));
+        }
+        assert_eq!(unread_count, model.unread());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn the_store_does_what_the_model_does(steps in prop::collection::vec(step(), 0..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(follow(steps));
+    }
+}
