@@ -254,8 +254,8 @@ async fn the_log_has_neither_secrets_nor_bodies_and_names_requests() {
     agent.expect("conversation:updated").await;
     app.as_agent_with("rhq_adm_wrong").get("/v1/admin/audit").await;
     app.try_device("").await.err().unwrap();
-    let pid = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let kill = format!("kill -TERM {}", child.id().unwrap());
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     device.closed().await;
     agent.closed().await;
     assert!(patiently("the end", child.wait()).await.unwrap().success());
