@@ -19,6 +19,7 @@ mod receipts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cluster::{Cluster, Envelope, Signal};
 use protocol::{AppId, Code, Failure};
@@ -47,7 +48,12 @@ pub struct Chat {
     observer: Observer,
     in_flight: InFlight,
     is_draining: AtomicBool,
+    /// When the database was last tried, and whether it took a write.
+    writable: tokio::sync::Mutex<Option<(Duration, bool)>>,
 }
+
+/// How long an answer about the database is good.
+const WRITABLE_FOR: Duration = Duration::from_secs(1);
 
 /// What an operator can set of the rules.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +85,7 @@ impl Chat {
             observer,
             in_flight: InFlight::default(),
             is_draining: AtomicBool::new(false),
+            writable: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -107,9 +114,18 @@ impl Chat {
         self.limiter.forget_quiet();
     }
 
-    /// Whether the database takes writes just now.
+    /// Whether the database takes writes just now. It is tried at most once in [`WRITABLE_FOR`], because anyone may ask.
     pub async fn is_writable(&self) -> bool {
-        self.store.check_writable(self.ambient.now()).await.is_ok()
+        let mut checked = self.writable.lock().await;
+        let now = self.ambient.elapsed();
+        match *checked {
+            Some((at, is_writable)) if now < at + WRITABLE_FOR => is_writable,
+            _ => {
+                let is_writable = self.store.check_writable(self.ambient.now()).await.is_ok();
+                *checked = Some((now, is_writable));
+                is_writable
+            }
+        }
     }
 
     fn accepting(&self) -> Result<(), Failure> {
