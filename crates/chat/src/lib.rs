@@ -114,7 +114,7 @@ impl Chat {
         self.limiter.forget_quiet();
     }
 
-    /// Whether the database takes writes just now. It is tried at most once in [`WRITABLE_FOR`], because anyone may ask.
+    /// Whether the database takes writes just now. It is tried at most once in a second, because anyone may ask.
     pub async fn is_writable(&self) -> bool {
         let mut checked = self.writable.lock().await;
         let now = self.ambient.elapsed();
