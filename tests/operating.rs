@@ -292,6 +292,24 @@ async fn a_second_signal_ends_the_server_at_once() {
 }
 
 #[tokio::test]
+async fn connections_over_the_server_s_own_limit_wait_until_there_is_room() {
+    let server = TestServer::with(&["--max-connections=2"]).await;
+    let app = server.app().await;
+    let (first, mut second) = (app.device("first").await, app.device("second").await);
+    let third = tokio::spawn({
+        let app = app.clone();
+        async move { app.device("third").await }
+    });
+    for _ in 0..20 {
+        assert_eq!(second.call("ping", json!({})).await, "pong");
+    }
+    assert!(!third.is_finished());
+    first.close().await;
+    let mut third = patiently("room for the third", third).await.unwrap();
+    assert_eq!(third.call("ping", json!({})).await, "pong");
+}
+
+#[tokio::test]
 async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
     let server = TestServer::start().await;
     let page = server.http().get("/docs").await;

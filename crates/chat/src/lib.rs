@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 pub use self::administration::{NewApp, NewToken, RotatedKey};
 pub use self::ambient::Ambient;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
-pub use self::in_flight::InFlight;
+pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
 pub use self::observer::{Observer, SendResult};

@@ -170,11 +170,6 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         tracing::info!("shut down");
     }
-
-    /// How many TCP connections are open.
-    pub fn open_connections(&self) -> usize {
-        self.open.count()
-    }
 }
 
 fn limits_of(settings: &Settings) -> Limits {

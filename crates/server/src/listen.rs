@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use chat::InFlight;
+use chat::{Entered, InFlight};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -54,7 +54,9 @@ pub(crate) async fn accept(
         };
         // Latency is worth more than packets here; where it can't be set, nothing is lost but that.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(speak(stream, Arc::clone(&shared), router.clone(), open.clone(), stopped.clone()));
+        // Counted here and not in the task, which may begin after the next one is let in.
+        let entered = Arc::new(open.enter());
+        tokio::spawn(speak(stream, Arc::clone(&shared), router.clone(), entered, stopped.clone()));
     }
 }
 
@@ -63,10 +65,9 @@ async fn speak(
     stream: TcpStream,
     shared: Arc<Shared>,
     router: Router,
-    open: InFlight,
+    entered: Arc<Entered>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let entered = Arc::new(open.enter());
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (shared, mut router, entered) = (Arc::clone(&shared), router.clone(), Arc::clone(&entered));
         async move {
