@@ -19,7 +19,14 @@ const RECONNECT_DELAY_MIN_MS: u64 = 500;
 
 #[derive(Default)]
 pub(crate) struct Connections {
-    open: Mutex<HashMap<SubscriberKey, Open>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<SubscriberKey, Open>,
+    /// Once the server leaves: the delay for the next one who comes in.
+    next_delay_ms: Option<u64>,
 }
 
 struct Open {
@@ -29,12 +36,22 @@ struct Open {
     token_id: Option<TokenId>,
 }
 
+impl Open {
+    fn tell_shutdown(&self, reconnect_delay_ms: u64) {
+        let Some(namespace) = self.namespace else { return };
+        let message = "the server is shutting down".into();
+        if let Some(frame) = frame(namespace, &ServerShutdown { message, reconnect_delay_ms }) {
+            self.outgoing.send(frame);
+        }
+    }
+}
+
 impl Connections {
-    fn open(&self) -> MutexGuard<'_, HashMap<SubscriberKey, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A socket, or a namespace on one, is there.
+    /// A socket, or a namespace on one, is there. While the server leaves, it is told so at once.
     pub(crate) fn add(
         &self,
         key: SubscriberKey,
@@ -42,32 +59,35 @@ impl Connections {
         namespace: Option<Namespace>,
         token_id: Option<TokenId>,
     ) {
-        self.open().insert(key, Open { outgoing, namespace, token_id });
+        let open = Open { outgoing, namespace, token_id };
+        let mut table = self.table();
+        if let (Some(delay_ms), Some(_)) = (&mut table.next_delay_ms, namespace) {
+            open.tell_shutdown(*delay_ms);
+            *delay_ms += 1;
+        }
+        table.open.insert(key, open);
     }
 
     pub(crate) fn remove(&self, key: SubscriberKey) {
-        self.open().remove(&key);
+        self.table().open.remove(&key);
     }
 
-    /// Tells everyone that the server leaves, each with another time to come back, spread over `spread`.
+    /// Tells everyone that the server leaves, each with another time to come back, spread over `spread`; and from here
+    /// on everyone who comes in meanwhile.
     pub(crate) fn announce_shutdown(&self, spread: Duration) {
-        let open = self.open();
-        let told: Vec<_> = open.values().filter_map(|open| Some((&open.outgoing, open.namespace?))).collect();
+        let mut table = self.table();
+        let told: Vec<_> = table.open.values().filter(|open| open.namespace.is_some()).collect();
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX).max(told.len() as u64);
-        for (index, (outgoing, namespace)) in told.iter().enumerate() {
+        for (index, open) in told.iter().enumerate() {
             let share = u128::from(spread_ms) * index as u128 / told.len() as u128;
-            let reconnect_delay_ms = RECONNECT_DELAY_MIN_MS + u64::try_from(share).unwrap_or(0);
-            let shutdown =
-                ServerShutdown { message: "the server is shutting down".into(), reconnect_delay_ms };
-            if let Some(frame) = frame(*namespace, &shutdown) {
-                outgoing.send(frame);
-            }
+            open.tell_shutdown(RECONNECT_DELAY_MIN_MS.saturating_add(u64::try_from(share).unwrap_or(0)));
         }
+        table.next_delay_ms = Some(RECONNECT_DELAY_MIN_MS.saturating_add(spread_ms));
     }
 
     /// Asks every socket to write what waits and to end.
     pub(crate) fn close_all(&self) {
-        for open in self.open().values() {
+        for open in self.table().open.values() {
             open.outgoing.close(CloseReason::Shutdown);
         }
     }
@@ -78,7 +98,8 @@ impl Connections {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut tokens: Vec<_> = self.open().values().filter_map(|open| open.token_id.clone()).collect();
+            let mut tokens: Vec<_> =
+                self.table().open.values().filter_map(|open| open.token_id.clone()).collect();
             tokens.sort_unstable();
             tokens.dedup();
             for token_id in tokens {
@@ -92,7 +113,7 @@ impl Connections {
 
     fn close_token(&self, token_id: &TokenId) {
         let failure = Failure::new(Code::InvalidCredentials, "the token has expired or was revoked");
-        for open in self.open().values().filter(|open| open.token_id.as_ref() == Some(token_id)) {
+        for open in self.table().open.values().filter(|open| open.token_id.as_ref() == Some(token_id)) {
             if let Some(frame) = frame(Namespace::Admin, &failure) {
                 open.outgoing.send(frame);
             }
@@ -100,5 +121,57 @@ impl Connections {
             open.outgoing.send(Frame::disconnect(Namespace::Admin.path()));
             open.outgoing.close(CloseReason::Server);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use socketio::{Config, Connection};
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// What a connection that is added to `connections` has been told once it is closed.
+    async fn told(connections: &Connections, key: SubscriberKey, act: impl FnOnce(&Connections)) -> String {
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let mut connection = Connection::new(near, Bytes::new(), Arc::new(Config::default()), "sid");
+        connections.add(key, connection.outgoing(), Some(Namespace::Client), None);
+        act(connections);
+        connections.close_all();
+        let told = async {
+            let mut read = Vec::new();
+            // The connection ends when the other half is gone, which it is after this.
+            while !read.windows(2).any(|end| end == [0x88, 0x02]) {
+                let mut chunk = [0; 1024];
+                let count = far.read(&mut chunk).await.unwrap();
+                assert!(count > 0, "the connection ended without a close frame");
+                read.extend_from_slice(&chunk[..count]);
+            }
+            String::from_utf8_lossy(&read).into_owned()
+        };
+        tokio::select! { told = told => told, _ = async { loop { connection.next().await; } } => unreachable!() }
+    }
+
+    fn delay_ms(told: &str) -> u64 {
+        let (_, rest) = told.split_once("\"reconnect_delay_ms\":").expect("server:shutdown");
+        rest.split('}').next().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_comes_in_while_the_server_leaves_is_told_with_a_delay_of_its_own() {
+        let connections = Connections::default();
+        let spread = Duration::from_secs(3);
+        let before = told(&connections, 1, |connections| connections.announce_shutdown(spread)).await;
+        connections.remove(1);
+        let second = told(&connections, 2, |_| ()).await;
+        connections.remove(2);
+        let third = told(&connections, 3, |_| ()).await;
+        assert!(before.contains("server:shutdown"), "{before}");
+        let mut delays = [&before, &second, &third].map(|told| delay_ms(told));
+        delays.sort_unstable();
+        assert!(delays[0] < delays[1] && delays[1] < delays[2], "{delays:?}");
     }
 }
