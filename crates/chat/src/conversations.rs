@@ -79,8 +79,10 @@ impl Chat {
         let after = after.filter(|cursor| !cursor.is_empty()).map(parse_cursor).transpose()?;
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
         let (mut conversations, has_more) = self.inbox_rows(scope, status, after, page).await?;
-        for row in &mut conversations {
-            row.is_online = Some(self.is_online(agent, &row.conversation).await);
+        let devices: Vec<_> = conversations.iter().map(|row| row.conversation.device_id.clone()).collect();
+        let counts = self.cluster.registry.connections_of(&agent.app_id, &devices).await;
+        for (row, count) in conversations.iter_mut().zip(counts) {
+            row.is_online = Some(count > 0);
         }
         let next_cursor =
             conversations.last().filter(|_| has_more).map(|row| write_cursor(&row.conversation));
@@ -114,7 +116,8 @@ impl Chat {
     }
 
     async fn is_online(&self, agent: &Agent, conversation: &Conversation) -> bool {
-        self.cluster.registry.connections_of(&agent.app_id, &conversation.device_id).await > 0
+        let devices = std::slice::from_ref(&conversation.device_id);
+        self.cluster.registry.connections_of(&agent.app_id, devices).await.iter().any(|count| *count > 0)
     }
 
     /// Resolves a conversation or opens it again.

@@ -1,7 +1,7 @@
 //! Who is connected.
 
-use cluster::TooManyConnections;
-use protocol::rest::{Presence, SessionPage};
+use cluster::{TooManyConnections, Totals, Watching};
+use protocol::rest::{Presence, SessionPage, Stats};
 use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session};
 
 use crate::{Agent, Chat, Page};
@@ -50,7 +50,39 @@ impl Chat {
     pub async fn presence(&self, agent: &Agent, device_id: &str) -> Result<Presence, Failure> {
         agent.require(Permission::ViewPresence)?;
         let device_id = device_id.into();
-        let active_connections = self.cluster.registry.connections_of(&agent.app_id, &device_id).await;
+        let counts =
+            self.cluster.registry.connections_of(&agent.app_id, std::slice::from_ref(&device_id)).await;
+        let active_connections = counts.first().copied().unwrap_or(0);
         Ok(Presence { device_id, is_online: active_connections > 0, active_connections })
+    }
+
+    /// How many of the agent's app are connected, on all nodes.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub async fn stats(&self, agent: &Agent) -> Result<Stats, Failure> {
+        agent.require(Permission::ViewSessions)?;
+        let counts = self.cluster.registry.counts(&agent.app_id).await;
+        Ok(Stats { connections: counts.connections, devices_online: counts.devices, nodes: counts.nodes })
+    }
+
+    /// Announces on this node what happens to the app's connections on any, as long as the answer lives.
+    pub async fn watch(&self, app_id: &AppId) -> Watching {
+        self.cluster.registry.watch(app_id).await
+    }
+
+    /// Connections of devices on all nodes, and nodes.
+    pub fn totals(&self) -> Totals {
+        self.cluster.registry.totals()
+    }
+
+    /// Whether this node and the others know of each other. A node alone always does.
+    pub fn is_in_touch(&self) -> bool {
+        self.cluster.is_live()
+    }
+
+    /// Tells the other nodes that this one has left; to be called when all its connections are gone.
+    pub async fn retire(&self) {
+        self.cluster.registry.retire().await;
     }
 }

@@ -33,3 +33,20 @@ pub enum Signal {
     /// A device came online or went offline.
     Presence(PresenceChange),
 }
+
+impl Envelope {
+    /// As it travels: a line with the node it comes from, then JSON. A node knows its own by the line alone.
+    pub(crate) fn encode(&self, node: &str) -> serde_json::Result<Vec<u8>> {
+        let mut bytes = format!("E {node}\n").into_bytes();
+        serde_json::to_writer(&mut bytes, self)?;
+        Ok(bytes)
+    }
+
+    /// `None` for what `node` has published itself, and for a proof of a subscription.
+    pub(crate) fn decode(bytes: &[u8], node: &str) -> serde_json::Result<Option<Self>> {
+        let Some(rest) = bytes.strip_prefix(b"E ") else { return Ok(None) };
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+        let (origin, json) = rest.split_at(end);
+        if origin == node.as_bytes() { Ok(None) } else { serde_json::from_slice(json).map(Some) }
+    }
+}

@@ -157,6 +157,18 @@ pub struct Presence {
     pub active_connections: u32,
 }
 
+/// How many are connected, on all nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Stats {
+    /// Live connections of the app's devices.
+    pub connections: u64,
+    /// Devices of the app with at least one.
+    pub devices_online: u64,
+    /// Servers that share the work.
+    pub nodes: u64,
+}
+
 /// A page of the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

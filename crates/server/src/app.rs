@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat::{Ambient, Chat, InFlight, Limits, Observer, SendLimits};
-use cluster::Cluster;
+use cluster::{Cluster, Deliver, Node};
 use protocol::limits;
 use socketio::{Config, Meter};
 use store::{Purpose, Store};
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) chat: Arc<Chat>,
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) sockets: Arc<Config>,
     pub(crate) handshake_timeout: Duration,
 }
@@ -80,15 +80,11 @@ impl App {
         )?;
         tokio::spawn(completions.run());
         let fanout = Fanout::new(Arc::clone(&metrics));
-        let deliver = Arc::clone(&fanout);
-        let cluster = Cluster::single_node(Arc::new(move |envelope| deliver.deliver(envelope)));
-        let chat = Chat::new(
-            Arc::new(store),
-            Arc::new(cluster),
-            Ambient::system(),
-            limits_of(&settings),
-            observer(&metrics),
-        );
+        let connections = Arc::new(Connections::default());
+        let ambient = Ambient::system();
+        let cluster = cluster(&settings, &ambient, &fanout, &connections, &metrics);
+        let chat =
+            Chat::new(Arc::new(store), Arc::new(cluster), ambient, limits_of(&settings), observer(&metrics));
         fanout.repair_from(Arc::clone(&chat));
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -104,7 +100,7 @@ impl App {
             chat,
             fanout,
             metrics,
-            connections: Connections::default(),
+            connections,
             sockets: Arc::new(socket_config(&settings, meter)),
             handshake_timeout: settings.handshake_timeout,
         });
@@ -162,6 +158,7 @@ impl Running {
             shared.chat.in_flight().below(1).await;
             shared.connections.close_all();
             open.below(1).await;
+            shared.chat.retire().await;
         };
         if tokio::time::timeout(self.settings.shutdown_timeout, leave).await.is_err() {
             tracing::warn!(left = open.count(), "the shutdown took too long; what is left is cut off");
@@ -170,6 +167,27 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         tracing::info!("shut down");
     }
+}
+
+/// This node's way to the others; a node without Redis has none.
+fn cluster(
+    settings: &Settings,
+    ambient: &Ambient,
+    fanout: &Arc<Fanout>,
+    connections: &Arc<Connections>,
+    metrics: &Arc<Metrics>,
+) -> Cluster {
+    let deliver = Arc::clone(fanout);
+    let deliver: Deliver = Arc::new(move |envelope| deliver.deliver(envelope));
+    let Some(redis) = settings.redis_url.clone() else { return Cluster::single_node(deliver) };
+    let (connections, metrics) = (Arc::clone(connections), Arc::clone(metrics));
+    Cluster::of_many(Node {
+        redis,
+        name: format!("{:016x}", ambient.chance()),
+        deliver,
+        written_off: Arc::new(move || connections.close_devices()),
+        observer: Arc::new(move |observation| metrics.between_nodes(observation)),
+    })
 }
 
 fn limits_of(settings: &Settings) -> Limits {

@@ -92,6 +92,13 @@ impl Connections {
         }
     }
 
+    /// Closes the devices' connections: the other nodes have called them offline. Stock clients come back.
+    pub(crate) fn close_devices(&self) {
+        for open in self.table().open.values().filter(|open| open.namespace == Some(Namespace::Client)) {
+            open.outgoing.close(CloseReason::Server);
+        }
+    }
+
     /// Closes the connections of tokens that open nothing any more, as long as it runs.
     pub(crate) async fn watch_tokens(&self, chat: &Chat) {
         let mut ticks = tokio::time::interval(TOKEN_CHECK_EVERY);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chat::SendResult;
+use cluster::{Observation, Totals};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +32,7 @@ labels! {
     ByState { state: &'static str }
     ByKind { kind: &'static str }
     ByStatus { status: u32 }
+    ByWay { way: &'static str }
 }
 
 /// From a tenth of a millisecond to about six seconds.
@@ -60,6 +62,12 @@ pub(crate) struct Metrics {
     presence_changes: Family<ByState, Counter>,
     database_errors: Family<ByKind, Counter>,
     requests: Family<ByStatus, Counter>,
+    cluster_connections: Gauge,
+    cluster_nodes: Gauge,
+    cluster_in_touch: Gauge,
+    cluster_envelopes: Family<ByWay, Counter>,
+    cluster_put_back: Counter,
+    cluster_written_off: Counter,
 }
 
 impl Metrics {
@@ -80,6 +88,12 @@ impl Metrics {
             presence_changes: Family::default(),
             database_errors: Family::default(),
             requests: Family::default(),
+            cluster_connections: Gauge::default(),
+            cluster_nodes: Gauge::default(),
+            cluster_in_touch: Gauge::default(),
+            cluster_envelopes: Family::default(),
+            cluster_put_back: Counter::default(),
+            cluster_written_off: Counter::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -124,10 +138,39 @@ impl Metrics {
             self.database_errors.clone(),
         );
         registry.register("http_requests", "REST answers by status", self.requests.clone());
+        registry.register(
+            "cluster_connections",
+            "Connections of devices to all nodes",
+            self.cluster_connections.clone(),
+        );
+        registry.register("cluster_nodes", "Nodes that run", self.cluster_nodes.clone());
+        registry.register(
+            "cluster_in_touch",
+            "Whether this node and the others know of each other",
+            self.cluster_in_touch.clone(),
+        );
+        registry.register(
+            "cluster_envelopes",
+            "Envelopes between nodes: published, heard, dropped",
+            self.cluster_envelopes.clone(),
+        );
+        registry.register(
+            "cluster_put_back",
+            "Times that Redis had forgotten connections of this node",
+            self.cluster_put_back.clone(),
+        );
+        registry.register(
+            "cluster_written_off",
+            "Times that the other nodes took this one for dead",
+            self.cluster_written_off.clone(),
+        );
     }
 
     /// All of them in the text format of OpenMetrics.
-    pub(crate) fn render(&self) -> String {
+    pub(crate) fn render(&self, totals: Totals, is_in_touch: bool) -> String {
+        self.cluster_connections.set(i64::try_from(totals.connections).unwrap_or(i64::MAX));
+        self.cluster_nodes.set(i64::try_from(totals.nodes).unwrap_or(i64::MAX));
+        self.cluster_in_touch.set(is_in_touch.into());
         self.queued_bytes.set(self.meter.queued_bytes.load(Ordering::Relaxed));
         let mut out = String::new();
         if let Err(error) = text::encode(&mut out, &self.registry) {
@@ -184,6 +227,19 @@ impl Metrics {
 
     pub(crate) fn database_failed(&self, kind: store::ErrorKind) {
         self.database_errors.get_or_create(&ByKind { kind: kind.as_str() }).inc();
+    }
+
+    pub(crate) fn between_nodes(&self, observation: Observation) {
+        let envelopes = |way| self.cluster_envelopes.get_or_create(&ByWay { way });
+        match observation {
+            Observation::Published(count) => drop(envelopes("published").inc_by(count as u64)),
+            Observation::Heard => drop(envelopes("heard").inc()),
+            Observation::Dropped(count) => drop(envelopes("dropped").inc_by(count as u64)),
+            Observation::PutBack => drop(self.cluster_put_back.inc()),
+            Observation::WrittenOff => drop(self.cluster_written_off.inc()),
+            Observation::Live(true) => tracing::info!("this node and the others know of each other"),
+            Observation::Live(false) => tracing::warn!("Redis is away; this node goes on alone"),
+        }
     }
 
     pub(crate) fn presence_changed(&self, is_online: bool) {

@@ -32,6 +32,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(agent::list_messages, agent::send_message))
         .routes(routes!(agent::sessions))
         .routes(routes!(agent::presence))
+        .routes(routes!(agent::stats))
         .routes(routes!(agent::audit))
         .split_for_parts();
     // Credentials travel in headers, never in cookies, so a page of any origin may ask: a widget lives on such pages.

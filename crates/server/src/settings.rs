@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use cluster::RedisUrl;
 use protocol::limits;
 use store::Location;
 
@@ -65,9 +66,9 @@ pub struct Settings {
     #[arg(long)]
     pub demo: bool,
 
-    /// Redis for several nodes; not in this version
-    #[arg(long, value_name = "URL", env = "REPLYHQ_REDIS_URL", hide_env_values = true, value_parser = parse_redis_url)]
-    pub redis_url: Option<String>,
+    /// Redis that several nodes share, beside a Postgres: redis://[:PASSWORD@]HOST:PORT, or rediss:// for TLS
+    #[arg(long, value_name = "URL", env = "REPLYHQ_REDIS_URL", hide_env_values = true, value_parser = RedisUrl::parse)]
+    pub redis_url: Option<RedisUrl>,
 
     /// How the log is written
     #[arg(long, value_name = "FORMAT", env = "REPLYHQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
@@ -116,10 +117,6 @@ pub struct Settings {
     /// Over how long clients are asked to spread when they come back after a shutdown
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_RECONNECT_SPREAD", default_value = "10s", value_parser = parse_duration)]
     pub reconnect_spread: Duration,
-}
-
-fn parse_redis_url(_: &str) -> Result<String, String> {
-    Err("this version runs as one node and uses no Redis; leave --redis-url out".into())
 }
 
 /// A duration that is more than nothing.

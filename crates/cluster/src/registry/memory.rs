@@ -1,19 +1,25 @@
-//! The registry in this process.
+//! The registry in this process: the record of its connections, and their announcement.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use protocol::event::{PresenceChange, SessionDisconnect};
 use protocol::{AppId, ConnectionId, DeviceId, Session};
 
+use super::announcement::{Change, announce};
 use super::{Edge, Joined, SessionList, TooManyConnections};
-use crate::{Bus, Envelope, Signal};
+use crate::Bus;
 
 #[derive(Default)]
 pub(super) struct Memory {
     /// One lock for record and announcement: those who watch hear of changes in the order in which they happened.
-    apps: Mutex<HashMap<AppId, App>>,
+    record: Mutex<Record>,
+}
+
+/// Who is connected to this process.
+#[derive(Default)]
+pub(super) struct Record {
+    apps: HashMap<AppId, App>,
 }
 
 #[derive(Default)]
@@ -22,71 +28,52 @@ struct App {
     connections: HashMap<DeviceId, u32>,
 }
 
-impl Memory {
-    fn apps(&self) -> MutexGuard<'_, HashMap<AppId, App>> {
-        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn join(&self, session: Session, most: u32, bus: &Bus) -> Result<Joined, TooManyConnections> {
-        let mut apps = self.apps();
-        let app = apps.entry(session.app_id.clone()).or_default();
+impl Record {
+    /// Puts a session in.
+    pub(super) fn join(&mut self, session: Session, most: u32) -> Result<Joined, TooManyConnections> {
+        let app = self.apps.entry(session.app_id.clone()).or_default();
         let before = app.connections.get(&session.device_id).copied().unwrap_or(0);
         if most != 0 && before >= most {
             return Err(TooManyConnections);
         }
         let after = before + 1;
         app.connections.insert(session.device_id.clone(), after);
-        app.sessions.insert(session.connection_id.clone(), session.clone());
-        let edge = Edge::between(before as usize, after as usize);
-        let (app_id, device_id) = (session.app_id.clone(), session.device_id.clone());
-        bus.publish(&Envelope { app_id: app_id.clone(), signal: Signal::SessionConnect(Box::new(session)) });
-        announce(edge, app_id, device_id, after, bus);
-        Ok(Joined { edge, active_connections: after })
+        app.sessions.insert(session.connection_id.clone(), session);
+        Ok(Joined { edge: Edge::between(before as usize, after as usize), active_connections: after })
     }
 
-    pub(super) fn leave(
-        &self,
-        app_id: &AppId,
-        connection_id: &ConnectionId,
-        reason: &str,
-        bus: &Bus,
-    ) -> Edge {
-        let mut apps = self.apps();
-        let Some(app) = apps.get_mut(app_id) else { return Edge::Unchanged };
-        let Some(session) = app.sessions.remove(connection_id) else { return Edge::Unchanged };
-        let device_id = session.device_id;
-        let before = app.connections.get(&device_id).copied().unwrap_or(1);
-        let after = before - 1;
+    /// Takes a session out; with how many connections its device has left.
+    pub(super) fn leave(&mut self, app_id: &AppId, connection_id: &ConnectionId) -> Option<(Session, u32)> {
+        let app = self.apps.get_mut(app_id)?;
+        let session = app.sessions.remove(connection_id)?;
+        let after = app.connections.get(&session.device_id).copied().unwrap_or(1) - 1;
         if after == 0 {
-            app.connections.remove(&device_id);
+            app.connections.remove(&session.device_id);
         } else {
-            app.connections.insert(device_id.clone(), after);
+            app.connections.insert(session.device_id.clone(), after);
         }
         if app.sessions.is_empty() {
-            apps.remove(app_id);
+            self.apps.remove(app_id);
         }
-        let edge = Edge::between(before as usize, after as usize);
-        bus.publish(&Envelope {
-            app_id: app_id.clone(),
-            signal: Signal::SessionDisconnect(SessionDisconnect {
-                app_id: app_id.clone(),
-                device_id: device_id.clone(),
-                connection_id: connection_id.clone(),
-                reason: reason.into(),
-            }),
-        });
-        announce(edge, app_id.clone(), device_id, after, bus);
-        edge
+        Some((session, after))
     }
 
     pub(super) fn connections_of(&self, app_id: &AppId, device_id: &DeviceId) -> u32 {
-        let apps = self.apps();
-        apps.get(app_id).and_then(|app| app.connections.get(device_id)).copied().unwrap_or(0)
+        self.apps.get(app_id).and_then(|app| app.connections.get(device_id)).copied().unwrap_or(0)
+    }
+
+    /// The app's connections, and its devices that have one.
+    pub(super) fn counts(&self, app_id: &AppId) -> (u64, u64) {
+        let app = self.apps.get(app_id);
+        app.map_or((0, 0), |app| (app.sessions.len() as u64, app.connections.len() as u64))
+    }
+
+    fn total(&self) -> u64 {
+        self.apps.values().map(|app| app.sessions.len() as u64).sum()
     }
 
     pub(super) fn sessions(&self, app_id: &AppId, after: Option<&ConnectionId>, limit: usize) -> SessionList {
-        let apps = self.apps();
-        let Some(app) = apps.get(app_id) else {
+        let Some(app) = self.apps.get(app_id) else {
             return SessionList { sessions: Vec::new(), has_more: false };
         };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -97,16 +84,48 @@ impl Memory {
     }
 }
 
-fn announce(edge: Edge, app_id: AppId, device_id: DeviceId, active_connections: u32, bus: &Bus) {
-    let is_online = match edge {
-        Edge::BecameOnline => true,
-        Edge::BecameOffline => false,
-        Edge::Unchanged => return,
-    };
-    bus.publish(&Envelope {
-        app_id: app_id.clone(),
-        signal: Signal::Presence(PresenceChange { app_id, device_id, is_online, active_connections }),
-    });
+impl Memory {
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn join(&self, session: Session, most: u32, bus: &Bus) -> Result<Joined, TooManyConnections> {
+        let mut record = self.record();
+        let joined = record.join(session.clone(), most)?;
+        announce(Change::Joined(Box::new(session)), joined.active_connections, |envelope| {
+            bus.publish(&envelope);
+        });
+        Ok(joined)
+    }
+
+    pub(super) fn leave(
+        &self,
+        app_id: &AppId,
+        connection_id: &ConnectionId,
+        reason: &str,
+        bus: &Bus,
+    ) -> Edge {
+        let mut record = self.record();
+        let Some((session, after)) = record.leave(app_id, connection_id) else { return Edge::Unchanged };
+        announce(Change::Left(Box::new(session), reason.into()), after, |envelope| bus.publish(&envelope));
+        Edge::between(after as usize + 1, after as usize)
+    }
+
+    pub(super) fn connections_of(&self, app_id: &AppId, device_id: &DeviceId) -> u32 {
+        self.record().connections_of(app_id, device_id)
+    }
+
+    pub(super) fn counts(&self, app_id: &AppId) -> (u64, u64) {
+        self.record().counts(app_id)
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.record().total()
+    }
+
+    pub(super) fn sessions(&self, app_id: &AppId, after: Option<&ConnectionId>, limit: usize) -> SessionList {
+        self.record().sessions(app_id, after, limit)
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +136,7 @@ mod tests {
     use protocol::Timestamp;
 
     use super::*;
+    use crate::{Envelope, Signal};
 
     fn session(device: u8, connection: u8) -> Session {
         Session {

@@ -8,7 +8,7 @@ use chat::{Page, Principal};
 use http::{HeaderMap, StatusCode};
 use protocol::rest::{
     AuditPage, ChangeConversation, InboxConversationAnswer, InboxPage, MessageAnswer, MessagePage, Presence,
-    SendMessage, SessionPage,
+    SendMessage, SessionPage, Stats,
 };
 use protocol::{ConversationStatus, Failure};
 use serde::Deserialize;
@@ -133,6 +133,13 @@ pub(super) async fn presence(
     Named(device_id): Named,
 ) -> Answer<Presence> {
     Ok(Json(shared.chat.presence(&agent, &device_id).await?))
+}
+
+/// How many are connected, on all nodes
+#[utoipa::path(get, path = "/v1/admin/stats", tag = "agent", security(("agent" = [])),
+    responses((status = 200, body = Stats), (status = "default", body = Failure)))]
+pub(super) async fn stats(AsAgent(agent): AsAgent, State(shared): State<Arc<Shared>>) -> Answer<Stats> {
+    Ok(Json(shared.chat.stats(&agent).await?))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

@@ -15,21 +15,24 @@ pub(super) async fn alive() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
 }
 
-/// It takes work: the database is migrated and writable, and the server is not leaving.
+/// It takes work: the database is migrated and writable, and the server is not leaving. Without Redis a node among many
+/// is degraded and still takes work: it serves its own clients, and a load balancer must not take all nodes away.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let status = if shared.chat.is_draining() {
         "draining"
     } else if shared.chat.is_writable().await {
-        "ok"
+        if shared.chat.is_in_touch() { "ok" } else { "degraded" }
     } else {
         "database_unavailable"
     };
-    let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let takes_work = matches!(status, "ok" | "degraded");
+    let code = if takes_work { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(serde_json::json!({ "status": status }))).into_response()
 }
 
 /// Numbers for Prometheus.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, FORMAT)], shared.metrics.render()).into_response()
+    ([(CONTENT_TYPE, FORMAT)], shared.metrics.render(shared.chat.totals(), shared.chat.is_in_touch()))
+        .into_response()
 }

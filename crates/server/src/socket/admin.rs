@@ -37,7 +37,10 @@ pub(super) async fn connect(
         .await?;
     let key = shared.fanout.new_key();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Admin, outgoing };
-    Ok(ConnectedPeer { peer: Peer::new(Principal::Agent(agent), subscriber), latest: None })
+    let watching = shared.chat.watch(&agent.app_id).await;
+    let mut peer = Peer::new(Principal::Agent(agent), subscriber);
+    peer.keep_watching(watching);
+    Ok(ConnectedPeer { peer, latest: None })
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) {

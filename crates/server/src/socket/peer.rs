@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chat::{Agent, InFlight, Page, Principal, Receipt, Sending, cursor};
+use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined};
 use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub(super) struct Peer {
     rooms: HashSet<ConversationId>,
     /// Those of them in which it types: who leaves stops typing.
     typing: HashSet<ConversationId>,
+    /// An agent's: what happens to the app's connections is read on this node.
+    watching: Option<Watching>,
     /// Made with the first send, so that who only listens costs nothing.
     in_flight: Option<InFlight>,
 }
@@ -54,7 +57,14 @@ struct SendAnswer {
 
 impl Peer {
     pub(super) fn new(principal: Principal, subscriber: fanout::Peer) -> Self {
-        Self { principal, subscriber, rooms: HashSet::new(), typing: HashSet::new(), in_flight: None }
+        Self {
+            principal,
+            subscriber,
+            rooms: HashSet::new(),
+            typing: HashSet::new(),
+            watching: None,
+            in_flight: None,
+        }
     }
 
     /// Its first event; from here on it is told what concerns all.
@@ -80,6 +90,11 @@ impl Peer {
     pub(super) fn watch_app(&self, shared: &Shared, agent: &Agent) {
         let watcher = Watcher { outgoing: self.subscriber.outgoing.clone(), permissions: agent.permissions };
         shared.fanout.feeds().watch(&agent.app_id, self.subscriber.key, watcher);
+    }
+
+    /// Has this node read what happens to the connections of the agent's app.
+    pub(super) fn keep_watching(&mut self, watching: Watching) {
+        self.watching = Some(watching);
     }
 
     pub(super) fn reply(&self, event: &Event) -> Reply {

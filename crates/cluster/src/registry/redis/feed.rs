@@ -1,0 +1,264 @@
+//! What happens to an app's connections, read from its log in Redis by each node that has someone who watches the app:
+//! in order, once, and without holes whatever the bus loses. The bus only says that there is something to read.
+//!
+//! Beside its place in the log a reader keeps which devices it has called online. Where the log does not go on at that
+//! place, because Redis was wiped or too much was missed, it compares that with the record and says what has changed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use protocol::{AppId, DeviceId, Session};
+use redis::{FromRedisValue as _, RedisResult};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::scripts::{self, call};
+use crate::Signal;
+use crate::registry::announcement::{Change, announce, presence};
+
+/// How often the log is looked at although nobody said that there is something.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After Redis has forgotten the app, all nodes have put back what they know by then.
+const SETTLED_AFTER: Duration = Duration::from_millis(3_500);
+
+/// How long a new watcher waits until the feed has begun.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Entries in one read.
+const PAGE: usize = 500;
+
+/// Devices in one step of a look at the whole record.
+const SCAN: usize = 1_000;
+
+/// The feeds that are read on this node.
+#[derive(Default)]
+pub(super) struct Feeds {
+    table: Mutex<HashMap<AppId, Feed>>,
+}
+
+struct Feed {
+    watchers: usize,
+    nudge: Arc<Notify>,
+    has_begun: watch::Receiver<bool>,
+    task: AbortHandle,
+}
+
+/// As long as it lives, the app's feed is read.
+pub(crate) struct Watching {
+    inner: Arc<Inner>,
+    app_id: AppId,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut table = self.inner.feeds.table();
+        if let Some(feed) = table.get_mut(&self.app_id) {
+            feed.watchers -= 1;
+            if feed.watchers == 0 {
+                feed.task.abort();
+                table.remove(&self.app_id);
+            }
+        }
+    }
+}
+
+impl Feeds {
+    fn table(&self) -> MutexGuard<'_, HashMap<AppId, Feed>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is something new in the app's log.
+    pub(super) fn nudge(&self, app_id: &AppId) {
+        if let Some(feed) = self.table().get(app_id) {
+            feed.nudge.notify_one();
+        }
+    }
+}
+
+/// Reads the app's feed on this node; returns once that has begun, or Redis is away.
+pub(super) async fn watch(inner: &Arc<Inner>, app_id: &AppId) -> Watching {
+    let mut has_begun = {
+        let mut table = inner.feeds.table();
+        let feed = table.entry(app_id.clone()).or_insert_with(|| begin(inner, app_id));
+        feed.watchers += 1;
+        feed.has_begun.clone()
+    };
+    let watching = Watching { inner: Arc::clone(inner), app_id: app_id.clone() };
+    // Where Redis is away, the feed begins when it is back.
+    let _ = tokio::time::timeout(BEGIN_PATIENCE, has_begun.wait_for(|begun| *begun)).await;
+    watching
+}
+
+fn begin(inner: &Arc<Inner>, app_id: &AppId) -> Feed {
+    let nudge = Arc::new(Notify::new());
+    let (begun, has_begun) = watch::channel(false);
+    let task = tokio::spawn(run(Arc::clone(inner), app_id.clone(), Arc::clone(&nudge), begun));
+    Feed { watchers: 0, nudge, has_begun, task: task.abort_handle() }
+}
+
+async fn run(inner: Arc<Inner>, app_id: AppId, nudge: Arc<Notify>, begun: watch::Sender<bool>) {
+    let mut reader = Reader { inner, app_id, place: None, settles_at: None };
+    loop {
+        match reader.read_on().await {
+            Ok(()) => begun.send_if_modified(|begun| !std::mem::replace(begun, true)),
+            Err(error) => {
+                tracing::debug!(%error, "the feed can't be read");
+                false
+            }
+        };
+        // Either way it is time to look again.
+        let _ = tokio::time::timeout(LOOK_EVERY, nudge.notified()).await;
+    }
+}
+
+struct Reader {
+    inner: Arc<Inner>,
+    app_id: AppId,
+    place: Option<Place>,
+    /// When the record is whole again after Redis has forgotten it.
+    settles_at: Option<Instant>,
+}
+
+/// Up to where the feed was read.
+struct Place {
+    epoch: String,
+    number: u64,
+    online: HashSet<DeviceId>,
+}
+
+/// An entry of the log.
+struct Entry {
+    number: u64,
+    is_join: bool,
+    session: Session,
+    reason: String,
+    count: u32,
+}
+
+impl Reader {
+    async fn read_on(&mut self) -> RedisResult<()> {
+        if self.place.is_none() {
+            self.place = Some(self.look().await?);
+            return Ok(());
+        }
+        loop {
+            let from = self.place.as_ref().map_or(0, |place| place.number);
+            let mut commands = redis::pipe();
+            commands.cmd("HMGET").arg(scripts::about(&self.app_id)).arg("epoch").arg("number");
+            commands.cmd("XRANGE").arg(scripts::log(&self.app_id)).arg(format!("{}-0", from + 1)).arg("+");
+            commands.arg("COUNT").arg(PAGE);
+            let mut answers = self.inner.link.run(&commands).await?.into_iter();
+            let (Some(about), Some(log)) = (answers.next(), answers.next()) else { return Ok(()) };
+            let (epoch, number) = <(Option<String>, Option<u64>)>::from_redis_value(about?)?;
+            if epoch.as_deref() != self.place.as_ref().map(|place| place.epoch.as_str()) {
+                return self.begin_again().await;
+            }
+            let entries = entries(log?)?;
+            let is_whole = match entries.first() {
+                Some(first) => first.number == from + 1,
+                None => number.is_none_or(|number| number <= from),
+            };
+            if !is_whole {
+                return self.catch_up().await;
+            }
+            let count = entries.len();
+            for entry in entries {
+                self.tell(entry);
+            }
+            if count < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The record as it is now.
+    async fn look(&self) -> RedisResult<Place> {
+        let mut register = call(&scripts::REGISTER, &[scripts::about(&self.app_id)]);
+        register.arg(format!("{}.feed.{}", self.inner.name(), self.app_id));
+        let mut commands = redis::pipe();
+        commands.add_command(register);
+        commands.cmd("HGET").arg(scripts::about(&self.app_id)).arg("number");
+        let mut answers = self.inner.link.run(&commands).await?.into_iter();
+        let (Some(epoch), Some(number)) = (answers.next(), answers.next()) else {
+            return Err(std::io::Error::other("an answer is missing").into());
+        };
+        let (epoch, number) = (String::from_redis_value(epoch?)?, u64::from_redis_value(number?)?);
+        // What changes during the scan has a higher number, and is read from the log afterwards.
+        let mut online = HashSet::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut commands = redis::pipe();
+            commands.cmd("HSCAN").arg(scripts::devices(&self.app_id)).arg(cursor).arg("COUNT").arg(SCAN);
+            let (next, devices): (u64, Vec<(String, i64)>) = self.inner.one(&commands).await?;
+            online.extend(devices.into_iter().map(|(device, _)| DeviceId::from(device)));
+            if next == 0 {
+                return Ok(Place { epoch, number, online });
+            }
+            cursor = next;
+        }
+    }
+
+    /// Redis has forgotten the app: waits until all nodes have put back what they know, and goes on from there.
+    async fn begin_again(&mut self) -> RedisResult<()> {
+        let settles_at = *self.settles_at.get_or_insert_with(|| Instant::now() + SETTLED_AFTER);
+        if Instant::now() < settles_at {
+            return Ok(());
+        }
+        self.settles_at = None;
+        self.catch_up().await
+    }
+
+    /// Says what differs between what was said and what is.
+    async fn catch_up(&mut self) -> RedisResult<()> {
+        let now = self.look().await?;
+        let said = self.place.take().map(|place| place.online).unwrap_or_default();
+        for device in said.difference(&now.online) {
+            (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), false, 0));
+        }
+        for device in now.online.difference(&said) {
+            (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), true, 1));
+        }
+        self.place = Some(now);
+        Ok(())
+    }
+
+    fn tell(&mut self, entry: Entry) {
+        let Some(place) = &mut self.place else { return };
+        place.number = entry.number;
+        let change = if entry.is_join {
+            Change::Joined(Box::new(entry.session))
+        } else {
+            Change::Left(Box::new(entry.session), entry.reason)
+        };
+        announce(change, entry.count, |envelope| {
+            let is_news = match &envelope.signal {
+                Signal::Presence(change) if change.is_online => place.online.insert(change.device_id.clone()),
+                Signal::Presence(change) => place.online.remove(&change.device_id),
+                _ => true,
+            };
+            if is_news {
+                (self.inner.deliver)(&envelope);
+            }
+        });
+    }
+}
+
+fn entries(log: redis::Value) -> RedisResult<Vec<Entry>> {
+    let rows = Vec::<(String, HashMap<String, String>)>::from_redis_value(log)?;
+    Ok(rows.into_iter().filter_map(|(id, fields)| entry(&id, &fields)).collect())
+}
+
+fn entry(id: &str, fields: &HashMap<String, String>) -> Option<Entry> {
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    Some(Entry {
+        number: id.split('-').next()?.parse().ok()?,
+        is_join: field("kind") == "joined",
+        session: serde_json::from_str(field("session")).ok()?,
+        reason: field("reason").to_owned(),
+        count: field("count").parse().ok()?,
+    })
+}
