@@ -1,5 +1,7 @@
 //! A conversation between one device and the agents of its app.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AppId, ConversationId, DeviceId, Message, Timestamp, UserId};
@@ -44,6 +46,17 @@ pub struct InboxConversation {
     /// Whether the device is connected now. Absent in events, which tell it by `presence:change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_online: Option<bool>,
+}
+
+impl InboxConversation {
+    /// All that an inbox shows of it but its newest message, in a number: who has heard of one with the same number
+    /// has missed nothing. Nodes of different versions may number differently; then one of them tells twice.
+    pub fn standing(&self) -> u64 {
+        let Conversation { status, last_seq, updated_at, user_id, .. } = &self.conversation;
+        let mut hasher = DefaultHasher::new();
+        (status, last_seq, updated_at.epoch_ms(), user_id, self.unread_count).hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// Whether a conversation goes on.

@@ -5,6 +5,7 @@
 //! put into the connections' own queues.
 
 mod feed;
+mod look;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chat::{Chat, Page};
 use cluster::{Envelope, Signal};
@@ -22,14 +23,20 @@ use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE, ConversationUpdated, Na
 use protocol::{ConnectionId, ConversationId, InboxConversation, Message, Permission};
 use serde::Serialize;
 use socketio::{Frame, Outgoing};
+use store::Marks;
 
 use self::feed::Feeds;
 pub(crate) use self::feed::Watcher;
+use self::look::News;
+pub(crate) use self::look::look_for_missed;
 use self::room::{Room, Step};
 use crate::metrics::Metrics;
 
 /// Locks over the rooms; more than there are cores, so that two rarely meet.
 const SHARDS: usize = 32;
+
+/// From one attempt to read what a room misses to the next, while the database is away.
+const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection in one namespace, as rooms and feeds know it.
 pub(crate) type SubscriberKey = u64;
@@ -87,6 +94,7 @@ pub(crate) struct Fanout {
     shards: [Mutex<HashMap<ConversationId, Room>>; SHARDS],
     hasher: RandomState,
     feeds: Feeds,
+    news: Mutex<News>,
     next_key: AtomicU64,
     metrics: Arc<Metrics>,
     /// Where a gap is read from. Set once, when the rules are there: they publish to here.
@@ -99,6 +107,7 @@ impl Fanout {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             feeds: Feeds::default(),
+            news: Mutex::default(),
             next_key: AtomicU64::new(1),
             metrics,
             chat: OnceLock::new(),
@@ -120,6 +129,10 @@ impl Fanout {
         &self.feeds
     }
 
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shard(&self, conversation: &ConversationId) -> MutexGuard<'_, HashMap<ConversationId, Room>> {
         let shard = self.hasher.hash_one(conversation) as usize % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,12 +152,13 @@ impl Fanout {
         conversation: &ConversationId,
         key: SubscriberKey,
         last_seq: u64,
+        marks: Marks,
         goes_on: bool,
         first: Vec<Frame>,
     ) {
         let mut shard = self.shard(conversation);
         let Some(room) = shard.get_mut(conversation) else { return };
-        let step = room.release(key, last_seq, goes_on, first);
+        let step = room.release(key, last_seq, marks, goes_on, first);
         drop(shard);
         self.follow(conversation, step);
     }
@@ -166,17 +180,23 @@ impl Fanout {
             Signal::Message(message, conversation) => {
                 let started = Instant::now();
                 self.deliver_message(message);
+                self.hear_of(conversation);
                 self.conversation_updated(conversation, Some(message));
                 self.metrics.fanned_out(started.elapsed());
             }
             Signal::Conversation(conversation) => {
+                self.hear_of(conversation);
                 let mut conversation = conversation.clone();
                 let last_message = conversation.conversation.last_message.take();
                 self.conversation_updated(&conversation, last_message.as_ref());
             }
-            Signal::Status(change) => {
+            Signal::Status(change, standing) => {
+                if self.feeds.has_watcher(app_id, Permission::ViewConversations) {
+                    self.note_news(&change.conversation_id, *standing);
+                }
                 let encoded = Encoded::new(change);
                 self.in_room(&change.conversation_id, |room| {
+                    room.note_receipt(change);
                     room.broadcast(None, |namespace| encoded.frame(namespace));
                 });
             }
@@ -222,6 +242,12 @@ impl Fanout {
         self.follow(&message.conversation_id, step);
     }
 
+    fn hear_of(&self, conversation: &InboxConversation) {
+        if self.feeds.has_watcher(&conversation.conversation.app_id, Permission::ViewConversations) {
+            self.note_news(&conversation.conversation.id, conversation.standing());
+        }
+    }
+
     fn conversation_updated(&self, conversation: &InboxConversation, last_message: Option<&Message>) {
         let app_id = &conversation.conversation.app_id;
         self.feeds.send(app_id, Permission::ViewConversations, || {
@@ -243,10 +269,17 @@ impl Fanout {
                 Ok(page) => chat.committed_after(conversation, seq, page).await,
                 Err(failure) => Err(failure),
             };
+            let Ok(page) = page else {
+                // Told of in the log. The database may be back soon, and nobody else closes this gap.
+                tokio::time::sleep(REPAIR_PAUSE).await;
+                if self.shard(conversation).contains_key(conversation) {
+                    continue;
+                }
+                return;
+            };
             let mut shard = self.shard(conversation);
             let Some(room) = shard.get_mut(conversation) else { return };
-            // A failed read is told of in the log; the next message finds the same gap and reads again.
-            let Step::ReadAfter(next) = room.repaired(page.as_deref().unwrap_or_default()) else { return };
+            let Step::ReadAfter(next) = room.repaired(&page) else { return };
             seq = next;
         }
     }

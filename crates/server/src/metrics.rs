@@ -68,6 +68,7 @@ pub(crate) struct Metrics {
     cluster_envelopes: Family<ByWay, Counter>,
     cluster_put_back: Counter,
     cluster_written_off: Counter,
+    missed: Counter,
 }
 
 impl Metrics {
@@ -94,6 +95,7 @@ impl Metrics {
             cluster_envelopes: Family::default(),
             cluster_put_back: Counter::default(),
             cluster_written_off: Counter::default(),
+            missed: Counter::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -158,6 +160,11 @@ impl Metrics {
             "cluster_put_back",
             "Times that Redis had forgotten connections of this node",
             self.cluster_put_back.clone(),
+        );
+        registry.register(
+            "missed_made_up",
+            "Conversations of which the look at the database found more than the bus had brought",
+            self.missed.clone(),
         );
         registry.register(
             "cluster_written_off",
@@ -227,6 +234,10 @@ impl Metrics {
 
     pub(crate) fn database_failed(&self, kind: store::ErrorKind) {
         self.database_errors.get_or_create(&ByKind { kind: kind.as_str() }).inc();
+    }
+
+    pub(crate) fn missed(&self) {
+        self.missed.inc();
     }
 
     pub(crate) fn between_nodes(&self, observation: Observation) {

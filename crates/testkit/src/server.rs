@@ -84,6 +84,9 @@ fn settings(folder: &Path, flags: &[&str]) -> server::Settings {
         folder.into(),
     ];
     arguments.extend(flags.iter().map(OsString::from));
+    if let Some(url) = std::env::var_os("TEST_REDIS_URL") {
+        arguments.extend(["--redis-url".into(), url]);
+    }
     let cli = Cli::read(arguments, |_| None).map_err(|(_, problem)| problem).expect("good flags");
     match cli.command {
         Command::Serve(settings) => *settings,

@@ -36,6 +36,13 @@ impl Feeds {
         }
     }
 
+    /// Whether someone with the permission watches the app.
+    pub(super) fn has_watcher(&self, app_id: &AppId, permission: Permission) -> bool {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.get(app_id)
+            .is_some_and(|watchers| watchers.values().any(|watcher| watcher.permissions.has(permission)))
+    }
+
     /// Sends a frame, made only if someone with the permission watches.
     pub(super) fn send(&self, app_id: &AppId, permission: Permission, frame: impl FnOnce() -> Option<Frame>) {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use protocol::{ConnectionId, Message, limits};
+use protocol::event::StatusChange;
+use protocol::{ConnectionId, Message, MessageStatus, Side, limits};
 use socketio::{CloseReason, Frame, Outgoing};
+use store::Marks;
 
 use super::{Encoded, Namespace, Peer, SubscriberKey};
 
@@ -14,6 +16,16 @@ pub(super) enum Step {
     Nothing,
     /// It misses messages: those after this `seq`.
     ReadAfter(u64),
+}
+
+/// Each mark with what it says.
+fn places(marks: &mut Marks) -> [(Side, MessageStatus, &mut u64); 4] {
+    [
+        (Side::User, MessageStatus::Read, &mut marks.device_read),
+        (Side::User, MessageStatus::Delivered, &mut marks.device_delivered),
+        (Side::Agent, MessageStatus::Read, &mut marks.agent_read),
+        (Side::Agent, MessageStatus::Delivered, &mut marks.agent_delivered),
+    ]
 }
 
 /// Messages kept while the room's first subscriber reads where the conversation stands. More are not kept: the room
@@ -29,6 +41,8 @@ pub(super) struct Room {
     /// The newest `seq` heard of: what a repair has to reach.
     heard: u64,
     is_repairing: bool,
+    /// Up to where each side's receipts were told of.
+    marks: Marks,
 }
 
 struct Subscriber {
@@ -84,10 +98,11 @@ impl Room {
         &mut self,
         key: SubscriberKey,
         last_seq: u64,
+        marks: Marks,
         goes_on: bool,
         first: Vec<Frame>,
     ) -> Step {
-        let step = self.begin_at(last_seq);
+        let step = self.begin_at(last_seq, marks);
         if let Some(subscriber) = self.subscribers.get_mut(&key) {
             let mut held = subscriber.held.take().unwrap_or_default().frames.into_iter().peekable();
             if goes_on {
@@ -109,11 +124,14 @@ impl Room {
     }
 
     /// Where the conversation stood, as the first subscriber read it.
-    fn begin_at(&mut self, last_seq: u64) -> Step {
+    fn begin_at(&mut self, last_seq: u64, marks: Marks) -> Step {
         if self.delivered.is_some() {
             return Step::Nothing;
         }
         self.delivered = Some(last_seq);
+        for (mine, read) in places(&mut self.marks).into_iter().zip(places(&mut marks.clone())) {
+            *mine.2 = (*mine.2).max(*read.2);
+        }
         for message in std::mem::take(&mut self.early) {
             self.advance(&message);
         }
@@ -158,6 +176,39 @@ impl Room {
         for subscriber in self.subscribers.values_mut() {
             if let Some(frame) = encoded.frame(subscriber.namespace) {
                 subscriber.send(Some(message.seq), frame);
+            }
+        }
+    }
+
+    /// Whether what is committed goes beyond what was delivered here. A room without a beginning is about to read.
+    pub(super) fn is_behind(&self, last_seq: u64, marks: Marks) -> bool {
+        self.delivered.is_some_and(|delivered| delivered < last_seq) || !self.missed_receipts(marks).is_empty()
+    }
+
+    /// The conversation has messages up to `last_seq`: reads those that are missing here.
+    pub(super) fn expect(&mut self, last_seq: u64) -> Step {
+        self.heard = self.heard.max(last_seq);
+        self.missing()
+    }
+
+    /// The receipts in `marks` that nobody here was told of.
+    pub(super) fn missed_receipts(&self, marks: Marks) -> Vec<(Side, MessageStatus, u64)> {
+        if self.delivered.is_none() {
+            return Vec::new();
+        }
+        let (mut told, mut marks) = (self.marks, marks);
+        let pairs = places(&mut told).into_iter().zip(places(&mut marks));
+        let missed = pairs.filter(|(told, now)| *told.2 < *now.2);
+        missed.map(|(_, (by, status, up_to_seq))| (by, status, *up_to_seq)).collect()
+    }
+
+    /// A receipt is told of here.
+    pub(super) fn note_receipt(&mut self, change: &StatusChange) {
+        for (by, status, up_to_seq) in places(&mut self.marks) {
+            // What is read is delivered too.
+            let is_meant = by == change.by && (status == change.status || change.status == MessageStatus::Read);
+            if is_meant {
+                *up_to_seq = (*up_to_seq).max(change.up_to_seq);
             }
         }
     }

@@ -10,7 +10,7 @@ use protocol::event::{Connected, ConversationJoined};
 use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
 use serde::Serialize;
 use socketio::Event;
-use store::{Cursor, LatestConversation};
+use store::{Cursor, LatestConversation, Marks};
 
 use super::payload::{self, InConversation, Join, Read, Send};
 use super::reply::{Nothing, Reply, Success};
@@ -158,13 +158,14 @@ impl Peer {
             Err(failure) => {
                 if is_member {
                     // It goes on hearing what it heard before.
-                    shared.fanout.release(&id, key, 0, true, Vec::new());
+                    shared.fanout.release(&id, key, 0, Marks::default(), true, Vec::new());
                 } else {
                     shared.fanout.leave(&id, key);
                 }
                 return Err(failure);
             }
         };
+        let (last_seq, marks) = (history.last_seq, history.marks);
         self.rooms.insert(id.clone());
         let joined = ConversationJoined {
             conversation_id: id.clone(),
@@ -180,7 +181,7 @@ impl Peer {
         let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
         // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
         let goes_on = is_member && !has_cursor;
-        shared.fanout.release(&id, key, history.last_seq, goes_on, first.into_iter().flatten().collect());
+        shared.fanout.release(&id, key, last_seq, marks, goes_on, first.into_iter().flatten().collect());
         Ok(())
     }
 

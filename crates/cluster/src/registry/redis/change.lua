@@ -2,7 +2,7 @@
 -- reader knows when it has missed some. KEYS[5] is the log, KEYS[6] what is known of the app.
 local function log(kind, session, reason, count)
   local number = redis.call('HINCRBY', KEYS[6], 'number', 1)
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, number .. '-0',
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 10000, string.format('%.0f-0', number),
     'kind', kind, 'session', session, 'reason', reason, 'count', count)
 end
 

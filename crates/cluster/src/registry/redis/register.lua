@@ -5,6 +5,6 @@ if not epoch then
   epoch = ARGV[1]
   local time = redis.call('TIME')
   -- Above every number that was given before.
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'number', time[1] * 1000000 + time[2])
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'number', string.format('%.0f', time[1] * 1000000 + time[2]))
 end
 return epoch

@@ -1,0 +1,161 @@
+//! The periodic look at what was committed lately, whoever committed it: what the bus lost, or a node took with it when
+//! it died, is found in the database and made up for.
+//!
+//! A look costs what has changed since the last one, however many conversations are open. What is found to be missing
+//! is mostly still on its way, so it is made up for only if the next look finds it missing too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::Chat;
+use protocol::event::StatusChange;
+use protocol::{ConversationId, Permission};
+use store::{ChangeCursor, ChangedConversation};
+use tokio::time::MissedTickBehavior;
+
+use super::{Encoded, Fanout};
+
+/// From one look to the next: two of them and a read fit well into the five seconds of the promise.
+const LOOK_EVERY: Duration = Duration::from_millis(1_500);
+
+/// Conversations in one read.
+const PAGE: u32 = 500;
+
+/// Looks for which it is remembered what was heard of a conversation.
+const REMEMBERED_LOOKS: u64 = 8;
+
+/// Looks for as long as it runs.
+pub(crate) async fn look_for_missed(fanout: Arc<Fanout>, chat: Arc<Chat>) {
+    let mut look = Look { cursor: None, missed: HashMap::new() };
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // Where the database can't say, the next look sees all that this one would have seen.
+        look.once(&fanout, &chat).await;
+    }
+}
+
+struct Look {
+    cursor: Option<ChangeCursor>,
+    /// What the look before found to be missing.
+    missed: HashMap<ConversationId, ChangedConversation>,
+}
+
+impl Look {
+    async fn once(&mut self, fanout: &Arc<Fanout>, chat: &Arc<Chat>) {
+        let mut found: HashMap<ConversationId, ChangedConversation> = HashMap::new();
+        loop {
+            let Ok(changes) = chat.changes(self.cursor.clone(), PAGE).await else { break };
+            for changed in changes.conversations {
+                if fanout.has_missed(&changed) {
+                    found.insert(changed.conversation.conversation.id.clone(), changed);
+                }
+            }
+            self.cursor = Some(changes.next);
+            if !changes.has_more {
+                break;
+            }
+        }
+        for (id, changed) in std::mem::take(&mut self.missed) {
+            if !fanout.has_missed(&changed) {
+                continue;
+            }
+            fanout.metrics.missed();
+            if !fanout.make_up(chat, &changed).await {
+                found.entry(id).or_insert(changed);
+            }
+        }
+        self.missed = found;
+        fanout.forget_old_news();
+    }
+}
+
+/// What this node has heard of conversations lately, for the inboxes that are open here.
+#[derive(Default)]
+pub(super) struct News {
+    look: u64,
+    heard: HashMap<ConversationId, (u64, u64)>,
+}
+
+impl News {
+    pub(super) fn heard(&mut self, id: &ConversationId, standing: u64) {
+        self.heard.insert(id.clone(), (standing, self.look));
+    }
+}
+
+impl Fanout {
+    /// Whether someone here has not heard of what is committed.
+    fn has_missed(&self, changed: &ChangedConversation) -> bool {
+        let conversation = &changed.conversation.conversation;
+        let room_is_behind = self
+            .shard(&conversation.id)
+            .get(&conversation.id)
+            .is_some_and(|room| room.is_behind(conversation.last_seq, changed.marks));
+        room_is_behind || self.inbox_is_behind(changed)
+    }
+
+    fn inbox_is_behind(&self, changed: &ChangedConversation) -> bool {
+        let conversation = &changed.conversation.conversation;
+        if !self.feeds.has_watcher(&conversation.app_id, Permission::ViewConversations) {
+            return false;
+        }
+        let mut news = self.news();
+        let look = news.look;
+        match news.heard.get_mut(&conversation.id) {
+            Some((standing, heard_at)) => {
+                *heard_at = look;
+                *standing != changed.conversation.standing()
+            }
+            None => true,
+        }
+    }
+
+    /// Tells those here what they have missed; false if the database could not be read.
+    async fn make_up(self: &Arc<Self>, chat: &Arc<Chat>, changed: &ChangedConversation) -> bool {
+        let conversation = &changed.conversation.conversation;
+        let id = &conversation.id;
+        let step = {
+            let mut shard = self.shard(id);
+            shard.get_mut(id).map(|room| {
+                for (by, status, up_to_seq) in room.missed_receipts(changed.marks) {
+                    let at = chat.ambient().now();
+                    let change = StatusChange { conversation_id: id.clone(), up_to_seq, status, by, at };
+                    let encoded = Encoded::new(&change);
+                    room.note_receipt(&change);
+                    room.broadcast(None, |namespace| encoded.frame(namespace));
+                }
+                room.expect(conversation.last_seq)
+            })
+        };
+        if let Some(step) = step {
+            self.follow(id, step);
+        }
+        if !self.inbox_is_behind(changed) {
+            return true;
+        }
+        match chat.conversation_as_it_is(&conversation.app_id, id).await {
+            Ok(Some(mut now)) => {
+                self.note_news(id, now.standing());
+                let last_message = now.conversation.last_message.take();
+                self.conversation_updated(&now, last_message.as_ref());
+                true
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Remembers how the conversation stood when its inboxes here were told of it.
+    pub(super) fn note_news(&self, id: &ConversationId, standing: u64) {
+        self.news().heard(id, standing);
+    }
+
+    fn forget_old_news(&self) {
+        let mut news = self.news();
+        news.look += 1;
+        let oldest = news.look.saturating_sub(REMEMBERED_LOOKS);
+        news.heard.retain(|_, (_, heard_at)| *heard_at >= oldest);
+    }
+}
