@@ -75,9 +75,10 @@ impl App {
         let stored = Arc::clone(&metrics);
         let (store, completions) = Store::open(
             &settings.database.location(),
-            Purpose::Serve,
+            Purpose::Serve { alone: true },
             Arc::new(move |observation| stored.stored(observation)),
-        )?;
+        )
+        .await?;
         tokio::spawn(completions.run());
         let fanout = Fanout::new(Arc::clone(&metrics));
         let deliver = Arc::clone(&fanout);

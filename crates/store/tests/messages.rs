@@ -32,7 +32,8 @@ fn device() -> DeviceId {
 async fn open() -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(folder.path().join("db/replyhq.db"));
-    let (store, completions) = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).unwrap();
+    let (store, completions) =
+        Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
     tokio::spawn(completions.run());
     let app_id = AppId::new(time(0), 1);
     let app = App { id: app_id.clone(), name: "Shop".into(), api_key_hash: "h".into(), created_at: time(0) };
@@ -264,12 +265,15 @@ async fn one_bad_write_does_not_harm_those_beside_it() {
 async fn a_second_server_on_the_same_file_is_refused_and_a_command_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(folder.path().join("replyhq.db"));
-    let first = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).unwrap();
-    let error = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).map(|_| ()).unwrap_err();
+    let first = Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
+    let error = Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ()))
+        .await
+        .map(|_| ())
+        .unwrap_err();
     assert!(error.to_string().contains("serves"), "{error}");
-    assert!(Store::open(&location, Purpose::Command, Arc::new(|_| ())).is_ok());
+    assert!(Store::open(&location, Purpose::Command, Arc::new(|_| ())).await.is_ok());
     drop(first);
-    assert!(Store::open(&location, Purpose::Serve, Arc::new(|_| ())).is_ok());
+    assert!(Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.is_ok());
 }
 
 #[test]

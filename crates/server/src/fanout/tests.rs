@@ -31,7 +31,8 @@ impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(folder.path().join("replyhq.db"));
-        let (store, completions) = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).unwrap();
+        let (store, completions) =
+            Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
         tokio::spawn(completions.run());
         let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };
         let silent = Cluster::single_node(Arc::new(|_: &Envelope| ()));
