@@ -6,7 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what goes wrong is to panic")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use protocol::{AppId, ConversationId, Sender, Timestamp};
@@ -16,7 +15,8 @@ use store::{
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, NoTls};
 
-static DATABASES: AtomicU32 = AtomicU32::new(0);
+#[path = "support/database.rs"]
+mod database;
 
 async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
@@ -24,15 +24,12 @@ async fn client(url: &str) -> Client {
     client
 }
 
-/// The server, a fresh database's name on it, and that database's URL.
+/// A connection to the server, a fresh database's name on it, and that database's URL.
 async fn database() -> Option<(Client, String, String)> {
-    let server = std::env::var("REPLYHQ_TEST_POSTGRES").ok()?;
-    let admin = client(&server).await;
-    let name = format!("test_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed));
-    admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let (place, _) = server.rsplit_once('/').unwrap();
-    let url = format!("{place}/{name}");
-    Some((admin, name, url))
+    let url = database::create().await?.url;
+    let admin = client(&std::env::var("REPLYHQ_TEST_POSTGRES").ok()?).await;
+    let (_, name) = url.rsplit_once('/').unwrap();
+    Some((admin, name.to_owned(), url))
 }
 
 async fn open(url: &str, alone: bool) -> Result<Arc<Store>, Error> {
@@ -170,6 +167,40 @@ async fn ended_connections_and_a_read_only_time_are_survived() {
         .unwrap();
     recovered(&store, &id, "3").await;
     assert!(matches!(append(&store, &id, "4").await.unwrap(), Appended::New(message, _) if message.seq == 4));
+}
+
+/// The backends of the database are stopped one and all, as a machine that hangs would.
+#[tokio::test]
+async fn a_database_that_hangs_is_an_error_and_then_recovers() {
+    let Some((admin, name, url)) = database().await else { return };
+    let store = open(&url, true).await.unwrap();
+    create_app(&store).await;
+    let id = open_conversation(&store, 1).await;
+    append(&store, &id, "1").await.unwrap();
+    let sql = format!("SELECT pid FROM pg_stat_activity WHERE datname = '{name}'");
+    let pids: Vec<i32> = admin.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    signal("STOP", &pids);
+    let begun = Instant::now();
+    let outcomes =
+        futures_util::future::join(append(&store, &id, "2"), store.conversation(scope(), id.clone()));
+    let (sent, read) = outcomes.await;
+    let took = begun.elapsed();
+    signal("CONT", &pids);
+    assert!(sent.is_err() || read.is_err(), "nothing hung");
+    assert!(took < Duration::from_secs(7), "{took:?}");
+    recovered(&store, &id, "3").await;
+    recovered(&store, &id, "2").await;
+    let Look::Found(page) = store.history(scope(), id, Some(Cursor::After(None)), 10).await.unwrap() else {
+        panic!("no page")
+    };
+    let seqs: Vec<u64> = page.messages.iter().map(|message| message.seq).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+}
+
+fn signal(name: &str, pids: &[i32]) {
+    let mut kill = std::process::Command::new("kill");
+    kill.arg("-s").arg(name).args(pids.iter().map(ToString::to_string));
+    assert!(kill.status().unwrap().success());
 }
 
 /// Sends until it is stored; that must not take long.
