@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cluster::{Envelope, Signal};
-use protocol::{AppId, Code, ConversationId, Failure, InboxConversation, Message, MessageId, Permission, Sender};
+use protocol::{
+    AppId, Code, ConversationId, Failure, InboxConversation, Message, MessageId, Permission, Sender,
+};
 use store::{Appended, ChangeCursor, Changes, Cursor, History, Look, NewMessage, Scope};
 
 use crate::observer::SendResult;

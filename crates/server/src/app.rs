@@ -8,13 +8,13 @@ use chat::{Ambient, Chat, InFlight, Limits, Observer, SendLimits};
 use cluster::{Cluster, Deliver, Node};
 use protocol::limits;
 use socketio::{Config, Meter};
-use store::{Purpose, Store};
+use store::{Location, Purpose, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connections::Connections;
-use crate::fanout::Fanout;
+use crate::fanout::{Fanout, look_for_missed};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::{demo, listen, rest};
@@ -31,6 +31,9 @@ pub enum StartError {
     /// The address can't be listened on.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// The settings don't go together.
+    #[error("{0}")]
+    Settings(&'static str),
     /// The demo could not be made.
     #[error("the demo could not be made: {0}")]
     Demo(String),
@@ -70,14 +73,20 @@ impl App {
     /// # Errors
     /// If one of them can't be opened.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        if settings.redis_url.is_some() && matches!(settings.database.location(), Location::Sqlite(_)) {
+            return Err(StartError::Settings(
+                "a SQLite file has one node, which needs no --redis-url; several nodes share a Postgres: --database-url",
+            ));
+        }
         let meter = Arc::new(Meter::default());
         let metrics = Metrics::new(Arc::clone(&meter));
         let stored = Arc::clone(&metrics);
         let (store, completions) = Store::open(
             &settings.database.location(),
-            Purpose::Serve,
+            Purpose::Serve { alone: settings.redis_url.is_none() },
             Arc::new(move |observation| stored.stored(observation)),
-        )?;
+        )
+        .await?;
         tokio::spawn(completions.run());
         let fanout = Fanout::new(Arc::clone(&metrics));
         let connections = Arc::new(Connections::default());
@@ -133,6 +142,9 @@ impl App {
         ));
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_tokens(&shared.chat).await });
+        if matches!(self.settings.database.location(), Location::Postgres(_)) {
+            tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout), Arc::clone(&self.shared.chat)));
+        }
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move {
             loop {

@@ -191,14 +191,14 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
     match command {
         Command::Serve(_) => Err(Failure::invalid("serve is not a command beside the server")),
         Command::App(AppCommand::Create { name, output }) => {
-            let app = open(&output)?.create_app(&name).await?;
+            let app = open(&output).await?.create_app(&name).await?;
             let answer = json!({ "app_id": app.app_id, "api_key": app.api_key });
             Ok(output.print(&answer, || {
                 format!("app_id:  {}\napi_key: {}   (shown this once)", app.app_id, app.api_key)
             }))
         }
         Command::App(AppCommand::List { output }) => {
-            let apps = open(&output)?.apps().await?;
+            let apps = open(&output).await?.apps().await?;
             let rows: Vec<_> = apps
                 .iter()
                 .map(|app| json!({ "app_id": app.id, "name": app.name, "created_at": app.created_at }))
@@ -209,14 +209,14 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
         }
         Command::App(AppCommand::RotateKey { app, output }) => {
             let app_id = AppId::from(app);
-            let rotated = open(&output)?.rotate_key(&app_id).await?.ok_or_else(no_app)?;
+            let rotated = open(&output).await?.rotate_key(&app_id).await?.ok_or_else(no_app)?;
             let answer = json!({ "app_id": app_id, "api_key": rotated.api_key });
             Ok(output.print(&answer, || format!("api_key: {}   (shown this once)", rotated.api_key)))
         }
         Command::Token(TokenCommand::Create { app, name, permissions, expires_in, output }) => {
             let permissions =
                 if permissions.is_empty() { Permissions::agent() } else { permissions.into_iter().collect() };
-            let made = open(&output)?.create_token(&app.into(), &name, permissions, expires_in).await?;
+            let made = open(&output).await?.create_token(&app.into(), &name, permissions, expires_in).await?;
             let token = made.ok_or_else(no_app)?;
             let answer = json!({ "id": token.id, "admin_token": token.admin_token });
             Ok(output.print(&answer, || {
@@ -224,18 +224,18 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             }))
         }
         Command::Token(TokenCommand::List { app, output }) => {
-            let tokens = open(&output)?.tokens(&app.into()).await?.ok_or_else(no_app)?;
+            let tokens = open(&output).await?.tokens(&app.into()).await?.ok_or_else(no_app)?;
             let rows: Vec<_> = tokens.iter().map(token_json).collect();
             Ok(output.print(&json!({ "tokens": rows }), || lines(&tokens, token_line)))
         }
         Command::Token(TokenCommand::Revoke { id, output }) => {
-            let found = open(&output)?.revoke_token(&id.clone().into()).await?;
+            let found = open(&output).await?.revoke_token(&id.clone().into()).await?;
             let revoked = found.ok_or_else(|| Failure::invalid("there is no such token"))?;
             let answer = json!({ "id": id, "revoked": true });
             Ok(output.print(&answer, || if revoked { "revoked".into() } else { "was revoked before".into() }))
         }
         Command::Audit { app, limit, output } => {
-            let entries = open(&output)?.audit_rows(app.map(AppId::from), None, limit).await?;
+            let entries = open(&output).await?.audit_rows(app.map(AppId::from), None, limit).await?;
             Ok(output.print(&json!({ "entries": entries }), || {
                 lines(&entries, |entry| {
                     let details = entry.details.as_ref().map(Value::to_string).unwrap_or_default();
@@ -289,11 +289,11 @@ fn token_line(token: &Token) -> String {
     format!("{}  {}  {}  {state}", token.id, token.name, token.permissions.to_text())
 }
 
-/// The rules over the database, without a server. Must be called within a runtime.
-fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
-    let (store, completions) =
-        Store::open(&output.database.location(), Purpose::Command, Arc::new(|_| ()))
-            .map_err(|error| Failure::new(protocol::Code::ServerError, error.to_string()))?;
+/// The rules over the database, without a server.
+async fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
+    let (store, completions) = Store::open(&output.database.location(), Purpose::Command, Arc::new(|_| ()))
+        .await
+        .map_err(|error| Failure::new(protocol::Code::ServerError, error.to_string()))?;
     tokio::spawn(completions.run());
     let cluster = Cluster::single_node(Arc::new(|_| ()));
     let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use server::{App, Cli, Command, Settings, run_command, start_log};
+use server::{App, Cli, Command, Settings, StartError, run_command, start_log};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -43,6 +43,10 @@ async fn serve(settings: Settings) -> ExitCode {
     };
     let app = match App::start(settings).await {
         Ok(app) => app,
+        Err(error @ StartError::Settings(_)) => {
+            complain(&format!("error: {error}\n"));
+            return ExitCode::from(2);
+        }
         Err(error) => return fail(&error),
     };
     let mut greeting = app.demo().unwrap_or_default().to_owned();

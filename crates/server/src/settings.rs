@@ -37,9 +37,10 @@ fn parse_database_url(url: &str) -> Result<Location, String> {
         return Ok(Location::Sqlite(path.into()));
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err("this version keeps its data in SQLite only; leave --database-url out".into());
+        let config = url.parse().map_err(|error: store::Error| error.to_string())?;
+        return Ok(Location::Postgres(Box::new(config)));
     }
-    Err("expected sqlite:PATH".into())
+    Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into())
 }
 
 /// How the log is written.

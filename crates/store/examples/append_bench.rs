@@ -25,8 +25,13 @@ async fn main() {
             counted.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let location = Location::Sqlite(folder.path().join("bench.db"));
-    let (store, completions) = Store::open(&location, Purpose::Serve, observer).expect("a database");
+    // A Postgres database can be named instead of a new file.
+    let location = match std::env::var("BENCH_DATABASE_URL") {
+        Ok(url) => Location::Postgres(Box::new(url.parse().expect("a URL"))),
+        Err(_) => Location::Sqlite(folder.path().join("bench.db")),
+    };
+    let (store, completions) =
+        Store::open(&location, Purpose::Serve { alone: true }, observer).await.expect("a database");
     tokio::spawn(completions.run());
 
     let now = Timestamp::from_epoch_ms(1_700_000_000_000);

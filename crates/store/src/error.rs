@@ -8,6 +8,8 @@ use std::fmt;
 pub struct Error {
     kind: ErrorKind,
     detail: String,
+    /// Whether the same would likely go well at once: others were in its way.
+    is_passing: bool,
 }
 
 /// The kinds of failure, for metrics and logs.
@@ -17,6 +19,8 @@ pub enum ErrorKind {
     Full,
     /// The disk, or the way to it, failed.
     Io,
+    /// It did not answer in time. A write may have been stored nevertheless.
+    Timeout,
     /// Someone else held the database for too long.
     Busy,
     /// More is waiting than the queue holds.
@@ -33,6 +37,7 @@ impl ErrorKind {
         match self {
             Self::Full => "full",
             Self::Io => "io",
+            Self::Timeout => "timeout",
             Self::Busy => "busy",
             Self::Overloaded => "overloaded",
             Self::Closed => "closed",
@@ -49,7 +54,7 @@ impl fmt::Display for ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl fmt::Display) -> Self {
-        Self { kind, detail: detail.to_string() }
+        Self { kind, detail: detail.to_string(), is_passing: false }
     }
 
     pub(crate) fn closed() -> Self {
@@ -67,9 +72,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether it is worth another try at once.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.is_passing
+    }
+
+    /// Whether the connection that said so is of no more use.
+    pub(crate) fn is_connections(&self) -> bool {
+        self.is_everyones() && self.kind != ErrorKind::Busy
+    }
+}
+
 impl Clone for Error {
     fn clone(&self) -> Self {
-        Self { kind: self.kind, detail: self.detail.clone() }
+        Self { kind: self.kind, detail: self.detail.clone(), is_passing: self.is_passing }
     }
 }
 
@@ -85,5 +102,51 @@ impl From<rusqlite::Error> for Error {
             _ => ErrorKind::Internal,
         };
         Self::new(kind, error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState as State;
+        let Some(database) = error.as_db_error() else {
+            // What the driver itself refuses is our defect; the rest is the way to the database.
+            let is_ways = error.is_closed()
+                || std::error::Error::source(&error).is_some_and(|s| s.is::<std::io::Error>());
+            let detail = match std::error::Error::source(&error) {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            };
+            return Self::new(if is_ways { ErrorKind::Io } else { ErrorKind::Internal }, detail);
+        };
+        let state = database.code();
+        let is_passing =
+            [State::T_R_DEADLOCK_DETECTED, State::T_R_SERIALIZATION_FAILURE, State::UNIQUE_VIOLATION]
+                .contains(state);
+        let kind = match state.code() {
+            "53100" => ErrorKind::Full,
+            "40001" | "40P01" | "55P03" => ErrorKind::Busy,
+            "57014" => ErrorKind::Timeout,
+            // Idle in a transaction for too long, read-only, out of connections or memory.
+            "25P03" | "25006" => ErrorKind::Io,
+            code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => ErrorKind::Io,
+            _ => ErrorKind::Internal,
+        };
+        Self { kind, detail: format!("{} ({})", database.message(), state.code()), is_passing }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        use deadpool_postgres::PoolError as Pool;
+        match error {
+            Pool::Backend(error) => {
+                let error = Self::from(error);
+                // Whatever keeps one from connecting keeps everyone.
+                if error.is_everyones() { error } else { Self::new(ErrorKind::Io, error.detail) }
+            }
+            Pool::Timeout(_) => Self::new(ErrorKind::Timeout, "no connection to Postgres in time"),
+            Pool::Closed => Self::closed(),
+            other => Self::new(ErrorKind::Internal, other),
+        }
     }
 }

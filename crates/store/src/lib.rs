@@ -5,7 +5,9 @@
 //! [`Scope`] that a caller hands in.
 
 mod error;
+mod job;
 mod operations;
+mod postgres;
 mod session;
 mod sqlite;
 
@@ -14,35 +16,45 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use protocol::rest::User;
 use protocol::{AppId, AuditEntry, ConversationId, DeviceId, InboxConversation, Message, Timestamp, TokenId};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::{Error, ErrorKind};
+use self::job::{Job, Write};
 pub use self::operations::apps::App;
 pub use self::operations::audit::Act;
-pub use self::operations::conversations::{InboxCursor, InboxQuery, Scope};
+pub use self::operations::changes::{ChangeCursor, ChangedConversation, Changes};
+pub use self::operations::conversations::{InboxCursor, InboxQuery, Marks, Scope};
 pub use self::operations::devices::{DeviceLogin, LatestConversation};
 pub use self::operations::inbox::{OpenConversation, StatusChange};
 pub use self::operations::messages::{Appended, Cursor, History, Look, NewMessage};
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::tokens::Token;
-use self::operations::{apps, audit, conversations, devices, inbox, messages, receipts, tokens};
-use self::session::{Session, at_once};
-use self::sqlite::{Job, Sqlite};
+use self::operations::{apps, audit, changes, conversations, devices, inbox, messages, receipts, tokens};
+use self::postgres::Postgres;
+pub use self::postgres::PostgresConfig;
+use self::session::Session;
+use self::sqlite::Sqlite;
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A SQLite file; it and its folder are made where they are missing.
     Sqlite(PathBuf),
+    /// A Postgres database, which several nodes may share.
+    Postgres(Box<PostgresConfig>),
 }
 
 /// Why a process opens the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve. Only one process at a time may, on SQLite.
-    Serve,
+    /// To serve. On SQLite only one process at a time may.
+    Serve {
+        /// Whether this node hears of no other: then it must be the only one on a Postgres database too.
+        alone: bool,
+    },
     /// To do one thing and end, beside a server or without one.
     Command,
 }
@@ -61,6 +73,9 @@ pub enum Observation {
     Failed(ErrorKind),
 }
 
+/// The key of the rare writes that concern no conversation or device.
+const ADMINISTRATION: &str = "administration";
+
 /// Is told what the store does; called on the store's own threads, so it must be quick.
 pub type Observer = Arc<dyn Fn(Observation) + Send + Sync>;
 
@@ -71,6 +86,7 @@ pub struct Store {
 
 enum Backend {
     Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 /// Tells callers what became of their writes, in commit order. Must be [`run`](Self::run) for any write to end.
@@ -95,74 +111,63 @@ impl Completions {
     }
 }
 
-/// A write with its outcome: what to do, and whom to tell.
-struct Write<T, Operation, Done> {
-    operation: Operation,
-    outcome: Result<T, Error>,
-    done: Done,
-}
-
-impl<T, Operation, Done> Job for Write<T, Operation, Done>
-where
-    T: Send,
-    Operation: FnMut(&mut Session<'_>) -> Result<T, Error> + Send,
-    Done: FnOnce(Result<T, Error>) + Send,
-{
-    fn run(&mut self, session: &mut Session<'_>) -> Result<(), Error> {
-        self.outcome = Ok((self.operation)(session)?);
-        Ok(())
-    }
-
-    fn fail(&mut self, error: Error) {
-        self.outcome = Err(error);
-    }
-
-    fn finish(self: Box<Self>) {
-        (self.done)(self.outcome);
-    }
-}
-
 impl Store {
     /// Opens the database, brings its schema up to date, and starts its threads.
     ///
     /// # Errors
     /// If it can't be opened or migrated, or if another process serves from it.
-    pub fn open(
+    pub async fn open(
         location: &Location,
         purpose: Purpose,
         observer: Observer,
     ) -> Result<(Self, Completions), Error> {
-        let Location::Sqlite(path) = location;
-        let (sqlite, completions) = Sqlite::open(path, purpose, observer)?;
-        Ok((Self { backend: Backend::Sqlite(sqlite) }, completions))
+        let (backend, completions) = match location {
+            Location::Sqlite(path) => {
+                let (sqlite, completions) = Sqlite::open(path, purpose, observer)?;
+                (Backend::Sqlite(sqlite), completions)
+            }
+            Location::Postgres(config) => {
+                let (postgres, completions) = Postgres::open(config, purpose, observer).await?;
+                (Backend::Postgres(postgres), completions)
+            }
+        };
+        Ok((Self { backend }, completions))
     }
 
-    /// A read, on one connection.
+    /// A read, on one connection and of one state.
     async fn read<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+        operation: impl for<'a> FnOnce(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let Backend::Sqlite(sqlite) = &self.backend;
-        sqlite.readers.read(operation).await
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.readers.read(operation).await,
+            Backend::Postgres(postgres) => postgres.pool.read(operation).await,
+        }
     }
 
-    /// A write, in a transaction with others; `done` is called in commit order once it is on the disk, or has failed.
+    /// A write, in a transaction; `done` is called in commit order once it is on the disk, or has failed. Those with
+    /// the same `key` are done one after another.
     fn submit<T: Send + 'static>(
         &self,
-        operation: impl FnMut(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+        key: &str,
+        operation: impl for<'a> FnMut(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
         done: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) {
-        let Backend::Sqlite(sqlite) = &self.backend;
-        sqlite.writer.submit(Box::new(Write { operation, outcome: Err(Error::closed()), done }));
+        let job = Box::new(Write::new(operation, done));
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.writer.submit(job),
+            Backend::Postgres(postgres) => postgres.lanes.submit(key, job),
+        }
     }
 
     /// A write that its caller waits for.
     fn write<T: Send + 'static>(
         &self,
-        operation: impl FnMut(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+        key: &str,
+        operation: impl for<'a> FnMut(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> {
         let (tell, told) = oneshot::channel();
-        self.submit(operation, move |outcome| {
+        self.submit(key, operation, move |outcome| {
             // Nobody waits any more where this fails.
             let _ = tell.send(outcome);
         });
@@ -173,7 +178,20 @@ impl Store {
 
     /// Stores a message once, under the next `seq` of its conversation. `done` is called in commit order.
     pub fn append(&self, new: NewMessage, done: impl FnOnce(Result<Appended, Error>) + Send + 'static) {
-        self.submit(move |session| at_once(messages::append(session, &new)), done);
+        match &self.backend {
+            Backend::Sqlite(_) => {
+                let (key, new) = (new.conversation_id.clone(), Arc::new(new));
+                self.submit(
+                    &key,
+                    move |session| {
+                        let new = Arc::clone(&new);
+                        Box::pin(async move { messages::append(session, &new).await })
+                    },
+                    done,
+                );
+            }
+            Backend::Postgres(postgres) => postgres.appends.submit(new, Box::new(done)),
+        }
     }
 
     /// Records a receipt. `done` is called in commit order.
@@ -182,7 +200,15 @@ impl Store {
         receipt: NewReceipt,
         done: impl FnOnce(Result<Look<Receipted>, Error>) + Send + 'static,
     ) {
-        self.submit(move |session| at_once(receipts::advance(session, &receipt)), done);
+        let (key, receipt) = (receipt.conversation_id.clone(), Arc::new(receipt));
+        self.submit(
+            &key,
+            move |session| {
+                let receipt = Arc::clone(&receipt);
+                Box::pin(async move { receipts::advance(session, &receipt).await })
+            },
+            done,
+        );
     }
 
     /// A conversation's end, and a page of its messages if there is a cursor.
@@ -194,7 +220,9 @@ impl Store {
         limit: u32,
     ) -> Result<Look<History>, Error> {
         self.read(move |session| {
-            at_once(messages::history(session, &scope, &conversation_id, cursor.as_ref(), limit))
+            Box::pin(async move {
+                messages::history(session, &scope, &conversation_id, cursor.as_ref(), limit).await
+            })
         })
         .await
     }
@@ -206,7 +234,10 @@ impl Store {
         seq: u64,
         limit: u32,
     ) -> Result<Vec<Message>, Error> {
-        self.read(move |session| at_once(messages::after(session, &conversation_id, seq, limit))).await
+        self.read(move |session| {
+            Box::pin(async move { messages::after(session, &conversation_id, seq, limit).await })
+        })
+        .await
     }
 
     // Conversations.
@@ -218,7 +249,15 @@ impl Store {
         opening: OpenConversation,
         done: impl FnOnce(Result<(InboxConversation, bool), Error>) + Send + 'static,
     ) {
-        self.submit(move |session| at_once(inbox::open(session, &opening)), done);
+        let (key, opening) = (opening.device_id.clone(), Arc::new(opening));
+        self.submit(
+            &key,
+            move |session| {
+                let opening = Arc::clone(&opening);
+                Box::pin(async move { inbox::open(session, &opening).await })
+            },
+            done,
+        );
     }
 
     /// Sets the status; the conversation as it is then, and whether that changed it. `done` is called in commit order.
@@ -227,12 +266,20 @@ impl Store {
         change: StatusChange,
         done: impl FnOnce(Result<Option<(InboxConversation, bool)>, Error>) + Send + 'static,
     ) {
-        self.submit(move |session| at_once(inbox::set_status(session, &change)), done);
+        let (key, change) = (change.id.clone(), Arc::new(change));
+        self.submit(
+            &key,
+            move |session| {
+                let change = Arc::clone(&change);
+                Box::pin(async move { inbox::set_status(session, &change).await })
+            },
+            done,
+        );
     }
 
     /// Conversations with their newest message, newest activity first.
     pub async fn conversations(&self, query: InboxQuery) -> Result<Vec<InboxConversation>, Error> {
-        self.read(move |session| at_once(conversations::page(session, &query))).await
+        self.read(move |session| Box::pin(async move { conversations::page(session, &query).await })).await
     }
 
     /// One conversation with its newest message, if it is within `scope`.
@@ -241,7 +288,21 @@ impl Store {
         scope: Scope,
         id: ConversationId,
     ) -> Result<Option<InboxConversation>, Error> {
-        self.read(move |session| at_once(inbox::find(session, &scope, &id))).await
+        self.read(move |session| Box::pin(async move { inbox::find(session, &scope, &id).await })).await
+    }
+
+    /// The conversations that were changed since then, for a node that may have missed the news; it may be told of
+    /// some again. Without `since`, only where to begin. On SQLite there never are any: no other process changes them.
+    pub async fn changes(&self, since: Option<ChangeCursor>, limit: u32) -> Result<Changes, Error> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(Changes::default()),
+            Backend::Postgres(_) => {
+                self.read(move |session| {
+                    Box::pin(async move { changes::since(session, since.as_ref(), limit).await })
+                })
+                .await
+            }
+        }
     }
 
     // Devices.
@@ -252,7 +313,8 @@ impl Store {
         app_id: AppId,
         device_id: DeviceId,
     ) -> Result<Option<DeviceLogin>, Error> {
-        self.read(move |session| at_once(devices::login(session, &app_id, &device_id))).await
+        self.read(move |session| Box::pin(async move { devices::login(session, &app_id, &device_id).await }))
+            .await
     }
 
     /// Remembers who uses the device; its open conversations as they are then. `done` is called in commit order.
@@ -264,20 +326,31 @@ impl Store {
         now: Timestamp,
         done: impl FnOnce(Result<Vec<InboxConversation>, Error>) + Send + 'static,
     ) {
-        let operation = move |session: &mut Session<'_>| {
-            at_once(inbox::identify(session, &app_id, &device_id, &user, now))
-        };
-        self.submit(operation, done);
+        let (key, input) = (device_id.clone(), Arc::new((app_id, device_id, user)));
+        self.submit(
+            &key,
+            move |session| {
+                let input = Arc::clone(&input);
+                Box::pin(async move {
+                    let (app_id, device_id, user) = &*input;
+                    inbox::identify(session, app_id, device_id, user, now).await
+                })
+            },
+            done,
+        );
     }
 
     // Administration.
 
     /// Stores a new app.
     pub async fn create_app(&self, app: App, act: Act) -> Result<(), Error> {
-        self.write(move |session| {
-            at_once(async {
-                apps::create(session, &app).await?;
-                audit::append(session, &act).await
+        let input = Arc::new((app, act));
+        self.write(ADMINISTRATION, move |session| {
+            let input = Arc::clone(&input);
+            Box::pin(async move {
+                let (app, act) = &*input;
+                apps::create(session, app).await?;
+                audit::append(session, act).await
             })
         })
         .await
@@ -285,21 +358,24 @@ impl Store {
 
     /// All apps.
     pub async fn apps(&self) -> Result<Vec<App>, Error> {
-        self.read(|session| at_once(apps::list(session))).await
+        self.read(move |session| Box::pin(async move { apps::list(session).await })).await
     }
 
     /// One app.
     pub async fn app(&self, id: AppId) -> Result<Option<App>, Error> {
-        self.read(move |session| at_once(apps::find(session, &id))).await
+        self.read(move |session| Box::pin(async move { apps::find(session, &id).await })).await
     }
 
     /// Puts another key in the place of the app's; false if there is no such app.
     pub async fn rotate_key(&self, id: AppId, api_key_hash: String, act: Act) -> Result<bool, Error> {
-        self.write(move |session| {
-            at_once(async {
-                let found = apps::rotate_key(session, &id, &api_key_hash).await?;
+        let input = Arc::new((id, api_key_hash, act));
+        self.write(ADMINISTRATION, move |session| {
+            let input = Arc::clone(&input);
+            Box::pin(async move {
+                let (id, api_key_hash, act) = &*input;
+                let found = apps::rotate_key(session, id, api_key_hash).await?;
                 if found {
-                    audit::append(session, &act).await?;
+                    audit::append(session, act).await?;
                 }
                 Ok(found)
             })
@@ -309,10 +385,13 @@ impl Store {
 
     /// Stores a new admin token.
     pub async fn create_token(&self, token: Token, act: Act) -> Result<(), Error> {
-        self.write(move |session| {
-            at_once(async {
-                tokens::create(session, &token).await?;
-                audit::append(session, &act).await
+        let input = Arc::new((token, act));
+        self.write(ADMINISTRATION, move |session| {
+            let input = Arc::clone(&input);
+            Box::pin(async move {
+                let (token, act) = &*input;
+                tokens::create(session, token).await?;
+                audit::append(session, act).await
             })
         })
         .await
@@ -320,26 +399,29 @@ impl Store {
 
     /// All tokens of an app.
     pub async fn tokens(&self, app_id: AppId) -> Result<Vec<Token>, Error> {
-        self.read(move |session| at_once(tokens::list(session, &app_id))).await
+        self.read(move |session| Box::pin(async move { tokens::list(session, &app_id).await })).await
     }
 
     /// One token.
     pub async fn token(&self, id: TokenId) -> Result<Option<Token>, Error> {
-        self.read(move |session| at_once(tokens::find(session, &id))).await
+        self.read(move |session| Box::pin(async move { tokens::find(session, &id).await })).await
     }
 
     /// The token whose secret has this SHA-256.
     pub async fn token_by_hash(&self, hash: String) -> Result<Option<Token>, Error> {
-        self.read(move |session| at_once(tokens::find_by_hash(session, &hash))).await
+        self.read(move |session| Box::pin(async move { tokens::find_by_hash(session, &hash).await })).await
     }
 
     /// Revokes a token; false if it was revoked before.
     pub async fn revoke_token(&self, id: TokenId, act: Act) -> Result<bool, Error> {
-        self.write(move |session| {
-            at_once(async {
-                let changed = tokens::revoke(session, &id, act.at).await?;
+        let input = Arc::new((id, act));
+        self.write(ADMINISTRATION, move |session| {
+            let input = Arc::clone(&input);
+            Box::pin(async move {
+                let (id, act) = &*input;
+                let changed = tokens::revoke(session, id, act.at).await?;
                 if changed {
-                    audit::append(session, &act).await?;
+                    audit::append(session, act).await?;
                 }
                 Ok(changed)
             })
@@ -349,7 +431,12 @@ impl Store {
 
     /// Remembers that the token was used.
     pub async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), Error> {
-        self.write(move |session| at_once(tokens::touch(session, &id, now))).await
+        let id = Arc::new(id);
+        self.write(ADMINISTRATION, move |session| {
+            let id = Arc::clone(&id);
+            Box::pin(async move { tokens::touch(session, &id, now).await })
+        })
+        .await
     }
 
     /// The audit log, newest first; of one app, or of all.
@@ -359,7 +446,10 @@ impl Store {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, Error> {
-        self.read(move |session| at_once(audit::page(session, app_id.as_ref(), before, limit))).await
+        self.read(move |session| {
+            Box::pin(async move { audit::page(session, app_id.as_ref(), before, limit).await })
+        })
+        .await
     }
 
     /// Writes and commits something small.
@@ -368,8 +458,8 @@ impl Store {
     /// If writing does not work just now.
     pub async fn check_writable(&self, now: Timestamp) -> Result<(), Error> {
         const SQL: &str = "UPDATE heartbeat SET at = $1 WHERE id = 1";
-        self.write(move |session| {
-            at_once(async {
+        self.write(ADMINISTRATION, move |session| {
+            Box::pin(async move {
                 session.execute(SQL, &[session::Param::Integer(now.epoch_ms())]).await.map(|_| ())
             })
         })

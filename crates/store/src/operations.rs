@@ -3,6 +3,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod changes;
 pub(crate) mod conversations;
 pub(crate) mod devices;
 pub(crate) mod inbox;

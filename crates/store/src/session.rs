@@ -7,15 +7,20 @@ use std::future::Future;
 
 use futures_util::FutureExt as _;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::{Error, ErrorKind};
 
 /// A connection that an operation may use until it ends.
 pub(crate) enum Session<'c> {
-    Sqlite(&'c rusqlite::Connection),
+    /// Borrowed for writing though it is not written to: only so may it go from thread to thread within a future.
+    Sqlite(&'c mut rusqlite::Connection),
+    Postgres(&'c deadpool_postgres::Object),
 }
 
 /// A parameter of a statement. `$1`, `$2` … stand in a statement's text in this order at their first appearance.
+#[derive(Debug)]
 pub(crate) enum Param<'a> {
     Text(&'a str),
     OptionalText(Option<&'a str>),
@@ -37,6 +42,27 @@ impl rusqlite::ToSql for Param<'_> {
     }
 }
 
+impl ToSql for Param<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match (self, *ty == Type::INT8) {
+            (Self::Text(text) | Self::OptionalText(Some(text)), false) => text.to_sql(ty, out),
+            (Self::Integer(number) | Self::OptionalInteger(Some(number)), true) => number.to_sql(ty, out),
+            (Self::OptionalText(None) | Self::OptionalInteger(None), _) => Ok(IsNull::Yes),
+            (_, _) => Err(format!("a statement takes {ty} where it is given something else").into()),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::TEXT | Type::INT8)
+    }
+
+    to_sql_checked!();
+}
+
 /// A `seq` or a count as the database keeps it.
 pub(crate) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -45,43 +71,63 @@ pub(crate) fn integer(number: u64) -> i64 {
 /// A row of an answer, read from left to right.
 pub(crate) enum Row<'r> {
     Sqlite { row: &'r rusqlite::Row<'r>, next: usize },
+    Postgres { row: &'r tokio_postgres::Row, next: usize },
 }
 
-impl Row<'_> {
+impl<'r> Row<'r> {
+    pub(crate) fn postgres(row: &'r tokio_postgres::Row) -> Self {
+        Self::Postgres { row, next: 0 }
+    }
+
+    fn next<T>(&mut self) -> Result<T, Error>
+    where
+        T: rusqlite::types::FromSql + for<'t> tokio_postgres::types::FromSql<'t>,
+    {
+        match self {
+            Self::Sqlite { row, next } => {
+                *next += 1;
+                Ok(row.get(*next - 1)?)
+            }
+            Self::Postgres { row, next } => {
+                *next += 1;
+                Ok(row.try_get(*next - 1)?)
+            }
+        }
+    }
+
     /// The next column, as text.
     pub(crate) fn text(&mut self) -> Result<String, Error> {
-        let Self::Sqlite { row, next } = self;
-        *next += 1;
-        Ok(row.get(*next - 1)?)
+        self.next()
     }
 
     /// The next column, as an id or other type that is made from text.
     pub(crate) fn id<T: for<'t> From<&'t str>>(&mut self) -> Result<T, Error> {
-        let Self::Sqlite { row, next } = self;
-        *next += 1;
-        let text = row.get_ref(*next - 1)?.as_str().map_err(|e| Error::new(ErrorKind::Internal, e))?;
+        let text = match self {
+            Self::Sqlite { row, next } => {
+                *next += 1;
+                row.get_ref(*next - 1)?.as_str().map_err(|e| Error::new(ErrorKind::Internal, e))?
+            }
+            Self::Postgres { row, next } => {
+                *next += 1;
+                row.try_get(*next - 1)?
+            }
+        };
         Ok(T::from(text))
     }
 
     /// The next column, as text that may be missing.
     pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Error> {
-        let Self::Sqlite { row, next } = self;
-        *next += 1;
-        Ok(row.get(*next - 1)?)
+        self.next()
     }
 
     /// The next column, as a number.
     pub(crate) fn integer(&mut self) -> Result<i64, Error> {
-        let Self::Sqlite { row, next } = self;
-        *next += 1;
-        Ok(row.get(*next - 1)?)
+        self.next()
     }
 
     /// The next column, as a number that may be missing.
     pub(crate) fn optional_integer(&mut self) -> Result<Option<i64>, Error> {
-        let Self::Sqlite { row, next } = self;
-        *next += 1;
-        Ok(row.get(*next - 1)?)
+        self.next()
     }
 
     /// The next column, as a count or `seq`.
@@ -93,9 +139,17 @@ impl Row<'_> {
 impl Session<'_> {
     /// Runs a statement; returns how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<usize, Error> {
-        let Self::Sqlite(connection) = self;
-        let mut statement = connection.prepare_cached(sql)?;
-        Ok(statement.execute(rusqlite::params_from_iter(params))?)
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.execute(rusqlite::params_from_iter(params))?)
+            }
+            Self::Postgres(client) => {
+                let statement = client.prepare_cached(sql).await?;
+                let changed = client.execute_raw(&statement, params).await?;
+                Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+            }
+        }
     }
 
     /// Runs a query; `read` makes one value of each row.
@@ -105,14 +159,22 @@ impl Session<'_> {
         params: &[Param<'_>],
         read: impl Fn(&mut Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
-        let Self::Sqlite(connection) = self;
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(params))?;
-        let mut values = Vec::new();
-        while let Some(row) = rows.next()? {
-            values.push(read(&mut Row::Sqlite { row, next: 0 })?);
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+                let mut values = Vec::new();
+                while let Some(row) = rows.next()? {
+                    values.push(read(&mut Row::Sqlite { row, next: 0 })?);
+                }
+                Ok(values)
+            }
+            Self::Postgres(client) => postgres_rows(client, sql, params)
+                .await?
+                .iter()
+                .map(|row| read(&mut Row::postgres(row)))
+                .collect(),
         }
-        Ok(values)
     }
 
     /// Runs a query of which at most the first row is wanted.
@@ -122,17 +184,54 @@ impl Session<'_> {
         params: &[Param<'_>],
         read: impl Fn(&mut Row<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let Self::Sqlite(connection) = self;
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(params))?;
-        let value = match rows.next()? {
-            Some(row) => Some(read(&mut Row::Sqlite { row, next: 0 })?),
-            None => None,
-        };
-        // A RETURNING statement is only done once it has said so.
-        while rows.next()?.is_some() {}
-        Ok(value)
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+                let value = match rows.next()? {
+                    Some(row) => Some(read(&mut Row::Sqlite { row, next: 0 })?),
+                    None => None,
+                };
+                // A RETURNING statement is only done once it has said so.
+                while rows.next()?.is_some() {}
+                Ok(value)
+            }
+            Self::Postgres(client) => {
+                let rows = postgres_rows(client, sql, params).await?;
+                rows.first().map(|row| read(&mut Row::postgres(row))).transpose()
+            }
+        }
     }
+
+    /// Holds up everyone else who asks for the same `key`, until the transaction ends. On SQLite there is only one
+    /// writer.
+    pub(crate) async fn lock(&mut self, key: &str) -> Result<(), Error> {
+        const SQL: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        if let Self::Postgres(_) = self {
+            self.execute(SQL, &[Param::Text(key)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds up everyone else who changes the conversation, so that what is read next stays true until the
+    /// transaction ends. On SQLite there is only one writer.
+    pub(crate) async fn lock_conversation(&mut self, id: &str) -> Result<(), Error> {
+        const SQL: &str = "SELECT FROM conversations WHERE id = $1 FOR UPDATE";
+        if let Self::Postgres(_) = self {
+            self.execute(SQL, &[Param::Text(id)]).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn postgres_rows(
+    client: &deadpool_postgres::Object,
+    sql: &'static str,
+    params: &[Param<'_>],
+) -> Result<Vec<tokio_postgres::Row>, Error> {
+    let statement = client.prepare_cached(sql).await?;
+    let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
+    Ok(client.query(&statement, &params).await?)
 }
 
 /// Runs an operation on a connection that never makes it wait.

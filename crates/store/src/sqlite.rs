@@ -15,7 +15,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::reader::Readers;
-pub(crate) use self::writer::{Job, Writer};
+pub(crate) use self::writer::Writer;
 use crate::error::{Error, ErrorKind};
 use crate::{Completions, Observer, Purpose};
 
@@ -29,7 +29,7 @@ const STATEMENT_CACHE: usize = 64;
 /// pages back: a tenth more CPU for each message.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
-refinery::embed_migrations!("migrations");
+refinery::embed_migrations!("migrations/both");
 
 /// An open database file.
 pub(crate) struct Sqlite {
@@ -49,7 +49,7 @@ impl Sqlite {
             fs::create_dir_all(folder).map_err(|error| io(path, &error))?;
         }
         let lock = match purpose {
-            Purpose::Serve => Some(lock_for_serving(path)?),
+            Purpose::Serve { .. } => Some(lock_for_serving(path)?),
             Purpose::Command => None,
         };
         migrate(path)?;

@@ -14,6 +14,37 @@ use store::{
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+#[path = "support/database.rs"]
+mod database;
+
+#[derive(Clone, Copy)]
+enum Place {
+    Sqlite,
+    Postgres,
+}
+
+/// Each of these promises holds on both databases.
+macro_rules! on_both {
+    ($($promise:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $promise() { super::$promise(super::Place::Sqlite).await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $promise() { super::$promise(super::Place::Postgres).await })*
+        }
+    };
+}
+
+on_both!(
+    a_retry_returns_the_stored_message_and_takes_no_seq,
+    nothing_outside_the_scope_is_written_or_told,
+    racing_writers_get_seqs_without_holes_and_are_told_in_commit_order,
+    pages_go_both_ways_and_refuse_foreign_cursors,
+    a_page_ends_where_its_bodies_would_be_too_large_for_one_answer,
+    receipts_only_rise_and_show_in_pages,
+    one_bad_write_does_not_harm_those_beside_it,
+);
+
 struct Opened {
     store: Store,
     app_id: AppId,
@@ -29,10 +60,18 @@ fn device() -> DeviceId {
     "phone".into()
 }
 
-async fn open() -> Opened {
+/// On SQLite, or on Postgres where there is one.
+async fn open(place: Place) -> Option<Opened> {
     let folder = tempfile::tempdir().unwrap();
-    let location = Location::Sqlite(folder.path().join("db/replyhq.db"));
-    let (store, completions) = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).unwrap();
+    let location = match place {
+        Place::Sqlite => Location::Sqlite(folder.path().join("db/replyhq.db")),
+        Place::Postgres => {
+            let database = database::create().await?;
+            Location::Postgres(Box::new(database.url.parse().unwrap()))
+        }
+    };
+    let (store, completions) =
+        Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
     tokio::spawn(completions.run());
     let app_id = AppId::new(time(0), 1);
     let app = App { id: app_id.clone(), name: "Shop".into(), api_key_hash: "h".into(), created_at: time(0) };
@@ -46,7 +85,7 @@ async fn open() -> Opened {
     };
     store.create_app(app, act).await.unwrap();
     let conversation_id = open_conversation(&store, &app_id, &device(), 7).await;
-    Opened { store, app_id, conversation_id, _folder: folder }
+    Some(Opened { store, app_id, conversation_id, _folder: folder })
 }
 
 async fn open_conversation(
@@ -112,9 +151,8 @@ impl Opened {
     }
 }
 
-#[tokio::test]
-async fn a_retry_returns_the_stored_message_and_takes_no_seq() {
-    let opened = open().await;
+async fn a_retry_returns_the_stored_message_and_takes_no_seq(place: Place) {
+    let Some(opened) = open(place).await else { return };
     let first = opened.stored(opened.message("a", "hello")).await;
     assert_eq!(first.seq, 1);
     let retry = opened.append(opened.message("a", "hello")).await;
@@ -125,9 +163,8 @@ async fn a_retry_returns_the_stored_message_and_takes_no_seq() {
     assert_eq!(opened.stored(opened.message("b", "again")).await.seq, 2);
 }
 
-#[tokio::test]
-async fn nothing_outside_the_scope_is_written_or_told() {
-    let opened = open().await;
+async fn nothing_outside_the_scope_is_written_or_told(place: Place) {
+    let Some(opened) = open(place).await else { return };
     opened.stored(opened.message("a", "hello")).await;
     let foreign_device = Scope { device_id: Some("tablet".into()), ..opened.scope() };
     let foreign_app = Scope { app_id: "app_other".into(), device_id: None };
@@ -146,9 +183,8 @@ async fn nothing_outside_the_scope_is_written_or_told() {
     assert_eq!(opened.seqs(Cursor::After(None), 10).await, (vec![1], false));
 }
 
-#[tokio::test]
-async fn racing_writers_get_seqs_without_holes_and_are_told_in_commit_order() {
-    let opened = Arc::new(open().await);
+async fn racing_writers_get_seqs_without_holes_and_are_told_in_commit_order(place: Place) {
+    let Some(opened) = open(place).await.map(Arc::new) else { return };
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     for writer in 0..8 {
         let (opened, told) = (Arc::clone(&opened), told.clone());
@@ -171,9 +207,8 @@ async fn racing_writers_get_seqs_without_holes_and_are_told_in_commit_order() {
     assert_eq!(seqs, (1..=400).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn pages_go_both_ways_and_refuse_foreign_cursors() {
-    let opened = open().await;
+async fn pages_go_both_ways_and_refuse_foreign_cursors(place: Place) {
+    let Some(opened) = open(place).await else { return };
     let mut ids = Vec::new();
     for number in 1..=5 {
         ids.push(opened.stored(opened.message(&format!("{number}"), "x")).await.id);
@@ -191,9 +226,8 @@ async fn pages_go_both_ways_and_refuse_foreign_cursors() {
     }
 }
 
-#[tokio::test]
-async fn a_page_ends_where_its_bodies_would_be_too_large_for_one_answer() {
-    let opened = open().await;
+async fn a_page_ends_where_its_bodies_would_be_too_large_for_one_answer(place: Place) {
+    let Some(opened) = open(place).await else { return };
     let large = "x".repeat(protocol::limits::PAGE_BODY_BYTES / 2);
     for number in 1..=3 {
         opened.stored(opened.message(&format!("{number}"), &large)).await;
@@ -204,9 +238,8 @@ async fn a_page_ends_where_its_bodies_would_be_too_large_for_one_answer() {
     assert_eq!(opened.seqs(Cursor::Before(None), 10).await, (vec![4], true));
 }
 
-#[tokio::test]
-async fn receipts_only_rise_and_show_in_pages() {
-    let opened = open().await;
+async fn receipts_only_rise_and_show_in_pages(place: Place) {
+    let Some(opened) = open(place).await else { return };
     let mut ids = Vec::new();
     for number in 1..=3 {
         let message = NewMessage { sender: Sender::Agent, ..opened.message(&format!("{number}"), "x") };
@@ -238,9 +271,8 @@ async fn receipts_only_rise_and_show_in_pages() {
     assert_eq!(statuses, [MessageStatus::Read, MessageStatus::Delivered, MessageStatus::Sent]);
 }
 
-#[tokio::test]
-async fn one_bad_write_does_not_harm_those_beside_it() {
-    let opened = open().await;
+async fn one_bad_write_does_not_harm_those_beside_it(place: Place) {
+    let Some(opened) = open(place).await else { return };
     // An app that does not exist breaks a foreign key: a defect of that write alone.
     let (tell, bad) = oneshot::channel();
     let opening = OpenConversation {
@@ -264,12 +296,15 @@ async fn one_bad_write_does_not_harm_those_beside_it() {
 async fn a_second_server_on_the_same_file_is_refused_and_a_command_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(folder.path().join("replyhq.db"));
-    let first = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).unwrap();
-    let error = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).map(|_| ()).unwrap_err();
+    let first = Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
+    let error = Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ()))
+        .await
+        .map(|_| ())
+        .unwrap_err();
     assert!(error.to_string().contains("serves"), "{error}");
-    assert!(Store::open(&location, Purpose::Command, Arc::new(|_| ())).is_ok());
+    assert!(Store::open(&location, Purpose::Command, Arc::new(|_| ())).await.is_ok());
     drop(first);
-    assert!(Store::open(&location, Purpose::Serve, Arc::new(|_| ())).is_ok());
+    assert!(Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.is_ok());
 }
 
 #[test]

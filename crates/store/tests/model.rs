@@ -72,7 +72,8 @@ fn now() -> Timestamp {
 async fn bench() -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let location = Location::Sqlite(folder.path().join("replyhq.db"));
-    let (store, completions) = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).expect("a database");
+    let (store, completions) =
+        Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.expect("a database");
     tokio::spawn(completions.run());
     let app_id = AppId::new(now(), 1);
     let app = App { id: app_id.clone(), name: "Shop".into(), api_key_hash: "h".into(), created_at: now() };

@@ -182,7 +182,8 @@ impl Room {
 
     /// Whether what is committed goes beyond what was delivered here. A room without a beginning is about to read.
     pub(super) fn is_behind(&self, last_seq: u64, marks: Marks) -> bool {
-        self.delivered.is_some_and(|delivered| delivered < last_seq) || !self.missed_receipts(marks).is_empty()
+        self.delivered.is_some_and(|delivered| delivered < last_seq)
+            || !self.missed_receipts(marks).is_empty()
     }
 
     /// The conversation has messages up to `last_seq`: reads those that are missing here.
@@ -206,7 +207,8 @@ impl Room {
     pub(super) fn note_receipt(&mut self, change: &StatusChange) {
         for (by, status, up_to_seq) in places(&mut self.marks) {
             // What is read is delivered too.
-            let is_meant = by == change.by && (status == change.status || change.status == MessageStatus::Read);
+            let is_meant =
+                by == change.by && (status == change.status || change.status == MessageStatus::Read);
             if is_meant {
                 *up_to_seq = (*up_to_seq).max(change.up_to_seq);
             }

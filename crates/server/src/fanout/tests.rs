@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use protocol::rest::OpenConversation;
 use protocol::{ConnectionId, ConversationId, InboxConversation, Message};
 use socketio::{Config, Connection, Incoming, Meter};
-use store::{Location, Purpose, Store};
+use store::{Location, Marks, Purpose, Store};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::sync::oneshot;
@@ -31,7 +31,8 @@ impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(folder.path().join("replyhq.db"));
-        let (store, completions) = Store::open(&location, Purpose::Serve, Arc::new(|_| ())).unwrap();
+        let (store, completions) =
+            Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
         tokio::spawn(completions.run());
         let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };
         let silent = Cluster::single_node(Arc::new(|_: &Envelope| ()));
@@ -91,7 +92,7 @@ impl Bench {
         };
         tokio::spawn(async move { while !matches!(connection.next().await, Incoming::Closed(_)) {} });
         self.fanout.hold(&self.conversation, &peer);
-        self.fanout.release(&self.conversation, peer.key, last_seq, false, Vec::new());
+        self.fanout.release(&self.conversation, peer.key, last_seq, Marks::default(), false, Vec::new());
         Listener { far, read: Vec::new() }
     }
 }

@@ -23,6 +23,8 @@ pub struct Act {
 }
 
 pub(crate) async fn append(session: &mut Session<'_>, act: &Act) -> Result<(), Error> {
+    // Two who add at once must not take the same id.
+    session.lock("audit").await?;
     let details = act.details.as_ref().map(serde_json::Value::to_string);
     session
         .execute(

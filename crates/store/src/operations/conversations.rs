@@ -19,6 +19,12 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Whether the conversation is within it.
+    pub(crate) fn reaches(&self, conversation: &Conversation) -> bool {
+        self.app_id == conversation.app_id
+            && self.device_id.as_ref().is_none_or(|device| *device == conversation.device_id)
+    }
+
     pub(crate) fn device(&self) -> Option<&str> {
         self.device_id.as_ref().map(DeviceId::as_str)
     }
@@ -45,11 +51,15 @@ impl Stored {
 
 /// Up to where each side has received and read the other side's messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    pub(crate) device_delivered: u64,
-    pub(crate) device_read: u64,
-    pub(crate) agent_delivered: u64,
-    pub(crate) agent_read: u64,
+pub struct Marks {
+    /// What the device has received.
+    pub device_delivered: u64,
+    /// What was read at the device.
+    pub device_read: u64,
+    /// What an agent's client has received.
+    pub agent_delivered: u64,
+    /// What an agent has read.
+    pub agent_read: u64,
 }
 
 /// The columns that [`read`] takes, in its order.
@@ -163,6 +173,7 @@ pub(crate) async fn set_status(
     status: ConversationStatus,
     now: Timestamp,
 ) -> Result<Option<(Stored, bool)>, Error> {
+    session.lock_conversation(id).await?;
     let Some(before) = find(session, scope, id).await? else { return Ok(None) };
     if before.conversation.status == status {
         return Ok(Some((before, false)));

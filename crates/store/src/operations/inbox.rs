@@ -45,6 +45,7 @@ pub(crate) async fn open(
     opening: &OpenConversation,
 ) -> Result<(InboxConversation, bool), Error> {
     let OpenConversation { app_id, device_id, id, user, device_context, now } = opening;
+    lock_device(session, app_id, device_id).await?;
     if let Some(user) = user {
         devices::identify(session, app_id, device_id, user, *now).await?;
     }
@@ -63,6 +64,11 @@ pub(crate) async fn open(
         Some(conversation) => Ok((conversation, is_new)),
         None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
     }
+}
+
+/// Two who open at once must not make two conversations, nor one that misses who was just identified.
+async fn lock_device(session: &mut Session<'_>, app_id: &AppId, device_id: &DeviceId) -> Result<(), Error> {
+    session.lock(&format!("device {app_id} {device_id}")).await
 }
 
 /// One conversation with its newest message, if it is within `scope`.
@@ -101,6 +107,7 @@ pub(crate) async fn identify(
     user: &User,
     now: Timestamp,
 ) -> Result<Vec<InboxConversation>, Error> {
+    lock_device(session, app_id, device_id).await?;
     let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
     let mut conversations = Vec::new();
     for id in devices::identify(session, app_id, device_id, user, now).await? {

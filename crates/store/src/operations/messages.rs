@@ -48,9 +48,16 @@ pub(crate) async fn append(session: &mut Session<'_>, new: &NewMessage) -> Resul
         return duplicate(session, new, earlier).await;
     }
     let Some(stored) = take_seq(session, new).await? else { return Ok(Appended::NotFound) };
+    let message = message(new, &stored);
+    insert(session, &message).await?;
+    Ok(Appended::New(Box::new(message), Box::new(stored.into_inbox())))
+}
+
+/// The message under the `seq` that was just given.
+pub(crate) fn message(new: &NewMessage, stored: &Stored) -> Message {
     let seq = stored.conversation.last_seq;
     let is_from_user = new.sender == Sender::User;
-    let message = Message {
+    Message {
         id: MessageId::new(&new.conversation_id, seq, new.chance),
         local_id: new.local_id.clone(),
         conversation_id: stored.conversation.id.clone(),
@@ -60,13 +67,19 @@ pub(crate) async fn append(session: &mut Session<'_>, new: &NewMessage) -> Resul
         sender_name: if is_from_user { stored.user_name.clone() } else { new.sender_name.clone() },
         created_at: new.now,
         status: MessageStatus::Sent,
-    };
-    insert(session, &message).await?;
-    Ok(Appended::New(Box::new(message), Box::new(stored.into_inbox())))
+    }
 }
 
-/// The one place where a `seq` is given. On a database with several writers the row's lock, held until commit, makes
-/// the order of `seq` the order of commits.
+/// What `new` is to the message that has its `local_id`.
+pub(crate) fn repeated(new: &NewMessage, mut earlier: Message, marks: Marks) -> Appended {
+    if earlier.body != new.body || earlier.sender != new.sender {
+        return Appended::Conflict;
+    }
+    earlier.status = status(&earlier, marks);
+    Appended::Duplicate(Box::new(earlier))
+}
+
+/// The place where SQLite gives a `seq`; Postgres's is its append lane.
 async fn take_seq(session: &mut Session<'_>, new: &NewMessage) -> Result<Option<Stored>, Error> {
     // Every message of a user is unread until an agent says otherwise, and opens a resolved conversation again.
     const FROM_USER: &str = concat!(
@@ -110,19 +123,11 @@ async fn insert(session: &mut Session<'_>, message: &Message) -> Result<(), Erro
     Ok(())
 }
 
-async fn duplicate(
-    session: &mut Session<'_>,
-    new: &NewMessage,
-    mut earlier: Message,
-) -> Result<Appended, Error> {
+async fn duplicate(session: &mut Session<'_>, new: &NewMessage, earlier: Message) -> Result<Appended, Error> {
     let Some(stored) = conversations::find(session, &new.scope, &new.conversation_id).await? else {
         return Ok(Appended::NotFound);
     };
-    if earlier.body != new.body || earlier.sender != new.sender {
-        return Ok(Appended::Conflict);
-    }
-    earlier.status = status(&earlier, stored.marks);
-    Ok(Appended::Duplicate(Box::new(earlier)))
+    Ok(repeated(new, earlier, stored.marks))
 }
 
 /// The columns that [`read`] takes, in its order.
@@ -132,7 +137,7 @@ macro_rules! message_columns {
     };
 }
 
-fn read(row: &mut Row<'_>) -> Result<Message, Error> {
+pub(crate) fn read(row: &mut Row<'_>) -> Result<Message, Error> {
     Ok(Message {
         conversation_id: row.id()?,
         seq: row.count()?,
@@ -216,6 +221,8 @@ pub struct History {
     pub messages: Vec<Message>,
     /// Whether there were more in the direction asked for.
     pub has_more: bool,
+    /// Up to where each side had received and read then.
+    pub marks: Marks,
 }
 
 /// What came of a look at a conversation.
@@ -256,7 +263,8 @@ pub(crate) async fn history(
     };
     let last_seq = stored.conversation.last_seq;
     let last_message_id = id_at(session, conversation_id, last_seq).await?;
-    let mut history = History { last_seq, last_message_id, messages: Vec::new(), has_more: false };
+    let marks = stored.marks;
+    let mut history = History { last_seq, last_message_id, messages: Vec::new(), has_more: false, marks };
     let (is_forward, from) = match cursor {
         None => return Ok(Look::Found(history)),
         Some(Cursor::After(from)) => (true, from),

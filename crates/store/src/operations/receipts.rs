@@ -39,6 +39,8 @@ pub(crate) async fn advance(
     receipt: &NewReceipt,
 ) -> Result<Look<Receipted>, Error> {
     let id = &receipt.conversation_id;
+    // The count of what is unread must see every message that was given its seq before.
+    session.lock_conversation(id).await?;
     if conversations::find(session, &receipt.scope, id).await?.is_none() {
         return Ok(Look::NoConversation);
     }

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{Access, connect};
 use crate::error::{Error, ErrorKind};
-use crate::session::Session;
+use crate::session::{Session, at_once};
 
 /// How many reads may run at once.
 const READERS: usize = 2;
@@ -34,7 +35,7 @@ impl Readers {
             let reads = reads.clone();
             thread::Builder::new()
                 .name("store-reader".into())
-                .spawn(move || run(&connection, &reads))
+                .spawn(move || run(connection, &reads))
                 .map_err(|error| Error::new(ErrorKind::Internal, error))?;
         }
         Ok(Self { queue })
@@ -43,12 +44,12 @@ impl Readers {
     /// Runs the read on one of the threads.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+        operation: impl for<'a> FnOnce(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let read: Read = Box::new(move |session| {
             // Nobody waits any more where this fails.
-            let _ = answer.send(operation(session));
+            let _ = answer.send(at_once(operation(session)));
         });
         match self.queue.try_send(read) {
             Ok(()) => answered.await.map_err(|_| Error::closed())?,
@@ -62,17 +63,17 @@ impl Readers {
 
 /// What waits is read in one transaction, so that its lock is taken once. It begins after all of it was asked for, so
 /// nobody is shown a state older than their question.
-fn run(connection: &Connection, reads: &Receiver<Read>) {
+fn run(mut connection: Connection, reads: &Receiver<Read>) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Ok(first) = reads.recv() {
         batch.push(first);
         batch.extend(reads.try_iter().take(BATCH - 1));
         // Where no transaction can be begun, each read begins its own and says what is wrong.
-        let begun = statement(connection, "BEGIN").is_ok();
+        let begun = statement(&connection, "BEGIN").is_ok();
         for read in batch.drain(..) {
-            read(&mut Session::Sqlite(connection));
+            read(&mut Session::Sqlite(&mut connection));
         }
-        if begun && let Err(error) = statement(connection, "COMMIT") {
+        if begun && let Err(error) = statement(&connection, "COMMIT") {
             tracing::error!(%error, "a read transaction did not end");
         }
     }

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use super::checkpoint::Checkpointer;
 use super::{Access, connect};
 use crate::error::{Error, ErrorKind};
-use crate::session::Session;
+use crate::job::Job;
+use crate::session::{Session, at_once};
 use crate::{Completions, Observation, Observer};
 
 /// Writes that may wait for the writer; more are refused, so that a stuck disk can't fill the memory.
@@ -26,16 +27,6 @@ const BATCH: usize = 256;
 /// alone never finds the moment when all of it is copied. Writing over a file that is there costs a fifth less than
 /// growing it, so it is small and is not cut.
 const WAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// One write with what is to be done when it is over.
-pub(crate) trait Job: Send {
-    /// Does it, within the writer's transaction. May be called again after that was rolled back.
-    fn run(&mut self, session: &mut Session<'_>) -> Result<(), Error>;
-    /// It is not stored, for this reason.
-    fn fail(&mut self, error: Error);
-    /// Tells the caller.
-    fn finish(self: Box<Self>);
-}
 
 pub(crate) struct Writer {
     queue: Sender<Box<dyn Job>>,
@@ -101,7 +92,7 @@ impl WriterThread {
     }
 
     /// All in one transaction; if one of them is at fault, each in its own, so that it harms no other.
-    fn commit(&self, batch: &mut [Box<dyn Job>]) {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) {
         let started = Instant::now();
         let Err(error) = self.transaction(batch) else {
             (self.observer)(Observation::Committed { writes: batch.len(), took: started.elapsed() });
@@ -117,10 +108,10 @@ impl WriterThread {
         }
     }
 
-    fn transaction(&self, batch: &mut [Box<dyn Job>]) -> Result<(), Error> {
+    fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Error> {
         self.statement("BEGIN IMMEDIATE")?;
-        let mut session = Session::Sqlite(&self.connection);
-        let outcome = batch.iter_mut().try_for_each(|job| job.run(&mut session));
+        let mut session = Session::Sqlite(&mut self.connection);
+        let outcome = batch.iter_mut().try_for_each(|job| at_once(job.run(&mut session)));
         let outcome = outcome.and_then(|()| self.statement("COMMIT"));
         if outcome.is_err() && !self.connection.is_autocommit() {
             // SQLite has rolled back by itself where it had to; where it has not, this must not fail either.

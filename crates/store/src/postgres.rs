@@ -1,0 +1,56 @@
+//! Postgres, which several nodes may share: a pool of connections, one lane for appends and a few for other writes.
+//!
+//! Nothing waits for it without a limit. What is acknowledged has been committed; where a commit's outcome is unknown
+//! the caller gets an error, and its retry settles it.
+
+mod append;
+mod config;
+mod lanes;
+mod migrate;
+mod pool;
+mod serving;
+
+use tokio::sync::mpsc;
+
+use self::append::AppendLane;
+pub use self::config::PostgresConfig;
+use self::lanes::Lanes;
+pub(crate) use self::pool::Pool;
+use self::serving::Serving;
+use crate::error::Error;
+use crate::job::Job;
+use crate::{Completions, Observer, Purpose};
+
+/// An open database.
+pub(crate) struct Postgres {
+    pub(crate) pool: Pool,
+    pub(crate) appends: AppendLane,
+    pub(crate) lanes: Lanes,
+    /// The lanes tell their callers themselves; this only keeps [`Completions`] waiting.
+    _completions: mpsc::UnboundedSender<Vec<Box<dyn Job>>>,
+    _serving: Option<Serving>,
+}
+
+impl Postgres {
+    pub(crate) async fn open(
+        config: &PostgresConfig,
+        purpose: Purpose,
+        observer: Observer,
+    ) -> Result<(Self, Completions), Error> {
+        let serving = match purpose {
+            Purpose::Serve { alone } => Some(Serving::begin(config, alone).await?),
+            Purpose::Command => None,
+        };
+        migrate::run(config).await?;
+        let pool = Pool::new(config)?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let postgres = Self {
+            appends: AppendLane::start(pool.clone(), observer.clone()),
+            lanes: Lanes::start(&pool, &observer),
+            pool,
+            _completions: sender,
+            _serving: serving,
+        };
+        Ok((postgres, Completions::new(receiver)))
+    }
+}

@@ -1,0 +1,255 @@
+//! The lane of the appends: what waits is stored in one transaction of two round trips.
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry, HashMap};
+use std::time::Instant;
+
+use deadpool_postgres::Object;
+use futures_util::future::{join, join3};
+use protocol::{ConversationId, ConversationStatus, LocalId, Message, Sender as Author};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::lanes::TRIES;
+use super::pool::{Pool, limited};
+use crate::error::{Error, ErrorKind};
+use crate::operations::conversations::{self, Stored, columns};
+use crate::operations::messages::{self, Appended, NewMessage};
+use crate::session::{Row, integer};
+use crate::{Observation, Observer};
+
+/// Appends that may wait; more are refused.
+const QUEUE: usize = 16_384;
+
+/// Appends in one transaction, at most.
+const BATCH: usize = 256;
+
+type Done = Box<dyn FnOnce(Result<Appended, Error>) + Send>;
+
+struct Append {
+    new: NewMessage,
+    done: Done,
+}
+
+pub(crate) struct AppendLane {
+    queue: Sender<Append>,
+}
+
+impl AppendLane {
+    pub(super) fn start(pool: Pool, observer: Observer) -> Self {
+        let (queue, appends) = channel(QUEUE);
+        tokio::spawn(Lane { pool, observer, appends }.run());
+        Self { queue }
+    }
+
+    /// Queues the message. If there is no room, its caller is told at once.
+    pub(crate) fn submit(&self, new: NewMessage, done: Done) {
+        let (append, error) = match self.queue.try_send(Append { new, done }) {
+            Ok(()) => return,
+            Err(TrySendError::Full(append)) => {
+                (append, Error::new(ErrorKind::Overloaded, "too many writes wait for the database"))
+            }
+            Err(TrySendError::Closed(append)) => (append, Error::closed()),
+        };
+        (append.done)(Err(error));
+    }
+}
+
+struct Lane {
+    pool: Pool,
+    observer: Observer,
+    appends: Receiver<Append>,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.appends.recv_many(&mut batch, BATCH).await > 0 {
+            let Err(error) = self.commit(&mut batch).await else { continue };
+            // Who waits learns it now, not after one limit after another.
+            while let Ok(append) = self.appends.try_recv() {
+                batch.push(append);
+            }
+            for append in batch.drain(..) {
+                (append.done)(Err(error.clone()));
+            }
+        }
+    }
+
+    /// All in one transaction; if one of them is at fault, each in its own. Whoever is left in `batch` is to be told of
+    /// the error, which is everyone's.
+    async fn commit(&self, batch: &mut Vec<Append>) -> Result<(), Error> {
+        let whole = self.attempt(&messages_of(batch)).await;
+        match whole {
+            Ok(outcomes) => {
+                for (append, outcome) in batch.drain(..).zip(outcomes) {
+                    (append.done)(Ok(outcome));
+                }
+                return Ok(());
+            }
+            Err(error) if error.is_everyones() => return Err(error),
+            Err(error) if batch.len() == 1 => {
+                batch.drain(..).for_each(|append| (append.done)(Err(error.clone())));
+                return Ok(());
+            }
+            Err(_) => {}
+        }
+        while let Some(new) = batch.first().map(|append| &append.new) {
+            let outcome = match self.attempt(&[new]).await {
+                Err(error) if error.is_everyones() => return Err(error),
+                outcome => outcome.and_then(|outcomes| outcomes.into_iter().next().ok_or_else(Error::closed)),
+            };
+            (batch.remove(0).done)(outcome);
+        }
+        Ok(())
+    }
+
+    async fn attempt(&self, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
+        let started = Instant::now();
+        let mut tries = 1;
+        let outcome = loop {
+            match self.transaction(batch).await {
+                Err(error) if error.is_passing() && tries < TRIES => tries += 1,
+                outcome => break outcome,
+            }
+        };
+        (self.observer)(match &outcome {
+            Ok(_) => Observation::Committed { writes: batch.len(), took: started.elapsed() },
+            Err(error) => Observation::Failed(error.kind()),
+        });
+        outcome
+    }
+
+    async fn transaction(&self, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
+        let lease = self.pool.lease().await?;
+        let outcome = limited(store(lease.connection()?, batch)).await;
+        lease.end(outcome).await
+    }
+}
+
+/// In order of their ids, so that no two nodes wait for each other; and until the commit, so that the order of `seq` is
+/// the order of commits.
+const LOCK: &str =
+    concat!("SELECT ", columns!(), " FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE");
+
+/// Asked once the locks are had: it sees all that earlier holders have committed.
+const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+    FROM unnest($1::text[], $2::text[]) AS v (conversation_id, local_id) \
+    JOIN messages m ON m.conversation_id = v.conversation_id AND m.local_id = v.local_id";
+
+/// One statement: a `seq` is never taken without its message.
+const STORE: &str = "WITH taken AS (UPDATE conversations c SET last_seq = v.last_seq, unread_count = v.unread_count, \
+    status = v.status, updated_at = v.updated_at \
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[]) \
+    AS v (id, last_seq, unread_count, status, updated_at) WHERE c.id = v.id) \
+    INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, sender_name, created_at) \
+    SELECT * FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], \
+    $13::bigint[])";
+
+async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
+    // Prepared beforehand: what is sent together below must be sent without a wait in between.
+    let lock = connection.prepare_cached(LOCK).await?;
+    let earlier = connection.prepare_cached(EARLIER).await?;
+    let storing = connection.prepare_cached(STORE).await?;
+
+    let ids: BTreeSet<&str> = batch.iter().map(|new| new.conversation_id.as_str()).collect();
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let pairs = batch.iter().map(|new| (new.conversation_id.as_str(), new.local_id.as_str()));
+    let (homes, names): (Vec<&str>, Vec<&str>) = pairs.collect::<BTreeSet<_>>().into_iter().unzip();
+    let (begun, locked, earlier) = join3(
+        connection.batch_execute("BEGIN"),
+        connection.query(&lock, &[&ids]),
+        connection.query(&earlier, &[&homes, &names]),
+    )
+    .await;
+    begun?;
+    let mut decided = Decided::default();
+    for row in locked? {
+        let stored = conversations::read(&mut Row::postgres(&row))?;
+        decided.conversations.insert(stored.conversation.id.clone(), stored);
+    }
+    for row in earlier? {
+        let message = messages::read(&mut Row::postgres(&row))?;
+        decided.known.insert((message.conversation_id.clone(), message.local_id.clone()), message);
+    }
+    let outcomes: Vec<Appended> = batch.iter().map(|new| decided.append(new)).collect();
+
+    let new: Vec<&Message> = outcomes.iter().filter_map(new_message).collect();
+    if new.is_empty() {
+        connection.batch_execute("COMMIT").await?;
+        return Ok(outcomes);
+    }
+    let touched: BTreeSet<&str> = new.iter().map(|message| message.conversation_id.as_str()).collect();
+    let rows: Vec<&Stored> =
+        decided.conversations.values().filter(|row| touched.contains(row.conversation.id.as_str())).collect();
+    let (stored, committed) = join(
+        connection.execute(
+            &storing,
+            &[
+                &column(&rows, |row| row.conversation.id.as_str()),
+                &column(&rows, |row| integer(row.conversation.last_seq)),
+                &column(&rows, |row| integer(row.unread_count)),
+                &column(&rows, |row| row.conversation.status.as_str()),
+                &column(&rows, |row| row.conversation.updated_at.epoch_ms()),
+                &column(&new, |message| message.conversation_id.as_str()),
+                &column(&new, |message| integer(message.seq)),
+                &column(&new, |message| message.id.as_str()),
+                &column(&new, |message| message.local_id.as_str()),
+                &column(&new, |message| message.body.as_str()),
+                &column(&new, |message| message.sender.as_str()),
+                &column(&new, |message| message.sender_name.as_deref()),
+                &column(&new, |message| message.created_at.epoch_ms()),
+            ],
+        ),
+        connection.batch_execute("COMMIT"),
+    )
+    .await;
+    stored?;
+    committed?;
+    Ok(outcomes)
+}
+
+fn messages_of(batch: &[Append]) -> Vec<&NewMessage> {
+    batch.iter().map(|append| &append.new).collect()
+}
+
+fn column<'r, R, T>(rows: &[&'r R], of: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(|row| of(row)).collect()
+}
+
+fn new_message(outcome: &Appended) -> Option<&Message> {
+    match outcome {
+        Appended::New(message, _) => Some(message),
+        Appended::Duplicate(_) | Appended::Conflict | Appended::NotFound => None,
+    }
+}
+
+/// The conversations and messages as they will be.
+#[derive(Default)]
+struct Decided {
+    conversations: HashMap<ConversationId, Stored>,
+    known: HashMap<(ConversationId, LocalId), Message>,
+}
+
+impl Decided {
+    fn append(&mut self, new: &NewMessage) -> Appended {
+        let stored = self.conversations.get_mut(&new.conversation_id);
+        let Some(stored) = stored.filter(|stored| new.scope.reaches(&stored.conversation)) else {
+            return Appended::NotFound;
+        };
+        match self.known.entry((new.conversation_id.clone(), new.local_id.clone())) {
+            Entry::Occupied(earlier) => messages::repeated(new, earlier.get().clone(), stored.marks),
+            Entry::Vacant(place) => {
+                stored.conversation.last_seq += 1;
+                stored.conversation.updated_at = new.now;
+                if new.sender == Author::User {
+                    // Unread until an agent says otherwise; and it opens a resolved conversation again.
+                    stored.unread_count += 1;
+                    stored.conversation.status = ConversationStatus::Open;
+                }
+                let message = place.insert(messages::message(new, stored)).clone();
+                Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()))
+            }
+        }
+    }
+}
