@@ -10,11 +10,12 @@ use crate::tool;
 /// The oldest Node that the JavaScript suite runs on.
 const OLDEST_NODE: u32 = 18;
 
-/// Installs what both suites need. Returns the Python to use.
+/// Installs what both suites need, and the databases that the tests start. Returns the Python to use.
 pub(crate) fn install() -> Result<PathBuf> {
     let clients = tool::root().join("tests/clients");
     // The demo's commands are run as they are printed.
     provision::debian_program("curl", "curl")?;
+    backing::install_missing()?;
     provision::node_packages(&clients.join("js"), OLDEST_NODE)?;
     provision::python_environment(
         &tool::target_dir()?.join("python-clients"),

@@ -44,5 +44,5 @@ pub(crate) fn describe(work_dir: &Path) -> Result<String> {
 
 /// Today, in UTC.
 pub(crate) fn today() -> Result<String> {
-    Ok(crate::service::run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned())
+    Ok(::backing::run(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned())
 }

@@ -20,7 +20,6 @@ mod pair;
 mod report;
 mod rest;
 mod sends;
-mod service;
 mod socket;
 mod stalled;
 mod table;
@@ -118,7 +117,7 @@ async fn run(options: &Options, target: &mut Target, mode: Mode) -> Result<Outco
     let running = target.start().await?;
     let outcome = Box::pin(drive(options, target, &running, mode)).await;
     let mut outcome = outcome.with_context(|| format!("the server's last words:\n{}", running.log_tail()))?;
-    if let Err(error) = running.stop().await {
+    if let Err(error) = target.stop(running).await {
         outcome.faults.broken += 1;
         outcome.complaint.get_or_insert_with(|| format!("{error:#}"));
     }

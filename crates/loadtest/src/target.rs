@@ -1,12 +1,12 @@
 //! The servers under test: how each is started, given apps, and stopped.
 
 use crate::{
-    backing::{self, Backing},
+    backing::{self as own, Backing},
     options::{Contender, Options},
-    service::{Service, pinned, run},
+    usage,
 };
+use ::backing::{Service, Signal, pinned, run};
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
 use std::{
     fs::{self, Permissions},
     net::SocketAddr,
@@ -51,7 +51,7 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Running {
     server: Service,
-    backing: Option<backing::Running>,
+    backing: Option<own::Running>,
     store: Vec<String>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -90,16 +90,13 @@ impl Target {
     pub(crate) fn versions(&self) -> Result<String> {
         let program = run(Command::new(&self.program[0]).arg("--version"))?.trim().to_owned();
         let Some(backing) = &self.backing else { return Ok(program) };
-        let redis = run(Command::new("redis-server").arg("--version"))?;
-        let redis =
-            redis.split_ascii_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("?").to_owned();
-        Ok(format!("{program}, {}, Redis {redis}", backing.postgres_version()?))
+        Ok(format!("{program}, {}", backing.versions()?))
     }
 
     /// Starts the server and waits until it is ready.
     pub(crate) async fn start(&mut self) -> Result<Running> {
         self.starts += 1;
-        let backing = match &self.backing {
+        let backing = match &mut self.backing {
             Some(backing) => Some(backing.start().await?),
             None => None,
         };
@@ -127,6 +124,18 @@ impl Target {
         let address = address.and_then(|address| address.parse().ok());
         let address = address.with_context(|| format!("no address in the ready line: {rest}"))?;
         Ok(Running { server, backing, store, address, start: self.starts })
+    }
+
+    /// Stops the server, which must end well, and what it stood on.
+    pub(crate) async fn stop(&mut self, running: Running) -> Result<()> {
+        let tail = running.server.log_tail();
+        let stopped = running.server.stop(Signal::TERM).await;
+        if let Some(backing) = &mut self.backing {
+            backing.stop().await?;
+        }
+        let status = stopped?;
+        ensure!(status.success(), "the server did not end well ({status}):\n{tail}");
+        Ok(())
     }
 
     /// At least this many apps, made where they are missing.
@@ -174,23 +183,13 @@ impl Running {
 
     /// The processor seconds of the server, and of its Postgres and Redis.
     pub(crate) fn cpu_seconds(&self) -> Result<(f64, f64)> {
-        let services = self.backing.as_ref().map_or(Ok(0.0), backing::Running::cpu_seconds)?;
-        Ok((self.server.cpu_seconds()?, services))
+        let services = self.backing.as_ref().map_or(Ok(0.0), own::Running::cpu_seconds)?;
+        let server = usage::cpu_seconds(self.pid()).context("the server has ended")?;
+        Ok((server, services))
     }
 
     /// The end of what the server printed.
     pub(crate) fn log_tail(&self) -> String {
         self.server.log_tail()
-    }
-
-    /// Stops the server, which must end well, and what it stood on.
-    pub(crate) async fn stop(self) -> Result<()> {
-        let tail = self.server.log_tail();
-        let status = self.server.stop(Signal::TERM).await?;
-        if let Some(backing) = self.backing {
-            backing.stop().await?;
-        }
-        ensure!(status.success(), "the server did not end well ({status}):\n{tail}");
-        Ok(())
     }
 }

@@ -1,39 +1,23 @@
-//! A process that the tool starts and stops: a server, Postgres, Redis.
+//! A process that is started, watched and stopped: a server, Postgres, Redis.
 
-use crate::usage;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    ffi::OsStr,
-    fs::{self, File},
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
-    time::{Duration, Instant},
-};
+
+use crate::tree;
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A command that runs on one core and on no other.
-pub(crate) fn pinned(core: usize, program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("taskset");
-    command.arg("-c").arg(core.to_string()).arg(program);
-    command
-}
-
-/// Runs a command to its end and returns what it printed.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} failed ({}): {errors}", output.status);
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-/// A running process. Dropped, it is killed.
+/// A running process. Dropped, it is killed with all that it has started.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub struct Service {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -41,7 +25,10 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts the command; what it prints goes to a log in `dir`.
-    pub(crate) fn start(name: &'static str, dir: &Path, command: &mut Command) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn start(name: &'static str, dir: &Path, command: &mut Command) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
         command.stdout(file.try_clone()?).stderr(file).process_group(0);
@@ -50,7 +37,10 @@ impl Service {
     }
 
     /// Waits until the log holds `mark`, and returns the rest of that line.
-    pub(crate) async fn ready(&mut self, mark: &str) -> Result<String> {
+    ///
+    /// # Errors
+    /// If the process ends before, or takes more than a minute.
+    pub async fn ready(&mut self, mark: &str) -> Result<String> {
         let until = Instant::now() + READY_LIMIT;
         loop {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
@@ -67,19 +57,24 @@ impl Service {
     }
 
     /// The process's id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The processor seconds used so far, children included.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        usage::cpu_seconds(self.pid()).with_context(|| format!("{} has ended", self.name))
+    /// Sends a signal to the process and to all that it has started.
+    ///
+    /// # Errors
+    /// If that is not allowed.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        tree::signal(self.own_pid()?, signal)
     }
 
     /// Asks the process to stop, and waits for it.
-    pub(crate) async fn stop(mut self, signal: Signal) -> Result<ExitStatus> {
-        let pid = Pid::from_raw(i32::try_from(self.pid())?).context("no process")?;
-        kill_process(pid, signal)?;
+    ///
+    /// # Errors
+    /// If it goes on for half a minute.
+    pub async fn stop(mut self, signal: Signal) -> Result<ExitStatus> {
+        kill_process(self.own_pid()?, signal)?;
         let until = Instant::now() + STOP_LIMIT;
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {
@@ -91,10 +86,14 @@ impl Service {
     }
 
     /// The end of the log, for an error message.
-    pub(crate) fn log_tail(&self) -> String {
+    pub fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn own_pid(&self) -> Result<Pid> {
+        Pid::from_raw(i32::try_from(self.pid())?).context("no process")
     }
 }
 
@@ -102,6 +101,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             // Nothing can be done about a process that cannot be killed.
+            let _ = self.own_pid().and_then(tree::kill);
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,0 +1,20 @@
+//! Private databases for tests and tools: a Postgres, a Redis, each in a folder of its own and on a free port of
+//! 127.0.0.1. They can be frozen, killed and started again; dropped, they are killed and leave nothing.
+//!
+//! What is not installed is installed, or it is an error: nothing here skips.
+
+mod command;
+mod install;
+mod port;
+mod postgres;
+mod redis;
+mod service;
+mod tree;
+
+pub use rustix::process::Signal;
+
+pub use self::command::{pinned, run};
+pub use self::install::install_missing;
+pub use self::postgres::{Durability, Postgres, PostgresOptions};
+pub use self::redis::{Redis, RedisOptions};
+pub use self::service::Service;
