@@ -17,7 +17,7 @@ pub struct DatabaseSettings {
     #[arg(long, value_name = "DIR", env = "REPLYHQ_DATA_DIR", default_value = "replyhq-data")]
     pub data_dir: PathBuf,
 
-    /// Database: sqlite:PATH
+    /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE
     #[arg(long, value_name = "URL", env = "REPLYHQ_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: Option<Location>,
 }

@@ -13,6 +13,9 @@ use store::{
 };
 use tokio::sync::oneshot;
 
+#[path = "support/database.rs"]
+mod database;
+
 const CONVERSATIONS: usize = 2;
 
 #[derive(Debug, Clone)]
@@ -69,9 +72,14 @@ fn now() -> Timestamp {
     Timestamp::from_epoch_ms(1_700_000_000_000)
 }
 
-async fn bench() -> Bench {
+/// On SQLite, or on Postgres where there is one.
+async fn bench(on_postgres: bool) -> Option<Bench> {
     let folder = tempfile::tempdir().expect("a folder");
-    let location = Location::Sqlite(folder.path().join("replyhq.db"));
+    let location = if on_postgres {
+        Location::Postgres(Box::new(database::create().await?.url.parse().expect("a URL")))
+    } else {
+        Location::Sqlite(folder.path().join("replyhq.db"))
+    };
     let (store, completions) =
         Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.expect("a database");
     tokio::spawn(completions.run());
@@ -101,7 +109,7 @@ async fn bench() -> Bench {
         conversations.push(told.await.expect("an answer").expect("opened").0.conversation.id);
     }
     let scope = Scope { app_id, device_id: None };
-    Bench { store, scope, conversations, _folder: folder }
+    Some(Bench { store, scope, conversations, _folder: folder })
 }
 
 impl Bench {
@@ -154,8 +162,8 @@ impl Bench {
     }
 }
 
-async fn follow(steps: Vec<Step>) {
-    let bench = bench().await;
+async fn follow(steps: Vec<Step>, on_postgres: bool) {
+    let Some(bench) = bench(on_postgres).await else { return };
     let mut models: Vec<Model> = (0..CONVERSATIONS).map(|_| Model::default()).collect();
     let mut names: HashMap<(usize, u8), usize> = HashMap::new();
     for step in steps {
@@ -228,6 +236,7 @@ proptest! {
     #[test]
     fn the_store_does_what_the_model_does(steps in prop::collection::vec(step(), 0..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(follow(steps));
+        runtime.block_on(follow(steps.clone(), false));
+        runtime.block_on(follow(steps, true));
     }
 }
