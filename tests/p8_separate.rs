@@ -43,6 +43,7 @@ fn routes() -> Vec<Route> {
         route(Method::GET, "/v1/admin/conversations/{id}/messages", Value::Null, Some("view_conversations")),
         route(Method::POST, "/v1/admin/conversations/{id}/messages", send(), Some("send_messages")),
         route(Method::GET, "/v1/admin/sessions", Value::Null, Some("view_sessions")),
+        route(Method::GET, "/v1/admin/stats", Value::Null, Some("view_sessions")),
         route(Method::GET, "/v1/admin/devices/{device_id}/presence", Value::Null, Some("view_presence")),
         route(Method::GET, "/v1/admin/audit", Value::Null, Some("manage")),
     ]

@@ -1,13 +1,11 @@
 //! What holds on Postgres alone: several nodes on one database, and a database that goes away and comes back.
-//!
-//! Run where `REPLYHQ_TEST_POSTGRES` names a database server, such as `postgres://postgres@127.0.0.1:5432/postgres`;
-//! each test makes a database of its own there. Without it there is nothing to test against.
 
 #![expect(clippy::unwrap_used, reason = "in a test, what goes wrong is to panic")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backing::Postgres;
 use protocol::{AppId, ConversationId, Sender, Timestamp};
 use store::{
     Act, App, Appended, Cursor, Error, Location, Look, NewMessage, OpenConversation, Purpose, Scope, Store,
@@ -24,12 +22,12 @@ async fn client(url: &str) -> Client {
     client
 }
 
-/// A connection to the server, a fresh database's name on it, and that database's URL.
-async fn database() -> Option<(Client, String, String)> {
-    let url = database::create().await?.url;
-    let admin = client(&std::env::var("REPLYHQ_TEST_POSTGRES").ok()?).await;
-    let (_, name) = url.rsplit_once('/').unwrap();
-    Some((admin, name.to_owned(), url))
+/// A connection to the server, a fresh database's name on it, that database's URL, and the server.
+async fn database() -> (Client, String, String, Arc<Postgres>) {
+    let database = database::create().await;
+    let admin = client(&database.server.url("postgres")).await;
+    let (_, name) = database.url.rsplit_once('/').unwrap();
+    (admin, name.to_owned(), database.url, database.server)
 }
 
 async fn open(url: &str, alone: bool) -> Result<Arc<Store>, Error> {
@@ -93,7 +91,7 @@ async fn append(store: &Store, conversation_id: &ConversationId, local_id: &str)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_open_one_database_at_once_and_leave_no_holes() {
-    let Some((_admin, _, url)) = database().await else { return };
+    let (_admin, _, url, _server) = database().await;
     let opened = futures_util::future::join_all((0..5).map(|_| open(&url, false))).await;
     let stores: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
     create_app(&stores[0]).await;
@@ -136,7 +134,7 @@ async fn nodes_open_one_database_at_once_and_leave_no_holes() {
 
 #[tokio::test]
 async fn a_second_node_that_is_alone_is_refused() {
-    let Some((_admin, _, url)) = database().await else { return };
+    let (_admin, _, url, _server) = database().await;
     let first = open(&url, true).await.unwrap();
     let error = open(&url, true).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("--redis-url"), "{error}");
@@ -146,7 +144,7 @@ async fn a_second_node_that_is_alone_is_refused() {
 
 #[tokio::test]
 async fn ended_connections_and_a_read_only_time_are_survived() {
-    let Some((admin, name, url)) = database().await else { return };
+    let (admin, name, url, _server) = database().await;
     let store = open(&url, true).await.unwrap();
     create_app(&store).await;
     let id = open_conversation(&store, 1).await;
@@ -172,7 +170,7 @@ async fn ended_connections_and_a_read_only_time_are_survived() {
 /// The backends of the database are stopped one and all, as a machine that hangs would.
 #[tokio::test]
 async fn a_database_that_hangs_is_an_error_and_then_recovers() {
-    let Some((admin, name, url)) = database().await else { return };
+    let (admin, name, url, _server) = database().await;
     let store = open(&url, true).await.unwrap();
     create_app(&store).await;
     let id = open_conversation(&store, 1).await;

@@ -1,29 +1,35 @@
-//! A fresh database for each test, on the server that `REPLYHQ_TEST_POSTGRES` names, such as
-//! `postgres://postgres@127.0.0.1:5432/postgres`. Without it there is nothing to test against.
+//! A fresh database for each test, on one private Postgres for those that run at a time. The last of them stops it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
-use tokio_postgres::{Client, NoTls};
+use backing::Postgres;
+use tokio::sync::Mutex;
 
+static SERVER: Mutex<Weak<Postgres>> = Mutex::const_new(Weak::new());
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A fresh database.
 pub(crate) struct Database {
     /// How to reach it.
     pub(crate) url: String,
+    /// The server that it is on.
+    pub(crate) server: Arc<Postgres>,
 }
 
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a Postgres");
-    tokio::spawn(connection);
-    client
-}
-
-/// Makes one, if there is a server.
-pub(crate) async fn create() -> Option<Database> {
-    let server = std::env::var("REPLYHQ_TEST_POSTGRES").ok()?;
-    let name = format!("test_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed));
-    connect(&server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
-    let (place, _) = server.rsplit_once('/').expect("a database's name");
-    Some(Database { url: format!("{place}/{name}") })
+/// Makes one.
+pub(crate) async fn create() -> Database {
+    let server = {
+        let mut shared = SERVER.lock().await;
+        match shared.upgrade() {
+            Some(server) => server,
+            None => {
+                let server = Arc::new(Postgres::start().await.expect("a private Postgres"));
+                *shared = Arc::downgrade(&server);
+                server
+            }
+        }
+    };
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    Database { url: server.create_database(&name).await.expect("a database"), server }
 }
