@@ -10,6 +10,7 @@ mod connecting;
 mod end_to_end;
 mod integration;
 mod many_connections;
+mod many_nodes;
 mod message_flow;
 mod operating;
 mod p1_durable;

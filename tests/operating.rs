@@ -69,7 +69,7 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
-    let cases: [Case<'_>; 13] = [
+    let cases: [Case<'_>; 14] = [
         (&[], &["serve", "--listen", "nonsense"], "--listen"),
         (&[], &["serve", "--ping-interval", "0s"], "--ping-interval"),
         (&[], &["serve", "--rate-limit-device", "-1"], "-1"),
@@ -242,7 +242,7 @@ async fn the_log_has_neither_secrets_nor_bodies_and_names_requests() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ready = patiently("the ready line", lines.next_line()).await.unwrap().unwrap();
     let address = ready.strip_prefix("replyhq is ready on http://").unwrap().parse().unwrap();
-    let app = testkit::TestApp::create(address, folder.path().to_owned()).await;
+    let app = testkit::TestApp::create(address, vec!["--data-dir".into(), folder.path().into()]).await;
     let conversation = app.conversation("phone").await;
     let path = format!("/v1/conversations/{conversation}/messages");
     let body = json!({ "local_id": "1", "body": "a very private sentence" });

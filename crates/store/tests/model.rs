@@ -67,6 +67,7 @@ struct Bench {
     scope: Scope,
     conversations: Vec<ConversationId>,
     _folder: tempfile::TempDir,
+    _server: Option<Arc<backing::Postgres>>,
 }
 
 fn now() -> Timestamp {
@@ -76,8 +77,11 @@ fn now() -> Timestamp {
 /// On SQLite or on Postgres.
 async fn bench(on_postgres: bool) -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
+    let mut server = None;
     let location = if on_postgres {
-        Location::Postgres(Box::new(database::create().await.url.parse().expect("a URL")))
+        let database = database::create().await;
+        server = Some(database.server);
+        Location::Postgres(Box::new(database.url.parse().expect("a URL")))
     } else {
         Location::Sqlite(folder.path().join("replyhq.db"))
     };
@@ -110,7 +114,7 @@ async fn bench(on_postgres: bool) -> Bench {
         conversations.push(told.await.expect("an answer").expect("opened").0.conversation.id);
     }
     let scope = Scope { app_id, device_id: None };
-    Bench { store, scope, conversations, _folder: folder }
+    Bench { store, scope, conversations, _folder: folder, _server: server }
 }
 
 impl Bench {

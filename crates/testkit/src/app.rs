@@ -1,7 +1,7 @@
 //! An app on a server, with the credentials to use it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -17,8 +17,8 @@ pub(crate) const ALL_PERMISSIONS: [&str; 5] =
 pub struct TestApp {
     /// Where the server listens.
     pub address: SocketAddr,
-    /// The server's data, for commands.
-    pub data_dir: PathBuf,
+    /// The flags that name the server's database, for commands.
+    pub database: Vec<OsString>,
     /// The app.
     pub app_id: String,
     /// Its key.
@@ -29,11 +29,11 @@ pub struct TestApp {
 
 impl TestApp {
     /// Makes an app and a token, by the commands that an operator uses.
-    pub async fn create(address: SocketAddr, data_dir: PathBuf) -> Self {
-        let app = command(&data_dir, &["app", "create", "Shop"]).await;
+    pub async fn create(address: SocketAddr, database: Vec<OsString>) -> Self {
+        let app = command(&database, &["app", "create", "Shop"]).await;
         let mut app = Self {
             address,
-            data_dir,
+            database,
             app_id: text(&app["app_id"]),
             api_key: text(&app["api_key"]),
             admin_token: String::new(),
@@ -54,13 +54,13 @@ impl TestApp {
             arguments.extend(["--permission", permission]);
         }
         arguments.extend(flags);
-        let token = command(&self.data_dir, &arguments).await;
+        let token = command(&self.database, &arguments).await;
         (text(&token["id"]), text(&token["admin_token"]))
     }
 
     /// Runs a command on the app's server's data, and returns the JSON that it prints.
     pub async fn command(&self, arguments: &[&str]) -> Value {
-        command(&self.data_dir, arguments).await
+        command(&self.database, arguments).await
     }
 
     /// What a device shows on `/client`.

@@ -5,6 +5,7 @@
 
 mod app;
 mod client;
+mod cluster;
 mod http;
 mod process;
 mod server;
@@ -16,6 +17,7 @@ pub use tokio_tungstenite::tungstenite::Message as Frame;
 
 pub use self::app::TestApp;
 pub use self::client::{Client, Refusal};
+pub use self::cluster::TestCluster;
 pub use self::http::{Answer, Http};
 pub use self::process::ServerProcess;
 pub use self::server::TestServer;

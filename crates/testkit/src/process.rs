@@ -1,7 +1,8 @@
 //! A server in a process of its own, to be killed.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -13,7 +14,7 @@ use crate::{TestApp, patiently};
 pub struct ServerProcess {
     child: Child,
     address: SocketAddr,
-    data_dir: PathBuf,
+    database: Vec<OsString>,
 }
 
 impl ServerProcess {
@@ -22,9 +23,17 @@ impl ServerProcess {
     /// # Panics
     /// If it does not get ready.
     pub async fn start(binary: &str, data_dir: &Path, flags: &[&str]) -> Self {
+        Self::start_on(binary, vec!["--data-dir".into(), data_dir.into()], flags).await
+    }
+
+    /// As [`start`](Self::start), on the database that these flags name.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start_on(binary: &str, database: Vec<OsString>, flags: &[&str]) -> Self {
         let mut child = Command::new(binary)
-            .args(["serve", "--listen=127.0.0.1:0", "--data-dir"])
-            .arg(data_dir)
+            .args(["serve", "--listen=127.0.0.1:0"])
+            .args(&database)
             .args(flags)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -42,7 +51,7 @@ impl ServerProcess {
         .await;
         // Read on, so that the pipe never breaks under the server.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, address, data_dir: data_dir.to_owned() }
+        Self { child, address, database }
     }
 
     /// Where it listens.
@@ -60,7 +69,7 @@ impl ServerProcess {
 
     /// A new app on it.
     pub async fn app(&self) -> TestApp {
-        TestApp::create(self.address, self.data_dir.clone()).await
+        TestApp::create(self.address, self.database.clone()).await
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -70,7 +70,7 @@ impl TestServer {
 
     /// A new app on it.
     pub async fn app(&self) -> TestApp {
-        TestApp::create(self.address, self.data_dir()).await
+        TestApp::create(self.address, vec!["--data-dir".into(), self.data_dir().into()]).await
     }
 }
 
@@ -103,10 +103,11 @@ async fn start(folder: &Path, flags: &[&str]) -> (SocketAddr, Running) {
 ///
 /// # Panics
 /// If it fails.
-pub(crate) async fn command(data_dir: &Path, arguments: &[&str]) -> serde_json::Value {
+pub(crate) async fn command(database: &[OsString], arguments: &[&str]) -> serde_json::Value {
     let mut all: Vec<OsString> = vec!["replyhq".into()];
     all.extend(arguments.iter().map(OsString::from));
-    all.extend(["--json".into(), "--data-dir".into(), data_dir.into()]);
+    all.push("--json".into());
+    all.extend_from_slice(database);
     let cli = Cli::read(all, |_| None).map_err(|(_, problem)| problem).expect("good flags");
     let printed =
         run_command(cli.command).await.map_err(|failure| failure.message).expect("the command works");

@@ -1,0 +1,57 @@
+//! Several servers in processes of their own, on one private Postgres and one private Redis.
+
+use backing::{Postgres, Redis, RedisOptions};
+
+use crate::{ServerProcess, TestApp};
+
+/// Servers that share a Postgres and a Redis. All of it is killed when dropped.
+pub struct TestCluster {
+    /// The servers; one that was killed is taken out by the test.
+    pub nodes: Vec<ServerProcess>,
+    /// Their database.
+    pub postgres: Postgres,
+    /// Their way to each other.
+    pub redis: Redis,
+    binary: String,
+}
+
+impl TestCluster {
+    /// So many nodes of `binary`, which know of each other.
+    ///
+    /// # Panics
+    /// If something does not start.
+    pub async fn of(binary: &str, count: usize) -> Self {
+        let postgres = Postgres::start().await.expect("a private Postgres");
+        let redis = Redis::start(RedisOptions::default()).await.expect("a private Redis");
+        let mut cluster = Self { nodes: Vec::new(), postgres, redis, binary: binary.into() };
+        for _ in 0..count {
+            cluster.add().await;
+        }
+        cluster
+    }
+
+    /// Starts one more node.
+    pub async fn add(&mut self) {
+        let database = vec!["--database-url".into(), self.postgres.url("postgres").into()];
+        let redis = format!("--redis-url={}", self.redis.url());
+        let flags = [redis.as_str(), "--rate-limit-device=0", "--rate-limit-agent=0"];
+        let node = ServerProcess::start_on(&self.binary, database, &flags).await;
+        let ready = crate::Http::new(node.address());
+        crate::eventually("the node to be in touch with Redis", || async {
+            let answer = ready.get("/readyz").await;
+            (answer.json["status"] == "ok").then_some(())
+        })
+        .await;
+        self.nodes.push(node);
+    }
+
+    /// A new app.
+    pub async fn app(&self) -> TestApp {
+        self.nodes[0].app().await
+    }
+
+    /// The app, by way of the node with this number.
+    pub fn at(&self, app: &TestApp, node: usize) -> TestApp {
+        TestApp { address: self.nodes[node].address(), ..app.clone() }
+    }
+}
