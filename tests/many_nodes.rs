@@ -103,3 +103,53 @@ async fn what_was_sent_while_redis_was_away_arrives_by_itself_and_a_wiped_redis_
     assert_eq!(agent.expect("message:new").await["id"], again["id"]);
     assert!(agent.settled("presence:change").await.is_empty(), "nobody came or went");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_frozen_puts_itself_right_and_brings_no_ghosts_back() {
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (frozen, living) = (cluster.at(&app, 1), cluster.at(&app, 0));
+    let mut agent = living.agent().await;
+    let mut device = frozen.device("phone").await;
+    assert!(change(&mut agent, "phone").await);
+    cluster.nodes[1].signal("STOP").await;
+    let gone = agent.expect("presence:change").await;
+    assert_eq!(gone["is_online"], false);
+    cluster.nodes[1].signal("CONT").await;
+    // It is closed without the packet that would keep stock clients from coming back.
+    assert!(!device.closed().await);
+    assert!(agent.settled("presence:change").await.is_empty());
+    assert_eq!(presence(&living, "phone").await["active_connections"], 0);
+    let _back = frozen.device("phone").await;
+    assert!(change(&mut agent, "phone").await);
+    for node in [&frozen, &living] {
+        assert_eq!(presence(node, "phone").await["active_connections"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flushed_redis_heals_and_nobody_flickers() {
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let mut agent = there.agent().await;
+    let stays = here.device("stays").await;
+    let leaves = here.device("leaves").await;
+    assert!(change(&mut agent, "stays").await);
+    assert!(change(&mut agent, "leaves").await);
+    cluster.redis.cli(&["FLUSHALL"]).await.unwrap();
+    leaves.cut();
+    // What changes just after the flush is told once all nodes have put back what they had.
+    assert!(!change(&mut agent, "leaves").await);
+    for node in [&here, &there] {
+        assert_eq!(presence(node, "stays").await["active_connections"], 1);
+        assert_eq!(presence(node, "leaves").await["active_connections"], 0);
+    }
+    let _second = there.device("stays").await;
+    drop(stays);
+    eventually("one connection to be left", || async {
+        (presence(&there, "stays").await["active_connections"] == 1).then_some(())
+    })
+    .await;
+    assert!(agent.settled("presence:change").await.is_empty());
+}
