@@ -73,6 +73,8 @@ struct State {
     lives: HashMap<ConnectionId, (u64, Session)>,
     /// As Redis has it.
     kept: HashMap<ConnectionId, Session>,
+    /// How many of those each app has, so that nobody has to count them.
+    kept_of: HashMap<AppId, usize>,
     /// Those that may differ, in the order in which they changed.
     changed: VecDeque<ConnectionId>,
     /// Why those that are gone are gone.
@@ -84,6 +86,24 @@ struct State {
 struct Joining {
     most: u32,
     tell: oneshot::Sender<Result<u32, TooManyConnections>>,
+}
+
+impl State {
+    /// Redis has this session.
+    fn keep(&mut self, session: Session) {
+        let app_id = session.app_id.clone();
+        if self.kept.insert(session.connection_id.clone(), session).is_none() {
+            *self.kept_of.entry(app_id).or_default() += 1;
+        }
+    }
+
+    /// Redis does not have this connection.
+    fn drop_kept(&mut self, id: &ConnectionId) {
+        let Some(session) = self.kept.remove(id) else { return };
+        if let Some(count) = self.kept_of.get_mut(&session.app_id) {
+            *count -= 1;
+        }
+    }
 }
 
 impl Shared {

@@ -180,6 +180,7 @@ impl Keeper {
             let mut state = inner.state();
             inner.life.fetch_add(1, Ordering::Relaxed);
             state.kept.clear();
+            state.kept_of.clear();
         }
         self.epoch = None;
         (inner.observer)(Observation::WrittenOff);
@@ -207,7 +208,7 @@ impl Keeper {
             let (Some(epoch), Some(count)) = (answers.next(), answers.next()) else { break };
             let epoch = Option::<String>::from_redis_value(epoch?)?;
             let count = usize::from_redis_value(count?)?;
-            let known = inner.state().kept.values().filter(|session| session.app_id == *app).count();
+            let known = inner.state().kept_of.get(app).copied().unwrap_or(0);
             if epoch.as_ref() != self.apps.get(app) || count != known {
                 self.put_back(inner, app).await?;
             }
@@ -395,7 +396,7 @@ impl Inner {
                 let joining = state.joining.remove(step.id());
                 let outcome = u32::try_from(count).map_err(|_| TooManyConnections);
                 if outcome.is_ok() {
-                    state.kept.insert(step.id().clone(), session.clone());
+                    state.keep(session.clone());
                 } else if joining.is_some() {
                     state.actual.leave(&session.app_id, step.id());
                     state.lives.remove(step.id());
@@ -409,7 +410,7 @@ impl Inner {
                 }
             }
             Step::Leave(..) => {
-                state.kept.remove(step.id());
+                state.drop_kept(step.id());
             }
         }
     }
