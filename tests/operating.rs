@@ -74,9 +74,9 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
         (&[], &["serve", "--ping-interval", "0s"], "--ping-interval"),
         (&[], &["serve", "--rate-limit-device", "-1"], "-1"),
         (&[], &["serve", "--no-such-flag"], "--no-such-flag"),
-        (&[], &["serve", "--database-url", "postgres://localhost:notaport/x"], "--database-url"),
+        (&[], &["serve", "--database-url", "postgres://me:geheim@localhost:notaport/x"], "--database-url"),
         (&[], &["serve", "--database-url", "mysql://localhost/x"], "sqlite:PATH"),
-        (&[], &["serve", "--redis-url", "localhost:6379"], "redis://"),
+        (&[], &["serve", "--redis-url", "http://:geheim@localhost:6379"], "redis://"),
         (&[], &["serve", "--redis-url", "redis://localhost"], "--database-url"),
         (&[("REPLYHQ_PING_TIMEOUT", "never")], &["serve"], "--ping-timeout"),
         (&[("PORT", "http")], &["serve"], "--listen"),
@@ -90,6 +90,7 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
         let complaint = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
         assert_eq!(complaint.lines().count(), 1, "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("geheim"), "a password is told: {complaint}");
         assert!(
             complaint.starts_with("error: ") && complaint.contains(mention),
             "{arguments:?}: {complaint}"

@@ -15,7 +15,6 @@ pub(crate) fn install() -> Result<PathBuf> {
     let clients = tool::root().join("tests/clients");
     // The demo's commands are run as they are printed.
     provision::debian_program("curl", "curl")?;
-    backing::install_missing()?;
     provision::node_packages(&clients.join("js"), OLDEST_NODE)?;
     provision::python_environment(
         &tool::target_dir()?.join("python-clients"),

@@ -17,8 +17,11 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn run_steps(steps: &mut Steps) -> Result<()> {
-    let python =
-        steps.run("install what is missing", || demo::c_compiler().and_then(|()| clients::install()))?;
+    let python = steps.run("install what is missing", || {
+        demo::c_compiler()?;
+        backing::install_missing()?;
+        clients::install()
+    })?;
     steps.run("formatting and lints", check::run)?;
     steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
     steps.run("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;

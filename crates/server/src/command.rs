@@ -178,9 +178,24 @@ fn explain(error: &clap::Error) -> (i32, String) {
             let text = error.to_string();
             // clap adds hints on lines of their own; what is wrong stands before them.
             let problem: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            (2, format!("{}\n", problem.join(" ")))
+            (2, format!("{}\n", without_passwords(&problem.join(" "))))
         }
     }
+}
+
+/// The text with what stands before the host of each URL left out: clap repeats the values that it refuses.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut safe = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', '\'']).unwrap_or(part.len());
+        let from = part[..end].rfind('@').map_or("", |_| "…");
+        let host = part[..end].rfind('@').unwrap_or(0);
+        safe.push_str("://");
+        safe.push_str(from);
+        safe.push_str(&part[host..]);
+    }
+    safe
 }
 
 /// Does one command and returns what to print.

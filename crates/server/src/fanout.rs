@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use chat::{Chat, Page};
 use cluster::{Envelope, Signal};
 use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE, ConversationUpdated, Named};
-use protocol::{ConnectionId, ConversationId, InboxConversation, Message, Permission};
+use protocol::{AppId, ConnectionId, ConversationId, InboxConversation, Message, Permission};
 use serde::Serialize;
 use socketio::{Frame, Outgoing};
 use store::Marks;
@@ -94,7 +94,8 @@ pub(crate) struct Fanout {
     shards: [Mutex<HashMap<ConversationId, Room>>; SHARDS],
     hasher: RandomState,
     feeds: Feeds,
-    news: Mutex<News>,
+    /// Only where the look is taken, which also forgets: made with its first.
+    news: OnceLock<Mutex<News>>,
     next_key: AtomicU64,
     metrics: Arc<Metrics>,
     /// Where a gap is read from. Set once, when the rules are there: they publish to here.
@@ -107,7 +108,7 @@ impl Fanout {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             feeds: Feeds::default(),
-            news: Mutex::default(),
+            news: OnceLock::new(),
             next_key: AtomicU64::new(1),
             metrics,
             chat: OnceLock::new(),
@@ -129,8 +130,8 @@ impl Fanout {
         &self.feeds
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    fn news(&self) -> Option<MutexGuard<'_, News>> {
+        Some(self.news.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn shard(&self, conversation: &ConversationId) -> MutexGuard<'_, HashMap<ConversationId, Room>> {
@@ -180,20 +181,18 @@ impl Fanout {
             Signal::Message(message, conversation) => {
                 let started = Instant::now();
                 self.deliver_message(message);
-                self.hear_of(conversation);
+                self.hear_of(app_id, &conversation.conversation.id, || conversation.standing());
                 self.conversation_updated(conversation, Some(message));
                 self.metrics.fanned_out(started.elapsed());
             }
             Signal::Conversation(conversation) => {
-                self.hear_of(conversation);
+                self.hear_of(app_id, &conversation.conversation.id, || conversation.standing());
                 let mut conversation = conversation.clone();
                 let last_message = conversation.conversation.last_message.take();
                 self.conversation_updated(&conversation, last_message.as_ref());
             }
             Signal::Status(change, standing) => {
-                if self.feeds.has_watcher(app_id, Permission::ViewConversations) {
-                    self.note_news(&change.conversation_id, *standing);
-                }
+                self.hear_of(app_id, &change.conversation_id, || *standing);
                 let encoded = Encoded::new(change);
                 self.in_room(&change.conversation_id, |room| {
                     room.note_receipt(change);
@@ -242,9 +241,10 @@ impl Fanout {
         self.follow(&message.conversation_id, step);
     }
 
-    fn hear_of(&self, conversation: &InboxConversation) {
-        if self.feeds.has_watcher(&conversation.conversation.app_id, Permission::ViewConversations) {
-            self.note_news(&conversation.conversation.id, conversation.standing());
+    /// Remembers how the conversation stands for the inboxes that are open here, if there are any and it is looked at.
+    fn hear_of(&self, app_id: &AppId, id: &ConversationId, standing: impl FnOnce() -> u64) {
+        if self.news.get().is_some() && self.feeds.has_watcher(app_id, Permission::ViewConversations) {
+            self.note_news(id, standing());
         }
     }
 

@@ -9,7 +9,7 @@ mod feed;
 mod keeper;
 mod scripts;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -88,7 +88,23 @@ struct Joining {
     tell: oneshot::Sender<Result<u32, TooManyConnections>>,
 }
 
+/// Below so many changes nobody looks for some that need nothing any more.
+const CHANGES_MIN: usize = 1_024;
+
 impl State {
+    /// The connection may differ from what Redis has. However long Redis is away: those who came and went meanwhile
+    /// are not remembered.
+    fn note_change(&mut self, id: ConnectionId) {
+        self.changed.push_back(id);
+        if self.changed.len() > CHANGES_MIN.max(2 * (self.lives.len() + self.kept.len())) {
+            let (lives, kept) = (&self.lives, &self.kept);
+            let mut seen = HashSet::new();
+            self.changed
+                .retain(|id| lives.contains_key(id) != kept.contains_key(id) && seen.insert(id.clone()));
+            self.reasons.retain(|id, _| kept.contains_key(id));
+        }
+    }
+
     /// Redis has this session.
     fn keep(&mut self, session: Session) {
         let app_id = session.app_id.clone();
@@ -143,7 +159,7 @@ impl Shared {
             let here = state.actual.join(session.clone(), most)?;
             state.lives.insert(id.clone(), (inner.life.load(Ordering::Relaxed), session));
             state.joining.insert(id.clone(), Joining { most, tell });
-            state.changed.push_back(id.clone());
+            state.note_change(id.clone());
             here
         };
         inner.dirty.notify_one();
@@ -171,7 +187,7 @@ impl Shared {
         state.lives.remove(connection_id);
         state.joining.remove(connection_id);
         state.reasons.insert(connection_id.clone(), reason.into());
-        state.changed.push_back(connection_id.clone());
+        state.note_change(connection_id.clone());
         drop(state);
         inner.dirty.notify_one();
         Edge::between(after as usize + 1, after as usize)
@@ -242,6 +258,9 @@ impl Shared {
 
     /// Waits until Redis has all changes, or is away; then gives the lease back.
     pub(super) async fn retire(&self) {
+        keeper::all_carried(&self.inner).await;
+        // It must not find its lease gone and take that for a death.
+        self.keeper.abort();
         keeper::retire(&self.inner).await;
     }
 }
@@ -298,4 +317,42 @@ impl Inner {
 fn session_of(record: &str) -> Option<Session> {
     let (_, json) = record.split_once(' ')?;
     serde_json::from_str(json).inspect_err(|error| tracing::warn!(%error, "a session can't be read")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Timestamp;
+
+    use super::*;
+
+    fn session(number: usize) -> Session {
+        Session {
+            connection_id: format!("conn_{number}").into(),
+            app_id: "app_1".into(),
+            device_id: "phone".into(),
+            connected_at: Timestamp::from_epoch_ms(0),
+            user_info: None,
+        }
+    }
+
+    #[test]
+    fn while_redis_is_away_those_who_came_and_went_are_not_remembered() {
+        let mut state = State::default();
+        state.keep(session(0));
+        state.reasons.insert(session(0).connection_id, "ping timeout".into());
+        state.note_change(session(0).connection_id);
+        for number in 1..100 * CHANGES_MIN {
+            let session = session(number);
+            let id = session.connection_id.clone();
+            state.lives.insert(id.clone(), (1, session));
+            state.note_change(id.clone());
+            state.lives.remove(&id);
+            state.reasons.insert(id.clone(), "transport close".into());
+            state.note_change(id);
+        }
+        assert!(state.changed.len() <= CHANGES_MIN + 1, "{}", state.changed.len());
+        assert!(state.reasons.len() <= CHANGES_MIN + 1, "{}", state.reasons.len());
+        assert!(state.changed.contains(&session(0).connection_id), "its leave is still to be told");
+        assert_eq!(state.reasons[&session(0).connection_id], "ping timeout");
+    }
 }

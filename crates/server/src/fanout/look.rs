@@ -27,6 +27,7 @@ const REMEMBERED_LOOKS: u64 = 8;
 
 /// Looks for as long as it runs.
 pub(crate) async fn look_for_missed(fanout: Arc<Fanout>, chat: Arc<Chat>) {
+    fanout.news.get_or_init(Default::default);
     let mut look = Look { cursor: None, missed: HashMap::new() };
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -101,7 +102,7 @@ impl Fanout {
         if !self.feeds.has_watcher(&conversation.app_id, Permission::ViewConversations) {
             return false;
         }
-        let mut news = self.news();
+        let Some(mut news) = self.news() else { return false };
         let look = news.look;
         match news.heard.get_mut(&conversation.id) {
             Some((standing, heard_at)) => {
@@ -149,11 +150,13 @@ impl Fanout {
 
     /// Remembers how the conversation stood when its inboxes here were told of it.
     pub(super) fn note_news(&self, id: &ConversationId, standing: u64) {
-        self.news().heard(id, standing);
+        if let Some(mut news) = self.news() {
+            news.heard(id, standing);
+        }
     }
 
     fn forget_old_news(&self) {
-        let mut news = self.news();
+        let Some(mut news) = self.news() else { return };
         news.look += 1;
         let oldest = news.look.saturating_sub(REMEMBERED_LOOKS);
         news.heard.retain(|_, (_, heard_at)| *heard_at >= oldest);

@@ -12,7 +12,7 @@ use redis::{FromRedisValue as _, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::scripts::{self, call};
-use super::{Inner, Totals};
+use super::{Inner, State, Totals};
 use crate::Observation;
 use crate::registry::TooManyConnections;
 
@@ -79,12 +79,16 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// Waits until all is carried over, and then gives up the lease.
-pub(super) async fn retire(inner: &Arc<Inner>) {
+/// Waits until Redis has nothing of this node any more, or is away.
+pub(super) async fn all_carried(inner: &Inner) {
     let deadline = Instant::now() + RETIRE_PATIENCE;
-    while Instant::now() < deadline && *inner.is_live.borrow() && !inner.state().changed.is_empty() {
+    while Instant::now() < deadline && *inner.is_live.borrow() && !inner.state().kept.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Gives up the lease, if nothing is left under it.
+pub(super) async fn retire(inner: &Inner) {
     let name = inner.name();
     let mut commands = redis::pipe();
     commands.cmd("ZREM").arg(scripts::LEASES).arg(&name);
@@ -290,6 +294,7 @@ impl Keeper {
             let mut state = inner.state();
             for step in steps.into_iter().rev() {
                 state.changed.push_front(step.id().clone());
+                step.keep_reason(&mut state);
             }
         }
         outcome
@@ -316,7 +321,9 @@ impl Keeper {
             match i64::from_redis_value(answer?)? {
                 -2 => {
                     forgotten = Some(app.clone());
-                    inner.state().changed.push_back(step.id().clone());
+                    let mut state = inner.state();
+                    state.note_change(step.id().clone());
+                    step.keep_reason(&mut state);
                 }
                 -3 => return Err(written_off()),
                 count => {
@@ -356,6 +363,13 @@ impl Step {
 
     fn id(&self) -> &ConnectionId {
         &self.session().connection_id
+    }
+
+    /// It is to be done again: why its connection is gone must be told then, too.
+    fn keep_reason(&self, state: &mut State) {
+        if let Self::Leave(_, reason) = self {
+            state.reasons.insert(self.id().clone(), reason.clone());
+        }
     }
 }
 
@@ -397,12 +411,16 @@ impl Inner {
                 let outcome = u32::try_from(count).map_err(|_| TooManyConnections);
                 if outcome.is_ok() {
                     state.keep(session.clone());
+                    if !state.lives.contains_key(step.id()) {
+                        // It left while it was recorded.
+                        state.note_change(step.id().clone());
+                    }
                 } else if joining.is_some() {
                     state.actual.leave(&session.app_id, step.id());
                     state.lives.remove(step.id());
                 } else if state.lives.contains_key(step.id()) {
                     // It was let in while Redis did not answer; now it counts, whatever the limit.
-                    state.changed.push_back(step.id().clone());
+                    state.note_change(step.id().clone());
                 }
                 if let Some(joining) = joining {
                     // Nobody waits any more where this fails.
