@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{ServerProcess, TestServer, patiently};
+use testkit::{Backend, ServerProcess, TestServer, eventually, patiently};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -187,6 +187,8 @@ async fn the_metrics_tell_what_happened() {
     let server = TestServer::start().await;
     let app = server.app().await;
     let conversation = app.conversation("phone").await;
+    // A node among many hears of presence where somebody watches.
+    let _watches = app.agent().await;
     let mut device = app.device("phone").await;
     let message = json!({ "conversation_id": conversation, "local_id": "1", "body": "x" });
     device.done("message:send", message.clone()).await;
@@ -198,13 +200,17 @@ async fn the_metrics_tell_what_happened() {
             json!({ "conversation_id": conversation, "local_id": format!("{number}"), "body": "x" });
         device.call("message:send", message).await;
     }
-    let metrics = server.http().get("/metrics").await.text;
+    // Presence is told when all nodes know of it.
+    let metrics = eventually("a presence change", || async {
+        let metrics = server.http().get("/metrics").await.text;
+        metrics.contains("replyhq_presence_changes_total{state=\"online\"} 1\n").then_some(metrics)
+    })
+    .await;
     for line in [
         "replyhq_connections{namespace=\"/client\"} 1",
         "replyhq_messages_total{result=\"duplicate\"} 1",
         "replyhq_messages_total{result=\"LOCAL_ID_CONFLICT\"} 1",
         "replyhq_ack_seconds_count{transport=\"socket\"} 31",
-        "replyhq_presence_changes_total{state=\"online\"} 1",
         "replyhq_slow_readers_dropped_total 0",
         "replyhq_outgoing_queue_bytes 0",
     ] {
@@ -216,7 +222,7 @@ async fn the_metrics_tell_what_happened() {
         assert!(line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 0.0, "{line}");
     }
     device.close().await;
-    testkit::eventually("a gauge at zero", || async {
+    eventually("a gauge at zero", || async {
         let metrics = server.http().get("/metrics").await.text;
         metrics.contains("replyhq_connections{namespace=\"/client\"} 0\n").then_some(())
     })
@@ -273,9 +279,9 @@ async fn the_log_has_neither_secrets_nor_bodies_and_names_requests() {
 
 #[tokio::test]
 async fn a_second_signal_ends_the_server_at_once() {
-    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::fresh().await;
     let flags = ["--shutdown-timeout=60s", "--rate-limit-agent=0"];
-    let mut server = ServerProcess::start(BINARY, folder.path(), &flags).await;
+    let mut server = ServerProcess::start(BINARY, &backend, &flags).await;
     let app = server.app().await;
     let mut device = app.device("phone").await;
     // A request whose body never ends keeps the server from being done.

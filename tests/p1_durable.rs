@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{ServerProcess, TestApp, eventually};
+use testkit::{Backend, ServerProcess, TestApp, eventually};
 
 use crate::BINARY;
 
@@ -25,12 +25,12 @@ type Acknowledged = HashMap<(String, String), Value>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_at_random_instants_has_every_message_that_it_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::fresh().await;
     let mut acknowledged = Acknowledged::new();
     let mut app: Option<TestApp> = None;
     let mut conversations = Vec::new();
     for round in 0..ROUNDS {
-        let server = ServerProcess::start(BINARY, folder.path(), &NO_LIMITS).await;
+        let server = ServerProcess::start(BINARY, &backend, &NO_LIMITS).await;
         let app = match &mut app {
             None => {
                 let made = server.app().await;
@@ -70,7 +70,7 @@ async fn a_server_that_is_killed_at_random_instants_has_every_message_that_it_ac
             acknowledged.extend(sender.await.unwrap());
         }
     }
-    let server = ServerProcess::start(BINARY, folder.path(), &NO_LIMITS).await;
+    let server = ServerProcess::start(BINARY, &backend, &NO_LIMITS).await;
     let mut app = app.unwrap();
     app.address = server.address();
     let stored = check(&app, &conversations, &acknowledged).await;

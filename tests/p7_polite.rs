@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use testkit::{ServerProcess, eventually};
+use testkit::{Backend, ServerProcess, eventually};
 use tokio::net::TcpStream;
 
 use crate::BINARY;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_told_to_end_tells_everyone_answers_every_accepted_send_and_exits_with_0() {
-    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::fresh().await;
     let flags = ["--rate-limit-device=0", "--reconnect-spread=3s"];
-    let mut server = ServerProcess::start(BINARY, folder.path(), &flags).await;
+    let mut server = ServerProcess::start(BINARY, &backend, &flags).await;
     let app = server.app().await;
     let mut devices = Vec::new();
     for number in 0..30 {
@@ -64,7 +64,7 @@ async fn a_server_told_to_end_tells_everyone_answers_every_accepted_send_and_exi
     assert_eq!(server.ended().await.code(), Some(0));
 
     // What was acknowledged is there, and nothing that was refused.
-    let server = ServerProcess::start(BINARY, folder.path(), &flags).await;
+    let server = ServerProcess::start(BINARY, &backend, &flags).await;
     let mut found = 0;
     for (_, conversation) in &devices {
         let path = format!("/v1/admin/conversations/{conversation}/messages?limit=200");
@@ -77,9 +77,9 @@ async fn a_server_told_to_end_tells_everyone_answers_every_accepted_send_and_exi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_leaves_is_not_ready_and_lets_nobody_in() {
-    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::fresh().await;
     let flags = ["--shutdown-timeout=2s"];
-    let mut server = ServerProcess::start(BINARY, folder.path(), &flags).await;
+    let mut server = ServerProcess::start(BINARY, &backend, &flags).await;
     let address = server.address();
     let app = server.app().await;
     assert_eq!(app.as_agent().get("/readyz").await.status, 200);
@@ -92,9 +92,9 @@ async fn a_server_that_leaves_is_not_ready_and_lets_nobody_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_is_not_held_up_by_a_client_that_never_reads() {
-    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::fresh().await;
     let flags = ["--rate-limit-agent=0", "--shutdown-timeout=3s"];
-    let mut server = ServerProcess::start(BINARY, folder.path(), &flags).await;
+    let mut server = ServerProcess::start(BINARY, &backend, &flags).await;
     let app = server.app().await;
     let conversation = app.conversation("phone").await;
     let _never_reads = app.device("phone").await;

@@ -1,9 +1,10 @@
 //! The suites of the stock clients: each starts the server's binary itself, and uses it as an app does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use backing::{Postgres, Redis, RedisOptions};
 
 use crate::tool;
 
@@ -22,18 +23,43 @@ pub(crate) fn install() -> Result<PathBuf> {
     )
 }
 
+/// What the suites' servers share, if they are not on SQLite.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    postgres: Postgres,
+    redis: Redis,
+}
+
+impl Shared {
+    /// Starts both.
+    ///
+    /// # Errors
+    /// If they do not start.
+    pub(crate) fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let postgres = Postgres::start().await?;
+            Ok(Self { postgres, redis: Redis::start(RedisOptions::default()).await? })
+        })
+    }
+}
+
 /// `socket.io-client`, on Node's own test runner.
-pub(crate) fn javascript() -> Result<()> {
-    suite(Command::new("node").arg("--test"), "js")
+pub(crate) fn javascript(shared: Option<&Shared>) -> Result<()> {
+    suite(Command::new("node").arg("--test"), "js", shared)
 }
 
 /// `python-socketio`, on Python's own.
-pub(crate) fn python(python: PathBuf) -> Result<()> {
-    suite(Command::new(python).args(["-m", "unittest", "--verbose"]), "python")
+pub(crate) fn python(python: &Path, shared: Option<&Shared>) -> Result<()> {
+    suite(Command::new(python).args(["-m", "unittest", "--verbose"]), "python", shared)
 }
 
-fn suite(command: &mut Command, folder: &str) -> Result<()> {
+fn suite(command: &mut Command, folder: &str, shared: Option<&Shared>) -> Result<()> {
     let binary = tool::target_dir()?.join("debug/replyhq");
     command.current_dir(tool::root().join("tests/clients").join(folder)).env("REPLYHQ_BINARY", binary);
+    if let Some(Shared { postgres, redis }) = shared {
+        command.env("REPLYHQ_TEST_DATABASE_URL", postgres.url("postgres"));
+        command.env("REPLYHQ_TEST_REDIS_URL", redis.url());
+    }
     tool::run(command)
 }

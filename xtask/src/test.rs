@@ -25,8 +25,18 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     steps.run("formatting and lints", check::run)?;
     steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
     steps.run("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;
-    steps.run("stock client: JavaScript", clients::javascript)?;
-    steps.run("stock client: Python", || clients::python(python))?;
+    steps.run("end to end, on Postgres and Redis", || {
+        // Those of many nodes are on them already.
+        let suite =
+            ["test", "--locked", "-p", "server", "--test", "promises", "--", "--skip", "many_nodes::"];
+        tool::run(tool::cargo(suite).env("REPLYHQ_TEST_BACKEND", "postgres"))
+    })?;
+    steps.run("stock client: JavaScript", || clients::javascript(None))?;
+    steps.run("stock client: Python", || clients::python(&python, None))?;
+    let shared = clients::Shared::start()?;
+    steps.run("JavaScript, on Postgres and Redis", || clients::javascript(Some(&shared)))?;
+    steps.run("Python, on Postgres and Redis", || clients::python(&python, Some(&shared)))?;
+    drop(shared);
     steps.run("fuzz targets: build", fuzz::build)?;
     steps.run("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
     steps.run("a short load", load::smoke)

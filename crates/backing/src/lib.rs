@@ -1,9 +1,11 @@
 //! Private databases for tests and tools: a Postgres, a Redis, each in a folder of its own and on a free port of
-//! 127.0.0.1. They can be frozen, killed and started again; dropped, they are killed and leave nothing.
+//! 127.0.0.1. They can be frozen, killed and started again; dropped, they are killed and leave nothing. And a proxy
+//! that breaks the way to them.
 //!
 //! What is not installed is installed, or it is an error: nothing here skips.
 
 mod command;
+mod fault_proxy;
 mod install;
 mod port;
 mod postgres;
@@ -14,6 +16,7 @@ mod tree;
 pub use rustix::process::Signal;
 
 pub use self::command::{pinned, run};
+pub use self::fault_proxy::{FaultProxy, Passage};
 pub use self::install::install_missing;
 pub use self::postgres::{Durability, Postgres, PostgresOptions};
 pub use self::redis::{Redis, RedisOptions};

@@ -144,6 +144,7 @@ impl Session<'_> {
                 let mut statement = connection.prepare_cached(sql)?;
                 Ok(statement.execute(rusqlite::params_from_iter(params))?)
             }
+            Self::Postgres(_) if is_about_nothing(sql, params) => Ok(0),
             Self::Postgres(client) => {
                 let statement = client.prepare_cached(sql).await?;
                 let changed = client.execute_raw(&statement, params).await?;
@@ -169,6 +170,7 @@ impl Session<'_> {
                 }
                 Ok(values)
             }
+            Self::Postgres(_) if is_about_nothing(sql, params) => Ok(Vec::new()),
             Self::Postgres(client) => postgres_rows(client, sql, params)
                 .await?
                 .iter()
@@ -196,6 +198,7 @@ impl Session<'_> {
                 while rows.next()?.is_some() {}
                 Ok(value)
             }
+            Self::Postgres(_) if is_about_nothing(sql, params) => Ok(None),
             Self::Postgres(client) => {
                 let rows = postgres_rows(client, sql, params).await?;
                 rows.first().map(|row| read(&mut Row::postgres(row))).transpose()
@@ -222,6 +225,16 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a text that Postgres can't hold is looked for: no row has it, and asking would be an error. What is to be
+/// stored has been checked before.
+fn is_about_nothing(sql: &str, params: &[Param<'_>]) -> bool {
+    let has_nul = |param: &Param<'_>| match param {
+        Param::Text(text) | Param::OptionalText(Some(text)) => text.contains('\0'),
+        _ => false,
+    };
+    !sql.starts_with("INSERT") && params.iter().any(has_nul)
 }
 
 async fn postgres_rows(

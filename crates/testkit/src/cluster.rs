@@ -2,6 +2,7 @@
 
 use backing::{Postgres, Redis, RedisOptions};
 
+use crate::server::in_touch;
 use crate::{ServerProcess, TestApp};
 
 /// Servers that share a Postgres and a Redis. All of it is killed when dropped.
@@ -36,12 +37,7 @@ impl TestCluster {
         let redis = format!("--redis-url={}", self.redis.url());
         let flags = [redis.as_str(), "--rate-limit-device=0", "--rate-limit-agent=0"];
         let node = ServerProcess::start_on(&self.binary, database, &flags).await;
-        let ready = crate::Http::new(node.address());
-        crate::eventually("the node to be in touch with Redis", || async {
-            let answer = ready.get("/readyz").await;
-            (answer.json["status"] == "ok").then_some(())
-        })
-        .await;
+        in_touch(node.address()).await;
         self.nodes.push(node);
     }
 

@@ -4,6 +4,7 @@
 //! here is a stand-in: the server is the real one, and so are its database, its sockets and its process.
 
 mod app;
+mod backend;
 mod client;
 mod cluster;
 mod http;
@@ -16,6 +17,7 @@ pub use hyper::Method;
 pub use tokio_tungstenite::tungstenite::Message as Frame;
 
 pub use self::app::TestApp;
+pub use self::backend::Backend;
 pub use self::client::{Client, Refusal};
 pub use self::cluster::TestCluster;
 pub use self::http::{Answer, Http};

@@ -1,14 +1,14 @@
 //! A server in a process of its own, to be killed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{TestApp, patiently};
+use crate::server::in_touch;
+use crate::{Backend, TestApp, patiently};
 
 /// A server in a process of its own. Killed when dropped.
 pub struct ServerProcess {
@@ -22,15 +22,19 @@ impl ServerProcess {
     ///
     /// # Panics
     /// If it does not get ready.
-    pub async fn start(binary: &str, data_dir: &Path, flags: &[&str]) -> Self {
-        Self::start_on(binary, vec!["--data-dir".into(), data_dir.into()], flags).await
+    pub async fn start(binary: &str, backend: &Backend, flags: &[&str]) -> Self {
+        let mut all = backend.rest();
+        all.extend(flags.iter().map(OsString::from));
+        let process = Self::start_on(binary, backend.database(), &all).await;
+        in_touch(process.address).await;
+        process
     }
 
     /// As [`start`](Self::start), on the database that these flags name.
     ///
     /// # Panics
     /// If it does not get ready.
-    pub async fn start_on(binary: &str, database: Vec<OsString>, flags: &[&str]) -> Self {
+    pub async fn start_on<F: AsRef<OsStr>>(binary: &str, database: Vec<OsString>, flags: &[F]) -> Self {
         let mut child = Command::new(binary)
             .args(["serve", "--listen=127.0.0.1:0"])
             .args(&database)

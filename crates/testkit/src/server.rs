@@ -2,18 +2,16 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 use server::{App, Cli, Command, Running, run_command};
-use tempfile::TempDir;
 
-use crate::{Http, TestApp};
+use crate::{Backend, Http, TestApp, eventually};
 
-/// A server in this process, on a free port, with a folder of its own.
+/// A server in this process, on a free port, with data of its own.
 pub struct TestServer {
     address: SocketAddr,
     running: Option<Running>,
-    folder: TempDir,
+    backend: Backend,
 }
 
 impl TestServer {
@@ -33,15 +31,22 @@ impl TestServer {
     /// # Panics
     /// If it does not start.
     pub async fn with(flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (address, running) = start(folder.path(), flags).await;
-        Self { address, running: Some(running), folder }
+        Self::on(Backend::fresh().await, flags).await
+    }
+
+    /// A server on this data.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn on(backend: Backend, flags: &[&str]) -> Self {
+        let (address, running) = start(&backend, flags).await;
+        Self { address, running: Some(running), backend }
     }
 
     /// Stops it politely and starts another on the same data, on a new port.
     pub async fn restart(&mut self, flags: &[&str]) {
         self.shut_down().await;
-        let (address, running) = start(self.folder.path(), flags).await;
+        let (address, running) = start(&self.backend, flags).await;
         self.address = address;
         self.running = Some(running);
     }
@@ -58,9 +63,9 @@ impl TestServer {
         self.address
     }
 
-    /// Its data folder.
-    pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().to_owned()
+    /// Where its data is.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// Its REST side, without a credential.
@@ -70,23 +75,16 @@ impl TestServer {
 
     /// A new app on it.
     pub async fn app(&self) -> TestApp {
-        TestApp::create(self.address, vec!["--data-dir".into(), self.data_dir().into()]).await
+        TestApp::create(self.address, self.backend.database()).await
     }
 }
 
 /// The settings that these flags mean, and nothing of the environment.
-fn settings(folder: &Path, flags: &[&str]) -> server::Settings {
-    let mut arguments: Vec<OsString> = vec![
-        "replyhq".into(),
-        "serve".into(),
-        "--listen=127.0.0.1:0".into(),
-        "--data-dir".into(),
-        folder.into(),
-    ];
+fn settings(backend: &Backend, flags: &[&str]) -> server::Settings {
+    let mut arguments: Vec<OsString> = vec!["replyhq".into(), "serve".into(), "--listen=127.0.0.1:0".into()];
+    arguments.extend(backend.database());
+    arguments.extend(backend.rest());
     arguments.extend(flags.iter().map(OsString::from));
-    if let Some(url) = std::env::var_os("TEST_REDIS_URL") {
-        arguments.extend(["--redis-url".into(), url]);
-    }
     let cli = Cli::read(arguments, |_| None).map_err(|(_, problem)| problem).expect("good flags");
     match cli.command {
         Command::Serve(settings) => *settings,
@@ -94,9 +92,21 @@ fn settings(folder: &Path, flags: &[&str]) -> server::Settings {
     }
 }
 
-async fn start(folder: &Path, flags: &[&str]) -> (SocketAddr, Running) {
-    let app = App::start(settings(folder, flags)).await.expect("the server starts");
-    (app.address(), app.run())
+async fn start(backend: &Backend, flags: &[&str]) -> (SocketAddr, Running) {
+    let app = App::start(settings(backend, flags)).await.expect("the server starts");
+    let (address, running) = (app.address(), app.run());
+    in_touch(address).await;
+    (address, running)
+}
+
+/// Waits until the server says that nothing is amiss: one that is not in touch with Redis yet serves, too, and would
+/// answer tests from what it knows itself.
+pub(crate) async fn in_touch(address: SocketAddr) {
+    let http = Http::new(address);
+    eventually("the server to be in touch with Redis", || async {
+        (http.get("/readyz").await.json["status"] == "ok").then_some(())
+    })
+    .await;
 }
 
 /// Runs one `replyhq …` command with `--json` on this data, in this process, and returns what it prints.

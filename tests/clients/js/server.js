@@ -14,12 +14,16 @@ import { patiently } from './patience.js';
 const BINARY = process.env.REPLYHQ_BINARY ?? fileURLToPath(new URL('../../../target/debug/replyhq', import.meta.url));
 const READY = 'replyhq is ready on ';
 
+// The suite runs on SQLite, in a folder of each test's own, and on a Postgres and a Redis that all tests share.
+const { REPLYHQ_TEST_DATABASE_URL: DATABASE_URL, REPLYHQ_TEST_REDIS_URL: REDIS_URL } = process.env;
+
 export class Server {
   /** Starts a server for one test, on a free port that it keeps over restarts. */
   static async start(t, flags = []) {
     const server = new Server();
     server.flags = flags;
     server.folder = await mkdtemp(join(tmpdir(), 'replyhq-js-'));
+    server.database = DATABASE_URL ? ['--database-url', DATABASE_URL] : ['--data-dir', server.folder];
     server.port = await freePort();
     t.after(() => server.discard());
     await server.startAgain();
@@ -29,7 +33,8 @@ export class Server {
   /** Starts on the same port and data. `greeting` is what it printed before its ready line. */
   async startAgain() {
     const listen = `127.0.0.1:${this.port}`;
-    const args = ['serve', '--listen', listen, '--data-dir', this.folder, '--log-level', 'warn', ...this.flags];
+    const redis = REDIS_URL ? ['--redis-url', REDIS_URL] : [];
+    const args = ['serve', '--listen', listen, ...this.database, ...redis, '--log-level', 'warn', ...this.flags];
     this.process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.exit = once(this.process, 'exit').then(([code]) => code);
     const greeting = [];
@@ -52,7 +57,7 @@ export class Server {
 
   /** Runs `replyhq …` on the server's data and returns the JSON that it prints. */
   async command(...args) {
-    const { stdout } = await promisify(execFile)(BINARY, [...args, '--json', '--data-dir', this.folder]);
+    const { stdout } = await promisify(execFile)(BINARY, [...args, '--json', ...this.database]);
     return JSON.parse(stdout);
   }
 

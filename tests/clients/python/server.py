@@ -13,6 +13,10 @@ REPOSITORY = Path(__file__).parents[3]
 BINARY = os.environ.get("REPLYHQ_BINARY", str(REPOSITORY / "target/debug/replyhq"))
 READY = "replyhq is ready on "
 
+# The suite runs on SQLite, in a folder of each test's own, and on a Postgres and a Redis that all tests share.
+DATABASE_URL = os.environ.get("REPLYHQ_TEST_DATABASE_URL")
+REDIS_URL = os.environ.get("REPLYHQ_TEST_REDIS_URL")
+
 PATIENCE = 20
 """How many seconds anything may take before a test fails. Far more than is ever needed."""
 
@@ -22,6 +26,7 @@ class Server:
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="replyhq-python-")
+        self.database = ["--database-url", DATABASE_URL] if DATABASE_URL else ["--data-dir", self.folder]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
@@ -29,8 +34,8 @@ class Server:
     async def start(self):
         """Starts it, on the same port and data each time, and waits for its ready line."""
         self.process = await asyncio.create_subprocess_exec(
-            BINARY, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.folder,
-            "--log-level", "warn", stdout=asyncio.subprocess.PIPE,
+            BINARY, "serve", "--listen", f"127.0.0.1:{self.port}", *self.database,
+            *(["--redis-url", REDIS_URL] if REDIS_URL else []), "--log-level", "warn", stdout=asyncio.subprocess.PIPE,
         )
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line.decode() == f"{READY}{self.url}\n", line
@@ -43,7 +48,7 @@ class Server:
     async def command(self, *arguments):
         """Runs `replyhq …` on the server's data and returns the JSON that it prints."""
         process = await asyncio.create_subprocess_exec(
-            BINARY, *arguments, "--json", "--data-dir", self.folder, stdout=asyncio.subprocess.PIPE
+            BINARY, *arguments, "--json", *self.database, stdout=asyncio.subprocess.PIPE
         )
         printed, _ = await process.communicate()
         assert process.returncode == 0, arguments

@@ -44,6 +44,10 @@ impl AppendLane {
 
     /// Queues the message. If there is no room, its caller is told at once.
     pub(crate) fn submit(&self, new: NewMessage, done: Done) {
+        // Postgres can't hold this character, so there is no such conversation; to ask would fail the whole batch.
+        if new.conversation_id.contains('\0') {
+            return done(Ok(Appended::NotFound));
+        }
         let (append, error) = match self.queue.try_send(Append { new, done }) {
             Ok(()) => return,
             Err(TrySendError::Full(append)) => {
