@@ -12,7 +12,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     let server = demo::build()?;
     tool::run(&mut tool::cargo(["build", "--release", "--locked", "-p", "loadtest"]))?;
     let loadtest = tool::target_dir()?.join("release/loadtest");
-    let arguments = with_binary(arguments, server.into());
+    let arguments = tool::with_binary(arguments, server.into());
     tool::become_command(Command::new(loadtest).args(arguments).current_dir(tool::root()))
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn smoke() -> Result<()> {
         "--pairs=20",
         "--subscribers=100",
     ];
-    let arguments = with_binary(arguments.map(OsString::from).into(), debug.join("replyhq").into());
+    let arguments = tool::with_binary(arguments.map(OsString::from).into(), debug.join("replyhq").into());
     let printed =
         tool::output(Command::new(debug.join("loadtest")).args(arguments).current_dir(tool::root()))?;
     tool::say(faults(&printed));
@@ -41,15 +41,6 @@ fn faults(report: &str) -> &str {
     report.rfind("\nFaults\n").map_or(report, |start| report[start..].trim())
 }
 
-/// Names the server that was built, unless another is asked for.
-fn with_binary(mut arguments: Vec<OsString>, binary: OsString) -> Vec<OsString> {
-    let is_named = |argument: &OsString| argument.to_string_lossy().split('=').next() == Some("--binary");
-    if !arguments.iter().any(is_named) {
-        arguments.extend(["--binary".into(), binary]);
-    }
-    arguments
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,13 +49,5 @@ mod tests {
     fn of_a_report_only_the_faults_are_shown() {
         assert_eq!(faults("sends  12/s\n\nFaults\n  sends: lost 0\n"), "Faults\n  sends: lost 0");
         assert_eq!(faults("something else"), "something else");
-    }
-
-    #[test]
-    fn another_binary_may_be_measured() {
-        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(with_binary(words("sends"), "built".into()), words("sends --binary built"));
-        assert_eq!(with_binary(words("--binary mine"), "built".into()), words("--binary mine"));
-        assert_eq!(with_binary(words("--binary=mine"), "built".into()), words("--binary=mine"));
     }
 }

@@ -1,5 +1,6 @@
 //! The commands behind the README: `cargo xtask …`.
 
+mod chaos;
 mod check;
 mod clients;
 mod demo;
@@ -39,6 +40,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         arguments: Vec<OsString>,
     },
+    /// Build the server, break what it stands on at random, and check that nothing is lost; further arguments go to
+    /// the chaos tool: --minutes N --seed S
+    Chaos {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
     /// Build and run every fuzz target
     Fuzz {
         /// How long each target runs
@@ -63,6 +70,7 @@ fn run(command: Command) -> Result<()> {
         Command::Check => check::run(),
         Command::Test => test::run(),
         Command::Load { arguments } => load::run(arguments),
+        Command::Chaos { arguments } => chaos::run(arguments),
         Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::Steps;
-use crate::{check, clients, demo, fuzz, load, tool};
+use crate::{chaos, check, clients, demo, fuzz, load, tool};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 10;
@@ -39,5 +39,6 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     drop(shared);
     steps.run("fuzz targets: build", fuzz::build)?;
     steps.run("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
-    steps.run("a short load", load::smoke)
+    steps.run("a short load", load::smoke)?;
+    steps.run("a short chaos", chaos::short)
 }

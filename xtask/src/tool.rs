@@ -1,6 +1,6 @@
 //! The programs that the commands run, and where things are.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -68,6 +68,15 @@ pub(crate) fn become_command(command: &mut Command) -> Result<()> {
     bail!("starting {}: {error}", shown(command))
 }
 
+/// Names the server that was built, unless another is asked for.
+pub(crate) fn with_binary(mut arguments: Vec<OsString>, binary: OsString) -> Vec<OsString> {
+    let is_named = |argument: &OsString| argument.to_string_lossy().split('=').next() == Some("--binary");
+    if !arguments.iter().any(is_named) {
+        arguments.extend(["--binary".into(), binary]);
+    }
+    arguments
+}
+
 /// The command as one could type it in the repository.
 fn shown(command: &Command) -> String {
     let mut words = Vec::new();
@@ -85,6 +94,14 @@ fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_binary_may_be_named() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(with_binary(words("sends"), "built".into()), words("sends --binary built"));
+        assert_eq!(with_binary(words("--binary mine"), "built".into()), words("--binary mine"));
+        assert_eq!(with_binary(words("--binary=mine"), "built".into()), words("--binary=mine"));
+    }
 
     #[test]
     fn a_command_is_shown_as_one_would_type_it() {

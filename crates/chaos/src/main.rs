@@ -1,0 +1,47 @@
+//! The chaos tool: nodes, devices and agents, faults at random, and a checker.
+
+mod board;
+mod check;
+mod client;
+mod fault;
+mod options;
+mod presence;
+mod probe;
+mod record;
+mod report;
+mod rest;
+mod run;
+mod site;
+mod socket;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::options::Options;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run::run(&options)));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("chaos: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Tells the person at the terminal how it goes.
+fn say(text: &str) {
+    // Where standard error is closed, there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints the report.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

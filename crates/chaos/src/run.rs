@@ -1,0 +1,251 @@
+//! One run: build everything up, break it again and again, and see what is left.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum as _;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until};
+
+use crate::board::{Board, Conversation, Phase};
+use crate::check::{Stored, check};
+use crate::client::Client;
+use crate::fault::{Deck, Fault, Kind};
+use crate::options::{Contender, Options};
+use crate::probe::Probes;
+use crate::record::Record;
+use crate::report::Report;
+use crate::site::{App, Site};
+use crate::socket::Login;
+use crate::{presence, print, rest, say};
+
+/// After this time a fault counts as one that the servers do not recover from.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Connections of one device, at most.
+const TABS: usize = 3;
+
+const PAGE: usize = 200;
+
+/// Runs it all; true if every promise held.
+pub(crate) async fn run(options: &Options) -> Result<bool> {
+    ensure!(options.nodes > 0 && options.apps > 0 && options.devices > 0, "at least one of each");
+    let name = match options.target {
+        Contender::Replyhq => "ReplyHQ",
+        Contender::Node => "the Node baseline",
+    };
+    say(&format!("{name}, seed {}: starting {} nodes, Postgres and Redis", options.seed, options.nodes));
+    let mut site = Site::start(options).await?;
+    let fronts: Vec<SocketAddr> = site.nodes.iter().map(|node| node.front.address()).collect();
+    let mut apps = Vec::new();
+    let mut conversations = Vec::new();
+    for number in 0..options.apps {
+        let app = site.app(&format!("Shop {number}"))?;
+        for device in 0..options.devices {
+            let device_id = format!("device-{number}-{device}");
+            let id = rest::open_conversation(fronts[0], &app, &device_id).await?;
+            conversations.push(Conversation { id, app: number, device_id });
+        }
+        apps.push(app);
+    }
+    let has_receipts = options.target == Contender::Replyhq;
+    let board = Arc::new(Board::new(apps, conversations, fronts.clone(), has_receipts));
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let mut clients = start_clients(options, &board, &mut random);
+    let probes = start_probes(&site, &fronts).await?;
+
+    let mut report = Report { seed: options.seed, nodes: options.nodes, name, ..Report::default() };
+    let started = Instant::now();
+    settle(&board, options.target, &mut report, "the start", started).await;
+    report.recoveries.clear();
+    ensure!(
+        report.unsettled.is_empty(),
+        "it does not work even while nothing is broken: {:?}",
+        report.unsettled
+    );
+    let kinds =
+        if options.faults.is_empty() { Kind::value_variants().to_vec() } else { options.faults.clone() };
+    let mut deck = Deck::new(kinds, options.nodes, random);
+    let until = started + Duration::from_secs_f64(options.minutes * 60.0);
+    let mut blind = Vec::new();
+    while Instant::now() < until {
+        board.set_phase(Phase::Busy);
+        probes.forget();
+        sleep(deck.calm()).await;
+        let first = deck.draw();
+        let second = deck.draw_second(first);
+        let began = Instant::now();
+        let what = break_and_mend(&mut site, first, second).await?;
+        let mended = Instant::now();
+        if [Some(first), second.map(|(_, fault)| fault)]
+            .into_iter()
+            .flatten()
+            .any(|f| f.kind.stops_delivery())
+        {
+            blind.push((began, mended));
+        }
+        let recoveries = report.recoveries.entry(what.clone()).or_default();
+        let recovered = probes.recovered(mended, RECOVERY_LIMIT).await.map(|at| at - mended);
+        match recovered {
+            Some(time) => recoveries.delivery.push(time),
+            None => {
+                recoveries.failed += 1;
+                report.unsettled.push(format!("{what}: messages do not go from every node to every node"));
+            }
+        }
+        let settled = settle(&board, options.target, &mut report, &what, mended).await;
+        say(&format!(
+            "{:>6.1} s  {what}, {:.1} s: delivery again after {}, sessions right after {}",
+            started.elapsed().as_secs_f64(),
+            (mended - began).as_secs_f64(),
+            seconds(recovered),
+            seconds(settled),
+        ));
+    }
+    board.set_phase(Phase::Over);
+    let mut records = Vec::new();
+    while let Some(record) = clients.join_next().await {
+        records.push(record?);
+    }
+    report.elapsed = started.elapsed();
+    let stored = stored(&board).await.context("reading everything back")?;
+    report.verdict = check(&stored, &records, &blind);
+    records.iter().for_each(|record| report.add(record));
+    let tables = report.markdown();
+    print(&tables);
+    for complaint in report.complaints() {
+        print(&complaint);
+    }
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, &tables).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(report.is_good())
+}
+
+fn seconds(time: Option<Duration>) -> String {
+    time.map_or("–".into(), |time| format!("{:.2} s", time.as_secs_f64()))
+}
+
+fn start_clients(options: &Options, board: &Arc<Board>, random: &mut fastrand::Rng) -> JoinSet<Record> {
+    let mut clients: Vec<(usize, Login, Vec<usize>)> = Vec::new();
+    for (index, conversation) in board.conversations.iter().enumerate() {
+        for _ in 0..random.usize(1..=TABS) {
+            clients.push((conversation.app, Login::Device(conversation.device_id.clone()), vec![index]));
+        }
+    }
+    for app in 0..options.apps {
+        let all = board.conversations.iter().enumerate().filter(|(_, conversation)| conversation.app == app);
+        let all: Vec<usize> = all.map(|(index, _)| index).collect();
+        for _ in 0..options.agents {
+            clients.push((app, Login::Agent, all.clone()));
+        }
+    }
+    let every = Duration::from_secs_f64(clients.len() as f64 / options.rate.max(1) as f64);
+    let mut tasks = JoinSet::new();
+    for (app, login, conversations) in clients {
+        let device_id = match &login {
+            Login::Device(device_id) => Some(device_id.clone()),
+            Login::Agent => None,
+        };
+        let number = board.enter(app, device_id);
+        let random = fastrand::Rng::with_seed(random.u64(..));
+        let board = Arc::clone(board);
+        tasks.spawn(Client { board, number, app, login, conversations, every, random }.run());
+    }
+    tasks
+}
+
+async fn start_probes(site: &Site, fronts: &[SocketAddr]) -> Result<Probes> {
+    let app: App = site.app("Probes")?;
+    let mut conversations = Vec::new();
+    for node in 0..fronts.len() {
+        conversations.push(rest::open_conversation(fronts[0], &app, &format!("probe-{node}")).await?);
+    }
+    Ok(Probes::start(&app, fronts, &conversations))
+}
+
+/// Does the harm and undoes it; returns what it was. Nodes are mended last: one can't start without its database.
+async fn break_and_mend(site: &mut Site, first: Fault, second: Option<(Duration, Fault)>) -> Result<String> {
+    let began = tokio::time::Instant::now();
+    let mut ends = vec![(began + first.lasts, first)];
+    first.begin(site).await.with_context(|| format!("beginning {first:?}"))?;
+    let mut what = first.kind.name();
+    if let Some((after, second)) = second {
+        sleep_until(began + after).await;
+        second.begin(site).await.with_context(|| format!("beginning {second:?}"))?;
+        ends.push((began + after + second.lasts, second));
+        what = "two at once".into();
+        say(&format!("          {} and {}", first.kind.name(), second.kind.name()));
+    }
+    ends.sort_by_key(|(at, fault)| (matches!(fault.kind, Kind::NodeKill | Kind::NodeRestart), *at));
+    for (at, fault) in ends {
+        sleep_until(at).await;
+        fault.end(site).await.with_context(|| format!("ending {fault:?}"))?;
+    }
+    Ok(what)
+}
+
+/// Lets everyone bring to its end what they have begun, and waits until all agree. Returns how long after `since` every node
+/// showed the truth about who is connected.
+async fn settle(
+    board: &Board,
+    contender: Contender,
+    report: &mut Report,
+    what: &str,
+    since: Instant,
+) -> Option<Duration> {
+    board.set_phase(Phase::Settling);
+    let until = Instant::now() + RECOVERY_LIMIT;
+    while let Some(missing) = board.unsettled() {
+        if Instant::now() > until {
+            report.unsettled.push(format!("{what}: {missing}"));
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let limit = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(5));
+    match presence::agreed(board, contender, limit).await {
+        Ok(at) => {
+            let took = at.saturating_duration_since(since);
+            report.recoveries.entry(what.into()).or_default().presence.push(took);
+            Some(took)
+        }
+        Err(difference) => {
+            report.ghosts += difference.ghosts;
+            report.absent += difference.absent;
+            report.unsettled.push(format!("{what}: {}", difference.example));
+            None
+        }
+    }
+}
+
+/// All messages of all conversations, as an agent reads them.
+async fn stored(board: &Board) -> Result<BTreeMap<usize, Vec<Stored>>> {
+    let mut all = BTreeMap::new();
+    for (index, conversation) in board.conversations.iter().enumerate() {
+        let mut messages: Vec<Stored> = Vec::new();
+        loop {
+            let after = messages.last().map_or("", |message| message.id.as_str());
+            let path =
+                format!("/v1/admin/conversations/{}/messages?limit={PAGE}&after={after}", conversation.id);
+            let page = rest::as_agent(board.fronts[0], &board.apps[conversation.app], &path).await?;
+            for message in page["messages"].as_array().context("no messages")? {
+                let text = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
+                messages.push(Stored {
+                    seq: message["seq"].as_u64().unwrap_or(0),
+                    id: text("id"),
+                    local_id: text("local_id"),
+                    body: text("body"),
+                });
+            }
+            if page["has_more"] != true {
+                break;
+            }
+        }
+        all.insert(index, messages);
+    }
+    Ok(all)
+}
