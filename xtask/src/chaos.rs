@@ -18,8 +18,19 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
 
 /// A short run on the unoptimised build: enough for most kinds of fault once.
 pub(crate) fn short() -> Result<()> {
+    unoptimised(&["--minutes=1.5", "--seed=1", "--devices=8"])
+}
+
+/// Two nodes are restarted in turn under two thousand clients, who must not come back in a herd.
+pub(crate) fn rolling() -> Result<()> {
+    let clients = ["--nodes=2", "--apps=4", "--devices=500", "--tabs=1", "--agents=1"];
+    let arguments = ["--rolling", "--rate=200", "--spread=10"];
+    unoptimised(&[clients.as_slice(), arguments.as_slice()].concat())
+}
+
+fn unoptimised(arguments: &[&str]) -> Result<()> {
     let debug = tool::target_dir()?.join("debug");
-    let arguments = ["--minutes=1.5", "--seed=1", "--devices=8"].map(OsString::from);
-    let arguments = tool::with_binary(arguments.into(), debug.join("replyhq").into());
+    let arguments = arguments.iter().map(OsString::from).collect();
+    let arguments = tool::with_binary(arguments, debug.join("replyhq").into());
     tool::run(Command::new(debug.join("chaos")).args(arguments).current_dir(tool::root()))
 }

@@ -40,5 +40,6 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     steps.run("fuzz targets: build", fuzz::build)?;
     steps.run("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
     steps.run("a short load", load::smoke)?;
-    steps.run("a short chaos", chaos::short)
+    steps.run("a short chaos", chaos::short)?;
+    steps.run("a rolling deployment", chaos::rolling)
 }

@@ -98,6 +98,11 @@ impl Board {
         state.clients.len() - 1
     }
 
+    /// How many clients there are.
+    pub(crate) fn clients(&self) -> usize {
+        self.state().clients.len()
+    }
+
     /// Changes what is known of a client.
     pub(crate) fn update(&self, client: usize, change: impl FnOnce(&mut Client)) {
         change(&mut self.state().clients[client]);
@@ -154,23 +159,29 @@ impl Board {
             if client.waiting > 0 {
                 return Some(format!("{whom} waits for {} acks", client.waiting));
             }
-            for (conversation, (seq, sent_at)) in &state.acknowledged {
-                let name = &self.conversations[*conversation].id;
-                if let Some(last) = client.last.get(conversation)
+            for (conversation, last) in &client.last {
+                if let Some((seq, _)) = state.acknowledged.get(conversation)
                     && last < seq
                 {
+                    let name = &self.conversations[*conversation].id;
                     return Some(format!("{whom} has {name} up to {last} of {seq}"));
                 }
+            }
+            if client.device_id.is_some() {
+                continue;
+            }
+            for (conversation, (seq, sent_at)) in &state.acknowledged {
                 let is_of_app = self.conversations[*conversation].app == client.app;
                 let shown = client.inbox.get(conversation).copied().unwrap_or(0);
-                if client.device_id.is_none() && is_of_app && sent_at > since && shown < *seq {
+                if is_of_app && sent_at > since && shown < *seq {
+                    let name = &self.conversations[*conversation].id;
                     return Some(format!("{whom} sees {name} up to {shown} of {seq} in the inbox"));
                 }
             }
             for (conversation, (seq, asked_at)) in &state.read {
                 let is_of_app = self.conversations[*conversation].app == client.app;
                 let told = client.read.get(conversation).copied().unwrap_or(0);
-                if client.device_id.is_none() && is_of_app && asked_at > joined_at && told < *seq {
+                if is_of_app && asked_at > joined_at && told < *seq {
                     let name = &self.conversations[*conversation].id;
                     return Some(format!("{whom} knows {name} as read up to {told} of {seq}"));
                 }

@@ -35,6 +35,8 @@ pub(crate) struct Client {
     pub(crate) conversations: Vec<usize>,
     /// The mean time from one send to the next.
     pub(crate) every: Duration,
+    /// Whether it comes and goes of its own will, too.
+    pub(crate) is_restless: bool,
     pub(crate) random: fastrand::Rng,
 }
 
@@ -107,8 +109,9 @@ impl Client {
     async fn connect(&mut self, node: usize, life: &mut Life) -> Result<End> {
         let app = &self.board.apps[self.app];
         let mut socket = Socket::connect(self.board.fronts[node], &self.login, app).await?;
-        life.record.connects += 1;
-        let connection = (socket.connection_id.clone(), std::time::Instant::now());
+        let now = std::time::Instant::now();
+        life.record.connects.push(now);
+        let connection = (socket.connection_id.clone(), now);
         self.board.update(self.number, |client| {
             client.connection = Some(connection);
             client.inbox.clear();
@@ -150,7 +153,7 @@ impl Client {
                     next_send = Instant::now() + self.pause();
                     self.make(life);
                 }
-                () = sleep_until(leave_at), if is_busy && life.sending.is_empty() => return Ok(End::Left),
+                () = sleep_until(leave_at), if is_busy && self.is_restless && life.sending.is_empty() => return Ok(End::Left),
                 () = sleep_until(again_at.unwrap_or(leave_at)), if again_at.is_some() => {
                     self.ask(socket, &mut connection, life).await?;
                 }

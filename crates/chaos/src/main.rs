@@ -10,6 +10,7 @@ mod probe;
 mod record;
 mod report;
 mod rest;
+mod rolling;
 mod run;
 mod site;
 mod socket;
@@ -23,6 +24,8 @@ use crate::options::Options;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // Each client has three ends here: its own, and two of its proxy. What is not granted shows itself soon enough.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run::run(&options)));
     match outcome {

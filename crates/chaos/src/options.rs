@@ -21,21 +21,31 @@ pub(crate) struct Options {
     /// Only these kinds of fault; all, if none is named
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(crate) faults: Vec<crate::fault::Kind>,
+    /// Instead of breaking anything, restarts each node in turn, as a deployment does, with clients that stay; and
+    /// tells how their reconnects were spread
+    #[arg(long)]
+    pub(crate) rolling: bool,
     /// How many nodes
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) nodes: usize,
     /// How many apps, each with its devices and agents
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) apps: usize,
-    /// Devices in each app; each has up to three connections and one conversation
+    /// Devices in each app; each has one conversation
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) devices: usize,
     /// Agents in each app; each is in all of the app's conversations
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) agents: usize,
+    /// Connections of one device, at most; how many it has is up to the seed
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) tabs: usize,
     /// Sends a second, by all devices and agents together
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) rate: u64,
+    /// Over how many seconds a node that leaves spreads its clients' return
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) spread: u64,
     /// The server's binary
     #[arg(long, value_name = "FILE", default_value = "target/release/replyhq")]
     pub(crate) binary: PathBuf,

@@ -17,6 +17,12 @@ use crate::socket::{Login, Packet, Socket};
 /// From one look to the next.
 const EVERY: Duration = Duration::from_millis(100);
 
+/// Devices of each app that each node is asked about one by one.
+const DEVICES: usize = 50;
+
+/// Sessions on one page, at most.
+const PAGE: usize = 500;
+
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// How what is shown differs from what is.
@@ -62,7 +68,7 @@ async fn look(board: &Board, contender: Contender) -> Result<Difference> {
                 format!("node {node} shows {:?} too many", shown.difference(&is).collect::<Vec<_>>())
             });
             if contender == Contender::Replyhq && ghosts + absent == 0 {
-                for (device_id, count) in board.devices(index) {
+                for (device_id, count) in board.devices(index).into_iter().take(DEVICES) {
                     let path = format!("/v1/admin/devices/{device_id}/presence");
                     let presence = rest::as_agent(*front, app, &path).await?;
                     let shown = presence["active_connections"].as_u64().unwrap_or(0);
@@ -97,12 +103,22 @@ impl Difference {
 /// The ids of all connections that a node lists.
 async fn sessions(front: SocketAddr, app: &App) -> Result<BTreeSet<String>> {
     let mut socket = Socket::connect(front, &Login::Agent, app).await?;
-    let ask = socket.ask("sessions:list", &json!({ "app_id": app.app_id })).await?;
-    let answer = timeout(ANSWER_LIMIT, answer(&mut socket, ask)).await.context("no answer in time")??;
+    let mut all = BTreeSet::new();
+    loop {
+        let after: Option<&String> = all.last();
+        let page = json!({ "app_id": app.app_id, "limit": PAGE, "after": after });
+        let ask = socket.ask("sessions:list", &page).await?;
+        let answer = timeout(ANSWER_LIMIT, answer(&mut socket, ask)).await.context("no answer in time")??;
+        anyhow::ensure!(answer["success"] == true, "sessions:list: {answer}");
+        let sessions = answer["sessions"].as_array().context("no sessions")?;
+        let ids = sessions.iter().filter_map(|session| session["connection_id"].as_str());
+        all.extend(ids.map(str::to_owned));
+        if answer["has_more"] != true {
+            break;
+        }
+    }
     socket.close().await;
-    anyhow::ensure!(answer["success"] == true && answer["has_more"] != true, "sessions:list: {answer}");
-    let sessions = answer["sessions"].as_array().context("no sessions")?;
-    Ok(sessions.iter().filter_map(|session| Some(session["connection_id"].as_str()?.to_owned())).collect())
+    Ok(all)
 }
 
 async fn answer(socket: &mut Socket, ask: u64) -> Result<Value> {

@@ -39,8 +39,8 @@ pub(crate) struct Record {
     pub(crate) refused: Vec<String>,
     /// Presence that was told again though it had not changed.
     pub(crate) presence_repeated: u64,
-    /// Connections that were made.
-    pub(crate) connects: u64,
+    /// When connections were made.
+    pub(crate) connects: Vec<Instant>,
 }
 
 impl Record {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::check::Verdict;
 use crate::record::Record;
+use crate::rolling::returns;
 
 /// How long it took after a fault had ended.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,17 @@ pub(crate) struct Recoveries {
     /// Those that did not recover in time.
     pub(crate) failed: u64,
 }
+
+/// A node that was restarted in turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restart {
+    pub(crate) began: Instant,
+    /// Over how long the node has asked its clients to come back.
+    pub(crate) spread: Duration,
+}
+
+/// The peak of reconnects may be so many times their mean rate.
+const PEAK: f64 = 2.0;
 
 /// Everything that is told.
 #[derive(Debug, Default)]
@@ -38,6 +50,9 @@ pub(crate) struct Report {
     pub(crate) presence_repeated: u64,
     pub(crate) refused: Vec<String>,
     pub(crate) elapsed: Duration,
+    pub(crate) restarts: Vec<Restart>,
+    /// Restarts after which clients came back in a herd.
+    pub(crate) herds: u64,
     pub(crate) seed: u64,
     pub(crate) nodes: usize,
     pub(crate) name: &'static str,
@@ -48,7 +63,7 @@ impl Report {
         self.acknowledged += record.acknowledged.len() as u64;
         self.received += record.received.values().map(|received| received.len() as u64).sum::<u64>();
         self.retried += record.retried;
-        self.connects += record.connects;
+        self.connects += record.connects.len() as u64;
         self.never_answered += record.unsettled;
         self.presence_repeated += record.presence_repeated;
         self.refused.extend(record.refused.iter().cloned());
@@ -60,7 +75,7 @@ impl Report {
     }
 
     /// What must be zero.
-    fn lines(&self) -> [(&'static str, u64); 10] {
+    fn lines(&self) -> [(&'static str, u64); 11] {
         [
             ("lost", self.verdict.lost),
             ("doubled", self.verdict.doubled),
@@ -71,6 +86,7 @@ impl Report {
             ("delivered later than 5 s", self.verdict.late),
             ("sends never acknowledged", self.never_answered),
             ("refused for no reason", self.refused.len() as u64),
+            ("herds of reconnects", self.herds),
             ("faults without a recovery in time", self.unsettled.len() as u64),
         ]
     }
@@ -106,6 +122,9 @@ impl Report {
             shown(quantile(delays, 0.99)),
             shown(delays.last().copied())
         );
+        if self.recoveries.is_empty() {
+            return text;
+        }
         text.push_str(
             "\n| fault | times | delivery again: p50 | p99 | max | sessions right again: p50 | p99 | max | never |\n\
              | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
@@ -120,6 +139,23 @@ impl Report {
                 }
             }
             let _ = writeln!(text, "| {} |", recoveries.failed);
+        }
+        text
+    }
+
+    /// Counts how clients came back after each restart.
+    pub(crate) fn count_herds(&mut self, records: &[Record]) -> String {
+        let mut text = String::from(
+            "\n| restart | came back | mean a second | most within a second | times the mean |\n\
+             | --- | ---: | ---: | ---: | ---: |\n",
+        );
+        for (number, restart) in self.restarts.iter().enumerate() {
+            let next = self.restarts.get(number + 1).map(|next| next.began);
+            let (count, peak) = returns(records, restart.began, next);
+            let mean = count as f64 / restart.spread.as_secs_f64();
+            let times = peak as f64 / mean;
+            self.herds += u64::from(times > PEAK);
+            let _ = writeln!(text, "| node {number} | {count} | {mean:.0} | {peak} | {times:.2} |");
         }
         text
     }

@@ -20,13 +20,16 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::site::{App, Site};
 use crate::socket::Login;
-use crate::{presence, print, rest, say};
+use crate::{presence, print, rest, rolling, say};
 
 /// After this time a fault counts as one that the servers do not recover from.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Connections of one device, at most.
-const TABS: usize = 3;
+/// Conversations that are opened at a time.
+const OPENERS: usize = 16;
+
+/// From one client's first connect to the next one's: a crowd at the start is not what is tested.
+const ARRIVE_EVERY: Duration = Duration::from_millis(5);
 
 const PAGE: usize = 200;
 
@@ -41,21 +44,15 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     let mut site = Site::start(options).await?;
     let fronts: Vec<SocketAddr> = site.nodes.iter().map(|node| node.front.address()).collect();
     let mut apps = Vec::new();
-    let mut conversations = Vec::new();
     for number in 0..options.apps {
-        let app = site.app(&format!("Shop {number}"))?;
-        for device in 0..options.devices {
-            let device_id = format!("device-{number}-{device}");
-            let id = rest::open_conversation(fronts[0], &app, &device_id).await?;
-            conversations.push(Conversation { id, app: number, device_id });
-        }
-        apps.push(app);
+        apps.push(site.app(&format!("Shop {number}"))?);
     }
+    let conversations = open_conversations(options, &apps, fronts[0]).await?;
     let has_receipts = options.target == Contender::Replyhq;
     let board = Arc::new(Board::new(apps, conversations, fronts.clone(), has_receipts));
     let mut random = fastrand::Rng::with_seed(options.seed);
-    let mut clients = start_clients(options, &board, &mut random);
     let probes = start_probes(&site, &fronts).await?;
+    let mut clients = start_clients(options, &board, &mut random);
 
     let mut report = Report { seed: options.seed, nodes: options.nodes, name, ..Report::default() };
     let started = Instant::now();
@@ -66,9 +63,46 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         "it does not work even while nothing is broken: {:?}",
         report.unsettled
     );
+    let blind = if options.rolling {
+        rolling::run(&mut site, &board, &mut report).await?;
+        Vec::new()
+    } else {
+        break_again_and_again(options, &mut site, &board, &probes, &mut report, random).await?
+    };
+    board.set_phase(Phase::Over);
+    let mut records = Vec::new();
+    while let Some(record) = clients.join_next().await {
+        records.push(record?);
+    }
+    report.elapsed = started.elapsed();
+    let stored = stored(&board).await.context("reading everything back")?;
+    report.verdict = check(&stored, &records, &blind);
+    records.iter().for_each(|record| report.add(record));
+    let herds = options.rolling.then(|| report.count_herds(&records));
+    let tables = report.markdown() + &herds.unwrap_or_default();
+    print(&tables);
+    for complaint in report.complaints() {
+        print(&complaint);
+    }
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, &tables).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(report.is_good())
+}
+
+/// Until the time is over. Returns the times at which nobody could be asked to deliver.
+async fn break_again_and_again(
+    options: &Options,
+    site: &mut Site,
+    board: &Board,
+    probes: &Probes,
+    report: &mut Report,
+    random: fastrand::Rng,
+) -> Result<Vec<(Instant, Instant)>> {
     let kinds =
         if options.faults.is_empty() { Kind::value_variants().to_vec() } else { options.faults.clone() };
     let mut deck = Deck::new(kinds, options.nodes, random);
+    let started = Instant::now();
     let until = started + Duration::from_secs_f64(options.minutes * 60.0);
     let mut blind = Vec::new();
     while Instant::now() < until {
@@ -78,7 +112,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         let first = deck.draw();
         let second = deck.draw_second(first);
         let began = Instant::now();
-        let what = break_and_mend(&mut site, first, second).await?;
+        let what = break_and_mend(site, first, second).await?;
         let mended = Instant::now();
         if [Some(first), second.map(|(_, fault)| fault)]
             .into_iter()
@@ -96,7 +130,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
                 report.unsettled.push(format!("{what}: messages do not go from every node to every node"));
             }
         }
-        let settled = settle(&board, options.target, &mut report, &what, mended).await;
+        let settled = settle(board, options.target, report, &what, mended).await;
         say(&format!(
             "{:>6.1} s  {what}, {:.1} s: delivery again after {}, sessions right after {}",
             started.elapsed().as_secs_f64(),
@@ -105,24 +139,7 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
             seconds(settled),
         ));
     }
-    board.set_phase(Phase::Over);
-    let mut records = Vec::new();
-    while let Some(record) = clients.join_next().await {
-        records.push(record?);
-    }
-    report.elapsed = started.elapsed();
-    let stored = stored(&board).await.context("reading everything back")?;
-    report.verdict = check(&stored, &records, &blind);
-    records.iter().for_each(|record| report.add(record));
-    let tables = report.markdown();
-    print(&tables);
-    for complaint in report.complaints() {
-        print(&complaint);
-    }
-    if let Some(file) = &options.markdown {
-        std::fs::write(file, &tables).with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(report.is_good())
+    Ok(blind)
 }
 
 fn seconds(time: Option<Duration>) -> String {
@@ -132,7 +149,7 @@ fn seconds(time: Option<Duration>) -> String {
 fn start_clients(options: &Options, board: &Arc<Board>, random: &mut fastrand::Rng) -> JoinSet<Record> {
     let mut clients: Vec<(usize, Login, Vec<usize>)> = Vec::new();
     for (index, conversation) in board.conversations.iter().enumerate() {
-        for _ in 0..random.usize(1..=TABS) {
+        for _ in 0..random.usize(1..=options.tabs.max(1)) {
             clients.push((conversation.app, Login::Device(conversation.device_id.clone()), vec![index]));
         }
     }
@@ -153,9 +170,40 @@ fn start_clients(options: &Options, board: &Arc<Board>, random: &mut fastrand::R
         let number = board.enter(app, device_id);
         let random = fastrand::Rng::with_seed(random.u64(..));
         let board = Arc::clone(board);
-        tasks.spawn(Client { board, number, app, login, conversations, every, random }.run());
+        let is_restless = !options.rolling;
+        let client = Client { board, number, app, login, conversations, every, is_restless, random };
+        let arrives_at =
+            tokio::time::Instant::now() + ARRIVE_EVERY.saturating_mul(u32::try_from(number).unwrap_or(0));
+        tasks.spawn(async move {
+            sleep_until(arrives_at).await;
+            client.run().await
+        });
     }
     tasks
+}
+
+async fn open_conversations(options: &Options, apps: &[App], front: SocketAddr) -> Result<Vec<Conversation>> {
+    let mut left = Vec::new();
+    for (app, _) in apps.iter().enumerate() {
+        left.extend((0..options.devices).map(|device| (app, format!("device-{app}-{device}"))));
+    }
+    let mut opened = Vec::new();
+    for some in left.chunks(OPENERS) {
+        let mut tasks = JoinSet::new();
+        for (number, device_id) in some.iter().cloned() {
+            let app = apps[number].clone();
+            tasks.spawn(async move {
+                let id = rest::open_conversation(front, &app, &device_id).await?;
+                anyhow::Ok(Conversation { id, app: number, device_id })
+            });
+        }
+        while let Some(conversation) = tasks.join_next().await {
+            opened.push(conversation??);
+        }
+    }
+    // The same seed makes the same clients, whoever was opened first.
+    opened.sort_by(|one, other| (one.app, &one.device_id).cmp(&(other.app, &other.device_id)));
+    Ok(opened)
 }
 
 async fn start_probes(site: &Site, fronts: &[SocketAddr]) -> Result<Probes> {
@@ -190,7 +238,7 @@ async fn break_and_mend(site: &mut Site, first: Fault, second: Option<(Duration,
 
 /// Lets everyone bring to its end what they have begun, and waits until all agree. Returns how long after `since` every node
 /// showed the truth about who is connected.
-async fn settle(
+pub(crate) async fn settle(
     board: &Board,
     contender: Contender,
     report: &mut Report,
@@ -198,7 +246,8 @@ async fn settle(
     since: Instant,
 ) -> Option<Duration> {
     board.set_phase(Phase::Settling);
-    let until = Instant::now() + RECOVERY_LIMIT;
+    let crowd = ARRIVE_EVERY.saturating_mul(u32::try_from(board.clients()).unwrap_or(0));
+    let until = Instant::now() + RECOVERY_LIMIT + crowd;
     while let Some(missing) = board.unsettled() {
         if Instant::now() > until {
             report.unsettled.push(format!("{what}: {missing}"));

@@ -26,6 +26,8 @@ pub(crate) struct Site {
     pub(crate) contender: Contender,
     program: Vec<PathBuf>,
     dir: Folder,
+    /// Over how many seconds a node that leaves spreads its clients' return.
+    pub(crate) spread: u64,
 }
 
 enum Folder {
@@ -85,7 +87,15 @@ impl Site {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let postgres = Postgres::start().await?;
         let redis = Redis::start(RedisOptions::default()).await?;
-        let mut site = Self { nodes: Vec::new(), redis, postgres, contender: options.target, program, dir };
+        let mut site = Self {
+            nodes: Vec::new(),
+            redis,
+            postgres,
+            contender: options.target,
+            program,
+            dir,
+            spread: options.spread,
+        };
         for index in 0..options.nodes {
             // Where the server listens is known when it has started.
             let front = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], 9))).await?;
@@ -113,7 +123,8 @@ impl Site {
             }
             Contender::Replyhq => {
                 command.args(["--rate-limit-device", "0", "--rate-limit-agent", "0"]);
-                command.args(["--max-connections-per-device", "0", "--reconnect-spread", "2s"]);
+                command.args(["--max-connections-per-device", "0"]);
+                command.arg(format!("--reconnect-spread={}s", self.spread));
                 // A client that is cut off is noticed within the time that the other faults take.
                 command.args(["--ping-interval", "2s", "--ping-timeout", "4s", "--log-level", "debug"]);
             }
