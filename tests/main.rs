@@ -12,6 +12,7 @@ mod integration;
 mod many_connections;
 mod many_nodes;
 mod message_flow;
+mod node_failures;
 mod operating;
 mod p1_durable;
 mod p3_ordered;

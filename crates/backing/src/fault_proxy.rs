@@ -155,8 +155,9 @@ async fn pump(
             Passage::AnswersHeld => direction == Direction::There,
             _ => true,
         };
-        let now = passage.wait_for(may_pass).await.map(|passage| *passage);
-        if let Ok(Passage::Slow(delay)) = now {
+        // The proxy is gone: what it held is lost.
+        let Ok(now) = passage.wait_for(may_pass).await.map(|passage| *passage) else { return };
+        if let Passage::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
         if read == 0 || to.write_all(&chunk[..read]).await.is_err() {

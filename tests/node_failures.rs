@@ -1,0 +1,326 @@
+//! What fails between and under the nodes: each case, what everyone sees of it, and that it passes by itself.
+
+use std::time::{Duration, Instant};
+
+use backing::{FaultProxy, Passage, Postgres, Redis, RedisOptions, Signal};
+use serde_json::{Value, json};
+use testkit::{Client, ServerProcess, TestApp, TestCluster, eventually};
+
+use crate::BINARY;
+
+/// P4: a committed message reaches every connected subscriber within this time.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// When the database is away a send is refused within this time: the longest wait for a connection, and for an answer.
+const REFUSED_WITHIN: Duration = Duration::from_secs(8);
+
+async fn status(app: &TestApp) -> (u16, String) {
+    let answer = app.as_agent().get("/readyz").await;
+    (answer.status, answer.json["status"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn until_status(app: &TestApp, status_code: u16, wanted: &str) {
+    eventually(&format!("/readyz to say {wanted}"), || async {
+        (status(app).await == (status_code, wanted.to_owned())).then_some(())
+    })
+    .await;
+}
+
+/// The value of a metric without labels, or of all its labels together.
+async fn metric(app: &TestApp, name: &str) -> f64 {
+    let text = app.as_agent().get("/metrics").await.text;
+    let lines =
+        text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+async fn active(app: &TestApp, device: &str) -> Value {
+    let presence = app.as_agent().get(&format!("/v1/admin/devices/{device}/presence")).await.ok();
+    presence["active_connections"].clone()
+}
+
+/// Waits until an inbox hears of this message.
+async fn updated_with(agent: &mut Client, message: &Value) {
+    while agent.expect("conversation:updated").await["last_message"]["id"] != message["id"] {}
+}
+
+/// All messages of a conversation, oldest first.
+async fn stored(app: &TestApp, conversation: &str) -> Vec<Value> {
+    let path = format!("/v1/admin/conversations/{conversation}/messages?limit=200");
+    app.as_agent().get(&path).await.ok()["messages"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_whose_node_died_between_commit_and_publish_arrives_on_the_other_nodes() {
+    let mut cluster = TestCluster::of(BINARY, 1).await;
+    let app = cluster.app().await;
+    let redis = FaultProxy::start(([127, 0, 0, 1], cluster.redis.port()).into()).await.unwrap();
+    let flags = [format!("--redis-url=redis://{}", redis.address())];
+    let database = vec!["--database-url".into(), cluster.postgres.url("postgres").into()];
+    let dying = ServerProcess::start_on(BINARY, database, &flags).await;
+    cluster.nodes.push(dying);
+    let (here, there) = (cluster.at(&app, 1), cluster.at(&app, 0));
+    until_status(&here, 200, "ok").await;
+    let (mut device, conversation) = here.device_in_conversation("phone").await;
+    let mut inside = there.agent_in(&conversation).await;
+    let mut inbox = there.agent().await;
+    let first = device.say(&conversation, "1", "with everything in order").await;
+    assert_eq!(inside.expect("message:new").await["id"], first["id"]);
+    // From here on nothing that the node publishes gets out: it is as if it died before each publish.
+    redis.set(Passage::Held);
+    let sent = device.say(&conversation, "2", "nobody is told").await;
+    let acknowledged = Instant::now();
+    cluster.nodes.remove(1).kill().await;
+    drop(redis);
+    assert_eq!(inside.expect("message:new").await["id"], sent["id"]);
+    updated_with(&mut inbox, &sent).await;
+    assert!(acknowledged.elapsed() < DELIVERED_WITHIN, "{:?}", acknowledged.elapsed());
+    // Once, and what follows is in order.
+    let next = there.device("phone").await.say(&conversation, "3", "on the other node").await;
+    assert_eq!(inside.expect("message:new").await["id"], next["id"]);
+    assert!(inside.settled("message:new").await.is_empty());
+    assert!(metric(&there, "replyhq_missed_made_up_total").await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_hangs_everyone_is_served_and_told_and_afterwards_all_is_well_by_itself() {
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let (mut device, conversation) = here.device_in_conversation("phone").await;
+    let mut neighbour = here.agent_in(&conversation).await;
+    let mut agent = there.agent_in(&conversation).await;
+    agent.say(&conversation, "0", "are you there?").await;
+    let asked = device.expect("message:new").await;
+    neighbour.expect("message:new").await;
+    agent.expect("message:new").await;
+
+    cluster.redis.signal(Signal::STOP).unwrap();
+    until_status(&here, 200, "degraded").await;
+    until_status(&there, 200, "degraded").await;
+    assert_eq!(metric(&here, "replyhq_cluster_in_touch").await, 0.0);
+    let started = Instant::now();
+    let sent = device.say(&conversation, "1", "yes").await;
+    assert_eq!(neighbour.expect("message:new").await["id"], sent["id"], "its own clients are served");
+    assert_eq!(agent.expect("message:new").await["id"], sent["id"]);
+    assert!(started.elapsed() < DELIVERED_WITHIN, "{:?}", started.elapsed());
+    // Receipts recover as messages do.
+    let started = Instant::now();
+    let read = json!({ "conversation_id": conversation, "up_to_message_id": asked["id"] });
+    device.done("message:read", read).await;
+    loop {
+        let status = agent.expect("message:status").await;
+        if status["status"] == "read" && status["by"] == "user" {
+            assert_eq!(status["up_to_seq"], asked["seq"]);
+            break;
+        }
+    }
+    assert!(started.elapsed() < DELIVERED_WITHIN, "{:?}", started.elapsed());
+    // Who comes now is let in, and who is on this node is known here.
+    let _tablet = here.device("tablet").await;
+    assert_eq!(active(&here, "tablet").await, 1);
+
+    cluster.redis.signal(Signal::CONT).unwrap();
+    until_status(&here, 200, "ok").await;
+    until_status(&there, 200, "ok").await;
+    for (name, count) in [("phone", 1), ("tablet", 1)] {
+        eventually("presence to be right on the other node", || async {
+            (active(&there, name).await == count).then_some(())
+        })
+        .await;
+    }
+    let after = device.say(&conversation, "2", "and now?").await;
+    assert_eq!(agent.expect("message:new").await["id"], after["id"]);
+    assert_eq!(metric(&here, "replyhq_cluster_in_touch").await, 1.0);
+}
+
+/// A cluster of one node, an app, a device in its conversation, and an agent there.
+async fn scene() -> (TestCluster, TestApp, Client, String, Client) {
+    let cluster = TestCluster::of(BINARY, 1).await;
+    let app = cluster.app().await;
+    let (mut device, conversation) = app.device_in_conversation("phone").await;
+    let mut agent = app.agent_in(&conversation).await;
+    let first = device.say(&conversation, "first", "hello").await;
+    assert_eq!(agent.expect("message:new").await["id"], first["id"]);
+    device.expect("message:new").await;
+    (cluster, app, device, conversation, agent)
+}
+
+/// While Postgres is away: sends are refused soon, `/readyz` and metrics say so, and connections stay.
+async fn is_refused(app: &TestApp, device: &mut Client, conversation: &str, errors_before: f64) {
+    let started = Instant::now();
+    let message = json!({ "conversation_id": conversation, "local_id": "lost?", "body": "is this stored?" });
+    assert_eq!(device.refused("message:send", message).await, "SERVER_ERROR");
+    assert!(started.elapsed() < REFUSED_WITHIN, "{:?}", started.elapsed());
+    until_status(app, 503, "database_unavailable").await;
+    assert_eq!(app.as_agent().get("/healthz").await.status, 200);
+    assert!(metric(app, "replyhq_database_errors_total").await > errors_before);
+    assert_eq!(device.call("ping", json!({})).await, "pong");
+}
+
+/// When Postgres is back: the same connections go on, the retry settles what was refused, everything is there once.
+async fn goes_on(app: &TestApp, device: &mut Client, conversation: &str, agent: &mut Client) {
+    until_status(app, 200, "ok").await;
+    let message = json!({ "conversation_id": conversation, "local_id": "lost?", "body": "is this stored?" });
+    let settled = device.done("message:send", message).await["message"].clone();
+    let last = device.say(conversation, "last", "good").await;
+    for expected in [&settled, &last] {
+        for client in [&mut *device, &mut *agent] {
+            assert_eq!(client.expect("message:new").await["id"], expected["id"]);
+        }
+    }
+    assert!(agent.settled("message:new").await.is_empty());
+    let all: Vec<Value> =
+        stored(app, conversation).await.iter().map(|message| message["local_id"].clone()).collect();
+    assert_eq!(all, ["first", "lost?", "last"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_hangs_sends_are_refused_soon_and_afterwards_service_resumes() {
+    let (cluster, app, mut device, conversation, mut agent) = scene().await;
+    let errors = metric(&app, "replyhq_database_errors_total").await;
+    cluster.postgres.stop_processes().unwrap();
+    is_refused(&app, &mut device, &conversation, errors).await;
+    cluster.postgres.continue_processes().unwrap();
+    goes_on(&app, &mut device, &conversation, &mut agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_gone_sends_are_refused_soon_and_afterwards_service_resumes() {
+    let (mut cluster, app, mut device, conversation, mut agent) = scene().await;
+    let errors = metric(&app, "replyhq_database_errors_total").await;
+    cluster.postgres.kill();
+    is_refused(&app, &mut device, &conversation, errors).await;
+    cluster.postgres.run().await.unwrap();
+    goes_on(&app, &mut device, &conversation, &mut agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_read_only_sends_are_refused_history_is_read_and_afterwards_service_resumes() {
+    let (cluster, app, mut device, conversation, mut agent) = scene().await;
+    let errors = metric(&app, "replyhq_database_errors_total").await;
+    let set = async |value: &str| {
+        cluster
+            .postgres
+            .psql(&format!("ALTER SYSTEM SET default_transaction_read_only = {value}"))
+            .await
+            .unwrap();
+        cluster.postgres.psql("SELECT pg_reload_conf()").await.unwrap();
+    };
+    set("on").await;
+    is_refused(&app, &mut device, &conversation, errors).await;
+    assert_eq!(stored(&app, &conversation).await.len(), 1);
+    set("off").await;
+    goes_on(&app, &mut device, &conversation, &mut agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn terminated_connections_are_replaced_and_a_retry_settles_what_was_on_them() {
+    let (cluster, app, mut device, conversation, mut agent) = scene().await;
+    for round in 0..5 {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        cluster.postgres.psql(others).await.unwrap();
+        let message = json!({ "conversation_id": conversation, "local_id": format!("{round}"), "body": "x" });
+        let mut answer = device.call("message:send", message.clone()).await;
+        while answer["success"] != true {
+            assert_eq!(answer["error"], "SERVER_ERROR", "{answer}");
+            answer = device.call("message:send", message.clone()).await;
+        }
+        assert_eq!(agent.expect("message:new").await["id"], answer["message"]["id"]);
+    }
+    assert_eq!(stored(&app, &conversation).await.len(), 6);
+    until_status(&app, 200, "ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_politely_takes_only_those_offline_who_do_not_come_back() {
+    let mut cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (leaving, staying) = (cluster.at(&app, 1), cluster.at(&app, 0));
+    let mut agent = staying.agent().await;
+    let mut moves = leaving.device("moves").await;
+    let mut stays_away = leaving.device("away").await;
+    // One with a tab on each node is not offline for a moment.
+    let _tab_here = staying.device("both").await;
+    let mut tab_there = leaving.device("both").await;
+    for _ in 0..3 {
+        assert_eq!(agent.expect("presence:change").await["is_online"], true);
+    }
+    cluster.nodes[1].signal("TERM").await;
+    for device in [&mut moves, &mut stays_away, &mut tab_there] {
+        let shutdown = device.expect("server:shutdown").await;
+        assert!(shutdown["reconnect_delay_ms"].is_u64());
+        assert!(!device.closed().await);
+    }
+    assert_eq!(cluster.nodes[1].ended().await.code(), Some(0));
+    let _moved = staying.device("moves").await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let change = agent.expect("presence:change").await;
+        told.push((change["device_id"].as_str().unwrap().to_owned(), change["is_online"] == true));
+        if change["device_id"] == "moves" && change["is_online"] == true {
+            break;
+        }
+    }
+    eventually("presence to settle", || async {
+        let right = active(&staying, "away").await == 0
+            && active(&staying, "moves").await == 1
+            && active(&staying, "both").await == 1;
+        right.then_some(())
+    })
+    .await;
+    told.extend(
+        agent
+            .settled("presence:change")
+            .await
+            .iter()
+            .map(|change| (change["device_id"].as_str().unwrap().to_owned(), change["is_online"] == true)),
+    );
+    let of =
+        |device: &str| told.iter().filter(|(name, _)| name == device).map(|(_, on)| *on).collect::<Vec<_>>();
+    assert_eq!(of("away"), [false]);
+    assert!(of("both").is_empty(), "{told:?}");
+    assert!(of("moves").is_empty() || of("moves") == [false, true], "{told:?}");
+    eventually("the node to be counted no more", || async {
+        let stats = staying.as_agent().get("/v1/admin/stats").await.ok();
+        (stats["nodes"] == 1 && stats["devices_online"] == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_alone_on_its_postgres_goes_on_serving_when_its_lock_was_lost_with_the_connection() {
+    let mut postgres = Postgres::start().await.unwrap();
+    let database = vec!["--database-url".into(), postgres.url("postgres").into()];
+    let server = ServerProcess::start_on::<&str>(BINARY, database, &[]).await;
+    let app = server.app().await;
+    let (mut device, conversation) = app.device_in_conversation("phone").await;
+    postgres.restart().await.unwrap();
+    until_status(&app, 200, "ok").await;
+    let message = json!({ "conversation_id": conversation, "local_id": "1", "body": "x" });
+    while device.call("message:send", message.clone()).await["success"] != true {}
+    eventually("the lock to be taken again", || async {
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted";
+        (postgres.psql(locks).await.unwrap() == "1").then_some(())
+    })
+    .await;
+    // Another one that can't hear it is still refused.
+    let output = another(&postgres, &[]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--redis-url"));
+    // A Redis of its own is no way around: the other one does not listen there.
+    let redis = Redis::start(RedisOptions::default()).await.unwrap();
+    let output = another(&postgres, &[format!("--redis-url={}", redis.url())]).await;
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What one more server on this Postgres says before it ends.
+async fn another(postgres: &Postgres, flags: &[String]) -> std::process::Output {
+    let output = tokio::process::Command::new(BINARY)
+        .args(["serve", "--listen=127.0.0.1:0", "--database-url", &postgres.url("postgres")])
+        .args(flags)
+        .kill_on_drop(true)
+        .output();
+    testkit::patiently("the refusal", output).await.unwrap()
+}
