@@ -57,6 +57,11 @@ impl Bench<'_> {
         Route::nth(self.running.address, index)
     }
 
+    /// The route of connection number `index` to the node that is not the senders', if there is one.
+    pub(crate) fn far_route(&self, index: usize) -> Route {
+        Route::nth(self.running.far_address, index)
+    }
+
     /// A device that nobody has seen before.
     pub(crate) fn device(&self, app: &App, kind: &str, index: usize) -> Login {
         device(app, kind, self.running.start, index)

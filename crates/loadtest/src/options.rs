@@ -146,6 +146,9 @@ pub(crate) enum Contender {
     Replyhq,
     /// ReplyHQ on the same Postgres and Redis that the baseline has.
     ReplyhqPostgres,
+    /// Two nodes of ReplyHQ on one Postgres and one Redis: agents on the first, devices on the second. For modes of rooms
+    /// of two; all others use the first node.
+    ReplyhqTwoNodes,
     /// The Node baseline.
     Node,
 }
@@ -156,6 +159,7 @@ impl Contender {
         match self {
             Self::Replyhq => "ReplyHQ",
             Self::ReplyhqPostgres => "ReplyHQ on Postgres",
+            Self::ReplyhqTwoNodes => "ReplyHQ, two nodes",
             Self::Node => "Node",
         }
     }

@@ -53,7 +53,7 @@ pub(crate) async fn connect(bench: &Bench<'_>, kind: &str, meter: &Rc<Meter>) ->
         let app = &bench.apps[index / bench.options.pairs_per_app.max(1)];
         let (device, agent) = (bench.device(app, kind, index), bench.agent(app));
         let conversation = bench.conversation(index, &device).await?;
-        let device = bench.joined_device(bench.route(index), &device).await?;
+        let device = bench.joined_device(bench.far_route(index), &device).await?;
         let socket = bench.joined_agent(index, &agent, &conversation).await?;
         let room = Rc::new(Room::default());
         let envelope =

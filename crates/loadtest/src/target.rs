@@ -51,10 +51,13 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Running {
     server: Service,
+    second: Option<Service>,
     backing: Option<own::Running>,
     store: Vec<String>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where the second node listens; the same, if there is only one.
+    pub(crate) far_address: SocketAddr,
     /// Which start of this target it is: ids made of it are new.
     pub(crate) start: u32,
 }
@@ -66,7 +69,7 @@ impl Target {
         // Postgres runs as another user, who must get through.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let program = match contender {
-            Contender::Replyhq | Contender::ReplyhqPostgres => {
+            Contender::Replyhq | Contender::ReplyhqPostgres | Contender::ReplyhqTwoNodes => {
                 let binary = fs::canonicalize(&options.binary);
                 vec![binary.with_context(|| format!("{}: build it first", options.binary.display()))?]
             }
@@ -106,10 +109,28 @@ impl Target {
                 vec!["--data-dir".to_owned(), self.dir.path().join("data").to_string_lossy().into_owned()]
             }
         };
+        let redis = backing.as_ref().map(|backing| backing.redis_url.as_str());
+        let (server, address) = self.serve("server", &store, redis).await?;
+        let (second, far_address) = match self.contender {
+            Contender::ReplyhqTwoNodes => {
+                let (second, address) = self.serve("second", &store, redis).await?;
+                (Some(second), address)
+            }
+            _ => (None, address),
+        };
+        Ok(Running { server, second, backing, store, address, far_address, start: self.starts })
+    }
+
+    async fn serve(
+        &self,
+        name: &'static str,
+        store: &[String],
+        redis: Option<&str>,
+    ) -> Result<(Service, SocketAddr)> {
         let mut command = pinned(self.server_core, &self.program[0]);
-        command.args(&self.program[1..]).args(["serve", "--listen", "127.0.0.1:0"]).args(&store);
-        if let Some(backing) = &backing {
-            command.args(["--redis-url", &backing.redis_url]);
+        command.args(&self.program[1..]).args(["serve", "--listen", "127.0.0.1:0"]).args(store);
+        if let Some(redis) = redis {
+            command.args(["--redis-url", redis]);
         }
         if self.contender == Contender::Node {
             command.env("NODE_ENV", "production");
@@ -118,18 +139,22 @@ impl Target {
             command.args(["--rate-limit-device", "0", "--rate-limit-agent", "0"]);
             command.args(["--max-connections-per-device", "0"]);
         }
-        let mut server = Service::start("server", self.dir.path(), command.current_dir(self.dir.path()))?;
+        let mut server = Service::start(name, self.dir.path(), command.current_dir(self.dir.path()))?;
         let rest = server.ready("http://").await?;
         let address = rest.split(|next: char| !next.is_ascii_digit() && next != '.' && next != ':').next();
         let address = address.and_then(|address| address.parse().ok());
         let address = address.with_context(|| format!("no address in the ready line: {rest}"))?;
-        Ok(Running { server, backing, store, address, start: self.starts })
+        Ok((server, address))
     }
 
     /// Stops the server, which must end well, and what it stood on.
     pub(crate) async fn stop(&mut self, running: Running) -> Result<()> {
         let tail = running.server.log_tail();
         let stopped = running.server.stop(Signal::TERM).await;
+        let stopped = match running.second {
+            Some(second) => second.stop(Signal::TERM).await.and(stopped),
+            None => stopped,
+        };
         if let Some(backing) = &mut self.backing {
             backing.stop().await?;
         }
@@ -181,10 +206,13 @@ impl Running {
         self.server.pid()
     }
 
-    /// The processor seconds of the server, and of its Postgres and Redis.
+    /// The processor seconds of the server, all its nodes together, and of its Postgres and Redis.
     pub(crate) fn cpu_seconds(&self) -> Result<(f64, f64)> {
         let services = self.backing.as_ref().map_or(Ok(0.0), own::Running::cpu_seconds)?;
-        let server = usage::cpu_seconds(self.pid()).context("the server has ended")?;
+        let mut server = usage::cpu_seconds(self.pid()).context("the server has ended")?;
+        if let Some(second) = &self.second {
+            server += usage::cpu_seconds(second.pid()).context("the second node has ended")?;
+        }
         Ok((server, services))
     }
 
