@@ -250,6 +250,7 @@ pub(crate) async fn settle(
     let until = Instant::now() + RECOVERY_LIMIT + crowd;
     while let Some(missing) = board.unsettled() {
         if Instant::now() > until {
+            say(&format!("          {missing}"));
             report.unsettled.push(format!("{what}: {missing}"));
             break;
         }
@@ -263,6 +264,7 @@ pub(crate) async fn settle(
             Some(took)
         }
         Err(difference) => {
+            say(&format!("          {}", difference.example));
             report.ghosts += difference.ghosts;
             report.absent += difference.absent;
             report.unsettled.push(format!("{what}: {}", difference.example));

@@ -57,7 +57,7 @@ const DEAD: &str = "transport close";
 struct Keeper {
     /// The nodes' epoch, once known.
     epoch: Option<String>,
-    /// The apps in use, each with its epoch.
+    /// The apps in use, each with its epoch; without one, where Redis has forgotten the app and does not know it again yet.
     apps: HashMap<AppId, String>,
     /// Where the comparison of apps goes on.
     compared: usize,
@@ -226,7 +226,8 @@ impl Keeper {
         (inner.observer)(Observation::PutBack);
         self.hold_until = Some(Instant::now() + PUT_BACK);
         inner.set_live(false);
-        self.apps.remove(app);
+        // It stays among the apps: whatever fails from here on, the next comparison finds that it is still to be done.
+        self.apps.insert(app.clone(), String::new());
         let Some(epoch) = self.use_app(inner, app).await? else { return Ok(()) };
         let kept: Vec<Session> =
             inner.state().kept.values().filter(|session| session.app_id == *app).cloned().collect();
@@ -262,7 +263,7 @@ impl Keeper {
 
     /// The app's epoch, after it is noted that this node uses it. `None` if this node was written off.
     async fn use_app(&mut self, inner: &Inner, app: &AppId) -> RedisResult<Option<String>> {
-        if let Some(epoch) = self.apps.get(app) {
+        if let Some(epoch) = self.apps.get(app).filter(|epoch| !epoch.is_empty()) {
             return Ok(Some(epoch.clone()));
         }
         let name = inner.name();
