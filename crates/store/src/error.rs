@@ -61,6 +61,11 @@ impl Error {
         Self::new(ErrorKind::Closed, "the store is closed")
     }
 
+    /// What happened, without its kind.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What kind it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: a commit that was reported is on the disk. The writer never checkpoints in passing
 //! (that would stall the commits behind it); a thread of its own does.
 
+mod backup;
 mod checkpoint;
 mod reader;
 mod writer;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+pub use self::backup::{Backup, back_up};
 pub(crate) use self::reader::Readers;
 pub(crate) use self::writer::Writer;
 use crate::error::{Error, ErrorKind};
