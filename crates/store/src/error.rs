@@ -32,6 +32,10 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Full, Self::Io, Self::Timeout, Self::Busy, Self::Overloaded, Self::Closed, Self::Internal];
+
     /// A word for a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {

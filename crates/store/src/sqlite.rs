@@ -31,6 +31,10 @@ const STATEMENT_CACHE: usize = 64;
 /// pages back: a tenth more CPU for each message.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
+/// What is left of a WAL that a long reader, a backup for one, has let grow, once it is begun anew. Above what it has
+/// without one, so that it is not cut all the time.
+const WAL_BYTES_KEPT: i64 = 32 * 1024 * 1024;
+
 refinery::embed_migrations!("migrations/both");
 
 /// An open database file.
@@ -114,6 +118,7 @@ fn connect(path: &Path, access: Access) -> Result<Connection, Error> {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
             connection.pragma_update(None, "foreign_keys", true)?;
             connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         }

@@ -83,8 +83,14 @@ impl Partial {
         let path = beside(output, ".partial");
         let failed = |error: io::Error| failed(&path, &error);
         let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).mode(MODE).open(&path).map_err(failed)?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(MODE)
+            .open(&path)
+            .map_err(failed)?;
         file.try_lock().map_err(|_| {
             Error::new(ErrorKind::Busy, format!("another backup to {} is being made", output.display()))
         })?;
@@ -125,9 +131,7 @@ fn copy(database: &Path, partial: &Path) -> Result<(), Error> {
     let copying = Copying::new(&from, &mut to).map_err(of_copy)?;
     match copying.step(-1).map_err(of_copy)? {
         StepResult::Done => Ok(()),
-        _ => {
-            Err(Error::new(ErrorKind::Busy, format!("{}: someone else has locked it", database.display())))
-        }
+        _ => Err(Error::new(ErrorKind::Busy, format!("{}: someone else has locked it", database.display()))),
     }
 }
 
