@@ -40,7 +40,7 @@ fn documented(heading: &str) -> String {
 
 /// Runs commands of the documentation as they stand, but for where the data and the backups are. Here there is no
 /// systemd and no user `replyhq`: the test stops and starts the server itself.
-async fn run_documented(commands: &str, data: &Path, backups: &Path, database_url: &str) {
+async fn run_documented(commands: &str, data: &Path, backups: &Path, database_url: Option<&str>) {
     let script: String = commands
         .lines()
         .filter(|line| !line.starts_with("systemctl "))
@@ -51,7 +51,7 @@ async fn run_documented(commands: &str, data: &Path, backups: &Path, database_ur
         .replace(" -o replyhq -g replyhq", "")
         .replace("replyhq backup", &format!("{BINARY} backup"));
     let mut shell = Command::new("sh");
-    shell.args(["-eu", "-c", &script]).env("REPLYHQ_DATABASE_URL", database_url);
+    shell.args(["-eu", "-c", &script]).envs(database_url.map(|url| ("REPLYHQ_DATABASE_URL", url)));
     let output = patiently("the documented commands", shell.output()).await.unwrap();
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -233,14 +233,14 @@ async fn after_the_documented_restore_clients_that_know_more_than_the_copy_start
         device.say(&conversation, &format!("{number}"), "x").await;
     }
     let backup = documented("### Back up: SQLite");
-    run_documented(&backup, folder.path(), backups.path(), "").await;
+    run_documented(&backup, folder.path(), backups.path(), None).await;
     let fourth = device.say(&conversation, "4", "x").await;
     let fifth = device.say(&conversation, "5", "x").await;
     let younger = app.conversation("younger").await;
     // Killed, so that it leaves a WAL behind, which does not belong to the copy.
     server.kill().await;
     let restore = documented("### Restore: SQLite");
-    run_documented(&restore, folder.path(), backups.path(), "").await;
+    run_documented(&restore, folder.path(), backups.path(), None).await;
 
     let server = ServerProcess::start(BINARY, folder.path(), &NO_LIMITS).await;
     let app = TestApp { address: server.address(), ..app };
@@ -347,14 +347,14 @@ async fn dump_and_restore(from: Postgres, to: Postgres) {
     }
     let mut load = Load::begin(&app).await;
     let acknowledged = load.after(BETWEEN_COPIES).await;
-    run_documented(&documented("### Back up: Postgres"), &nowhere, backups.path(), &url).await;
+    run_documented(&documented("### Back up: Postgres"), &nowhere, backups.path(), Some(&url)).await;
     load.after(1).await;
     load.end().await;
     server.kill().await;
     drop(from);
 
     let url = to.create_database("replyhq").await.unwrap();
-    run_documented(&documented("### Restore: Postgres"), &nowhere, backups.path(), &url).await;
+    run_documented(&documented("### Restore: Postgres"), &nowhere, backups.path(), Some(&url)).await;
     let mut redis = Redis::start(RedisOptions::default()).await.unwrap();
     let redis_url = format!("--redis-url={}", redis.url());
     let node_flags = [redis_url.as_str(), NO_LIMITS[0], NO_LIMITS[1]];
