@@ -7,8 +7,6 @@ COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock clippy.toml ./
 COPY crates crates
 COPY xtask xtask
-# The manifest of crates/server names tests/main.rs; Cargo wants it to be there. No test is built.
-COPY tests tests
 # The caches are shared between builds and are no part of the image, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/build/target,sharing=locked \
