@@ -331,3 +331,76 @@ async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
     assert!(document["components"]["schemas"]["Message"]["properties"]["seq"].is_object());
 }
+
+#[tokio::test]
+async fn a_health_check_says_whether_the_server_takes_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(BINARY, &Backend::in_folder(folder.path()), &[]).await;
+    // Where a server listens on all addresses, the loopback one is asked.
+    let listen = format!("0.0.0.0:{}", server.address().port());
+    let environment = [("REPLYHQ_LISTEN", listen.as_str())];
+    let check = || run(folder.path(), &environment, &["healthcheck"]);
+    let output = check().await;
+    assert_eq!((output.status.code(), text(&output.stdout).trim()), (Some(0), r#"{"status":"ok"}"#));
+    // A server that can't write takes no work.
+    let limit = format!("prlimit --pid={} --fsize=4096:unlimited", server.id());
+    assert!(Command::new("sh").args(["-c", &limit]).status().await.unwrap().success());
+    let output = eventually("a server without a disk", || async {
+        let output = check().await;
+        (output.status.code() == Some(1)).then_some(output)
+    })
+    .await;
+    assert!(text(&output.stderr).contains("database_unavailable"), "{}", text(&output.stderr));
+    server.kill().await;
+    let output = check().await;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr).lines().count(), 1, "{}", text(&output.stderr));
+    // One that never answers is not waited for.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = silent.local_addr().unwrap().to_string();
+    let output = run(folder.path(), &[], &["healthcheck", "--listen", &listen, "--timeout", "200ms"]).await;
+    assert!(text(&output.stderr).contains("no answer in time"), "{}", text(&output.stderr));
+}
+
+/// The metrics that a text names, each with the selector that stands behind it, if there is one.
+fn named_metrics(text: &str) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    // What goes on with a bracket is an expression for grep.
+    for part in text.split("replyhq_").skip(1).filter(|part| !part.starts_with('(')) {
+        let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(part.len());
+        let selector = part[end..].strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        // Others than `name="value"` are placeholders: {namespace} in a table of metrics.
+        let selector = selector.map(|(selector, _)| selector.to_owned()).filter(|text| text.contains("=\""));
+        found.push((format!("replyhq_{}", &part[..end]), selector));
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_metric_that_alerts_and_documents_name_is_there_from_the_start() {
+    let server = TestServer::start().await;
+    let metrics = server.http().get("/metrics").await.text;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut named = 0;
+    for file in
+        ["deploy/alerts.yml", "docs/operations.md", "docs/troubleshooting.md", "docs/configuration.md"]
+    {
+        let written = std::fs::read_to_string(root.join(file)).unwrap();
+        for (name, selector) in named_metrics(&written) {
+            named += 1;
+            let is_it = |line: &&str| {
+                let (series, _) = line.rsplit_once(' ').unwrap();
+                let (found, labels) = series.split_once('{').unwrap_or((series, ""));
+                let histogram =
+                    ["_bucket", "_sum", "_count"].iter().any(|end| found.strip_suffix(end) == Some(&name));
+                (found == name || histogram)
+                    && selector.as_ref().is_none_or(|selector| labels.contains(selector.as_str()))
+            };
+            assert!(
+                metrics.lines().filter(|line| !line.starts_with('#')).any(|line| is_it(&line)),
+                "{file} names {name}{selector:?}, which is not in\n{metrics}"
+            );
+        }
+    }
+    assert!(named > 30, "{named}");
+}

@@ -1,6 +1,12 @@
 //! An app with a hundred thousand sessions on two nodes, on a real Redis: listed in pages, forgotten by Redis and put back,
 //! and half of them gone with their node.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that panics has failed; it says how long things took"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

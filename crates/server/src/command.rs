@@ -1,4 +1,5 @@
-//! The command line beside `serve`: apps, tokens, the audit log. Works while a server runs on the same database.
+//! The command line beside `serve`: apps, tokens, the audit log, backups. Works while a server runs on the same
+//! database.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use chat::{Ambient, Chat, Limits, Observer, SendLimits};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cluster::Cluster;
-use protocol::{AppId, Failure, Permission, Permissions};
+use protocol::{AppId, Code, Failure, Permission, Permissions};
 use serde_json::{Value, json};
-use store::{Purpose, Store, Token};
+use store::{Location, Purpose, Store, Token};
 
+use crate::healthcheck::Healthcheck;
 use crate::settings::{self, DatabaseSettings, Settings};
 
 /// Self-hosted realtime support chat
@@ -50,6 +52,25 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Copy the SQLite database into one file, also while a server runs on it
+    Backup(Backup),
+    /// Ask the server on this machine whether it takes work: exit code 0 if it does, 1 if not
+    Healthcheck(Healthcheck),
+}
+
+/// Where a copy of the database is to be.
+#[derive(Debug, clap::Args)]
+pub struct Backup {
+    /// The file to make
+    // Not `output`: that is the group below.
+    #[arg(long = "output", value_name = "FILE")]
+    file: PathBuf,
+    /// Replace the file if there is one
+    #[arg(long)]
+    force: bool,
+    /// Where the data is and how to print.
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Where the data is and how to print.
@@ -151,7 +172,12 @@ impl Cli {
         let command = settings::with_defaults(Self::command(), file.as_ref(), environment)
             .map_err(|problem| (2, format!("error: {problem}\n")))?;
         let parsed = command.try_get_matches_from(arguments);
-        parsed.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| explain(&error))
+        let cli =
+            parsed.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| explain(&error))?;
+        if let Command::Backup(backup) = &cli.command {
+            backup.check().map_err(|problem| (2, format!("error: {problem}\n")))?;
+        }
+        Ok(cli)
     }
 }
 
@@ -204,6 +230,8 @@ fn without_passwords(text: &str) -> String {
 /// What is wrong.
 pub async fn run_command(command: Command) -> Result<String, Failure> {
     match command {
+        Command::Backup(backup) => backup.run().await,
+        Command::Healthcheck(healthcheck) => healthcheck.run().await,
         Command::Serve(_) => Err(Failure::invalid("serve is not a command beside the server")),
         Command::App(AppCommand::Create { name, output }) => {
             let app = open(&output).await?.create_app(&name).await?;
@@ -261,6 +289,34 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
     }
 }
 
+impl Backup {
+    /// Postgres has better tools for its data than any of ours.
+    fn check(&self) -> Result<(), String> {
+        match self.output.database.location() {
+            Location::Sqlite(_) => Ok(()),
+            Location::Postgres(_) => Err(format!(
+                "backup copies a SQLite file; copy a Postgres database with: \
+                 pg_dump --format=custom --file='{}' \"$REPLYHQ_DATABASE_URL\"",
+                self.file.display()
+            )),
+        }
+    }
+
+    async fn run(self) -> Result<String, Failure> {
+        let Location::Sqlite(database) = self.output.database.location() else {
+            return Err(Failure::invalid("backup copies a SQLite file"));
+        };
+        let (file, force) = (self.file.clone(), self.force);
+        let copied = tokio::task::spawn_blocking(move || store::back_up(&database, &file, force)).await;
+        let failed = |error: &dyn std::fmt::Display| Failure::new(Code::ServerError, error.to_string());
+        let copied = copied.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let answer = json!({ "file": self.file, "bytes": copied.bytes, "messages": copied.messages });
+        Ok(self.output.print(&answer, || {
+            format!("{}: {} messages, {} bytes", self.file.display(), copied.messages, copied.bytes)
+        }))
+    }
+}
+
 impl Output {
     fn print(&self, answer: &Value, human: impl FnOnce() -> String) -> String {
         if self.json { answer.to_string() } else { human() }
@@ -308,7 +364,7 @@ fn token_line(token: &Token) -> String {
 async fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
     let (store, completions) = Store::open(&output.database.location(), Purpose::Command, Arc::new(|_| ()))
         .await
-        .map_err(|error| Failure::new(protocol::Code::ServerError, error.to_string()))?;
+        .map_err(|error| Failure::new(Code::ServerError, error.to_string()))?;
     tokio::spawn(completions.run());
     let cluster = Cluster::single_node(Arc::new(|_| ()));
     let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };

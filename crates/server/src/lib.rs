@@ -9,6 +9,7 @@ mod command;
 mod connections;
 mod demo;
 mod fanout;
+mod healthcheck;
 mod listen;
 mod metrics;
 mod rest;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use protocol::Code;
+use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
 use socketio::{CloseReason, Meter};
 
 macro_rules! labels {
@@ -98,7 +99,36 @@ impl Metrics {
             missed: Counter::default(),
         };
         metrics.register();
+        metrics.begin_at_zero();
         Arc::new(metrics)
+    }
+
+    /// What alerts are made of is there before it first happens: Prometheus sees no increase in a number that appears.
+    fn begin_at_zero(&self) {
+        for namespace in [CLIENT_NAMESPACE, ADMIN_NAMESPACE] {
+            drop(self.connections.get_or_create(&ByNamespace { namespace }));
+        }
+        for result in ["new", "duplicate", Code::RateLimited.as_str(), Code::ServerError.as_str()] {
+            drop(self.messages.get_or_create(&ByResult { result }));
+        }
+        for transport in ["socket", "rest"] {
+            drop(self.ack.get_or_create(&ByTransport { transport }));
+        }
+        for reason in [CloseReason::PingTimeout, CloseReason::SlowReader, CloseReason::Transport] {
+            drop(self.disconnects.get_or_create(&ByReason { reason: reason.as_str() }));
+        }
+        for state in ["online", "offline"] {
+            drop(self.presence_changes.get_or_create(&ByState { state }));
+        }
+        for kind in store::ErrorKind::ALL {
+            drop(self.database_errors.get_or_create(&ByKind { kind: kind.as_str() }));
+        }
+        for status in [401, 429, 500, 503] {
+            drop(self.requests.get_or_create(&ByStatus { status }));
+        }
+        for way in ["published", "heard", "dropped"] {
+            drop(self.cluster_envelopes.get_or_create(&ByWay { way }));
+        }
     }
 
     fn register(&mut self) {

@@ -10,6 +10,9 @@ use cluster::RedisUrl;
 use protocol::limits;
 use store::Location;
 
+/// Where the server listens if nothing is said.
+pub(crate) const LISTEN: &str = "127.0.0.1:3000";
+
 /// Where the data is. The same for the server and for every command.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseSettings {
@@ -56,7 +59,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// Address to listen on; port 0 takes a free one, and the ready line names it
-    #[arg(long, value_name = "ADDRESS", env = "REPLYHQ_LISTEN", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "ADDRESS", env = "REPLYHQ_LISTEN", default_value = LISTEN)]
     pub listen: SocketAddr,
 
     /// Where the data is.

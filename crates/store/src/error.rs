@@ -32,6 +32,10 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Full, Self::Io, Self::Timeout, Self::Busy, Self::Overloaded, Self::Closed, Self::Internal];
+
     /// A word for a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +63,11 @@ impl Error {
 
     pub(crate) fn closed() -> Self {
         Self::new(ErrorKind::Closed, "the store is closed")
+    }
+
+    /// What happened, without its kind.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// What kind it is.

@@ -37,6 +37,7 @@ use self::postgres::Postgres;
 pub use self::postgres::PostgresConfig;
 use self::session::Session;
 use self::sqlite::Sqlite;
+pub use self::sqlite::{Backup, back_up};
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]

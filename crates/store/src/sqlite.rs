@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: a commit that was reported is on the disk. The writer never checkpoints in passing
 //! (that would stall the commits behind it); a thread of its own does.
 
+mod backup;
 mod checkpoint;
 mod reader;
 mod writer;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+pub use self::backup::{Backup, back_up};
 pub(crate) use self::reader::Readers;
 pub(crate) use self::writer::Writer;
 use crate::error::{Error, ErrorKind};
@@ -28,6 +30,10 @@ const STATEMENT_CACHE: usize = 64;
 /// Pages that the writer may keep in memory. With SQLite's own 2 MiB, a hundred busy conversations already had it read
 /// pages back: a tenth more CPU for each message.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
+/// What is left of a WAL that a long reader, a backup for one, has let grow, once it is begun anew. Above what it has
+/// without one, so that it is not cut all the time.
+const WAL_BYTES_KEPT: i64 = 32 * 1024 * 1024;
 
 refinery::embed_migrations!("migrations/both");
 
@@ -112,6 +118,7 @@ fn connect(path: &Path, access: Access) -> Result<Connection, Error> {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
             connection.pragma_update(None, "foreign_keys", true)?;
             connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         }

@@ -1,7 +1,7 @@
 //! What servers keep their data in: the suite runs once on each kind.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -22,6 +22,8 @@ pub struct Backend(Kind);
 enum Kind {
     /// A folder, for SQLite. Nothing is shared with other nodes.
     Folder(TempDir),
+    /// The same, without throwing it away.
+    Borrowed(PathBuf),
     /// A database of its own on a Postgres for all tests that run at a time, and a Redis of its own.
     Shared { url: String, redis: Redis, _postgres: Arc<Postgres> },
 }
@@ -47,6 +49,11 @@ impl Backend {
         Self(Kind::Folder(tempfile::tempdir().expect("a temporary folder")))
     }
 
+    /// SQLite in a folder that is someone else's, who keeps it.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self(Kind::Borrowed(folder.to_owned()))
+    }
+
     /// Postgres and Redis, whatever the run is about.
     ///
     /// # Panics
@@ -63,6 +70,7 @@ impl Backend {
     pub fn database(&self) -> Vec<OsString> {
         match &self.0 {
             Kind::Folder(folder) => vec!["--data-dir".into(), folder.path().into()],
+            Kind::Borrowed(folder) => vec!["--data-dir".into(), folder.into()],
             Kind::Shared { url, .. } => vec!["--database-url".into(), url.into()],
         }
     }
@@ -70,16 +78,8 @@ impl Backend {
     /// The flags of `serve` that a command does not need.
     pub(crate) fn rest(&self) -> Vec<OsString> {
         match &self.0 {
-            Kind::Folder(_) => Vec::new(),
+            Kind::Folder(_) | Kind::Borrowed(_) => Vec::new(),
             Kind::Shared { redis, .. } => vec!["--redis-url".into(), redis.url().into()],
-        }
-    }
-
-    /// The folder of SQLite's files, if that is the kind.
-    pub fn folder(&self) -> Option<&Path> {
-        match &self.0 {
-            Kind::Folder(folder) => Some(folder.path()),
-            Kind::Shared { .. } => None,
         }
     }
 }

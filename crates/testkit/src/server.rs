@@ -63,11 +63,6 @@ impl TestServer {
         self.address
     }
 
-    /// Where its data is.
-    pub fn backend(&self) -> &Backend {
-        &self.backend
-    }
-
     /// Its REST side, without a credential.
     pub fn http(&self) -> Http {
         Http::new(self.address)

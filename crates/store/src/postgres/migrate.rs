@@ -1,4 +1,4 @@
-//! Brings the schema up to date. Nodes that start at once take turns.
+//! Brings the schema up to date, and takes over what was restored from another Postgres. Nodes that start at once take turns.
 
 use refinery::{Migration, Runner};
 
@@ -17,6 +17,11 @@ mod own {
     refinery::embed_migrations!("migrations/postgres");
 }
 
+/// A transaction that this Postgres has not come to can't have changed a row that is seen: the row was dumped in another
+/// one, whose numbers were higher, and restored here. The looks at what was changed lately would read it again and again
+/// until the numbers here have passed it. Changed now, it bears a number of this one. Finds nothing otherwise.
+const TAKE_OVER_RESTORED: &str = "UPDATE conversations SET change = 0 WHERE change >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+
 pub(super) async fn run(config: &PostgresConfig) -> Result<(), Error> {
     let (mut client, _end) = connect(config).await?;
     // An index over all that is there may take its time, and so may waiting for another node's.
@@ -28,6 +33,7 @@ pub(super) async fn run(config: &PostgresConfig) -> Result<(), Error> {
         .run_async(&mut client)
         .await
         .map_err(|error| Error::new(ErrorKind::Internal, format!("migration: {error}")))?;
+    client.execute(TAKE_OVER_RESTORED, &[]).await?;
     client.execute("SELECT pg_advisory_unlock($1)", &[&TURN]).await?;
     Ok(())
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::checkpoint::Checkpointer;
-use super::{Access, connect};
+use super::{Access, BUSY_TIMEOUT, connect};
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use crate::session::{Session, at_once};
@@ -27,6 +27,10 @@ const BATCH: usize = 256;
 /// alone never finds the moment when all of it is copied. Writing over a file that is there costs a fifth less than
 /// growing it, so it is small and is not cut.
 const WAL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How long the writer waits for readers when it begins the WAL anew. Those of the server are gone sooner; another
+/// process's, a backup for one, may take minutes, and then the WAL grows instead of the commits waiting.
+const READER_PATIENCE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Writer {
     queue: Sender<Box<dyn Job>>,
@@ -129,7 +133,13 @@ impl WriterThread {
         if self.wal_bytes.load(Ordering::Relaxed) < WAL_BYTES_MAX {
             return;
         }
-        match self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())) {
+        let restarted = self
+            .connection
+            .busy_timeout(READER_PATIENCE)
+            .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())))
+            .and_then(|()| self.connection.busy_timeout(BUSY_TIMEOUT));
+        match restarted {
+            // Where a reader was in the way, the checkpointer's next look asks for it again.
             Ok(()) => self.wal_bytes.store(0, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, "the WAL could not be emptied"),
         }
