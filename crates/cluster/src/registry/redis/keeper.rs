@@ -130,9 +130,6 @@ impl Keeper {
     }
 
     async fn renew(&mut self, inner: &Arc<Inner>) -> RedisResult<()> {
-        if self.contact_since.is_none() {
-            load_scripts(inner).await?;
-        }
         let keys = [scripts::LEASES, scripts::CLAIMS, scripts::COUNTS, scripts::EPOCH].map(String::from);
         let mut command = call(&scripts::RENEW, &keys);
         let count = inner.state().kept.len();
@@ -452,17 +449,6 @@ fn leave(app: &AppId, name: &str, epoch: &str, id: &str, reason: &str) -> redis:
     let mut command = call(&scripts::LEAVE, &scripts::of_change(app, name));
     command.arg(epoch).arg(id).arg(reason);
     command
-}
-
-async fn load_scripts(inner: &Inner) -> RedisResult<()> {
-    let mut commands = redis::pipe();
-    for source in scripts::ALL {
-        commands.cmd("SCRIPT").arg("LOAD").arg(source);
-    }
-    for answer in inner.link.run(&commands).await? {
-        answer?;
-    }
-    Ok(())
 }
 
 /// Takes a dead node's connections out, if no other node does it already.
