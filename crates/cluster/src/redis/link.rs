@@ -1,20 +1,20 @@
 //! Connections for commands, made anew after they failed.
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisResult, Value};
+use redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 
 use super::sentinel::check_master;
 use super::shards::Shards;
 use super::url::{Place, RedisUrl};
-use super::{connect, is_wrong_server, limited, send};
+use super::{connect, failed, is_wrong_server, limited, load, send};
 
 /// A way for commands.
 pub(crate) enum Link {
     /// To one server.
     Server(Server),
     /// To the masters of a cluster.
-    Cluster(Shards),
+    Cluster(Box<Shards>),
 }
 
 /// The connection to the only server, or to the only master.
@@ -28,7 +28,7 @@ impl Link {
     /// `scripts` can be called by their hashes.
     pub(crate) fn new(url: &RedisUrl, scripts: &'static [&'static str]) -> Self {
         match url.place() {
-            Place::Cluster(seeds) => Self::Cluster(Shards::new(seeds.clone(), scripts)),
+            Place::Cluster(seeds) => Self::Cluster(Box::new(Shards::new(seeds.clone(), scripts))),
             Place::Server(_) | Place::Sentinels(_) => {
                 Self::Server(Server { place: url.clone(), scripts, connection: Mutex::new(None) })
             }
@@ -64,8 +64,13 @@ impl Server {
         let outcome = send(&mut connection, commands).await.and_then(|answers| {
             let wrong =
                 answers.iter().find_map(|answer| answer.as_ref().err().filter(|e| is_wrong_server(e)));
-            wrong.cloned().map_or(Ok(()), Err)?;
-            Ok(answers)
+            match wrong {
+                Some(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+                    Err(failed("this server is one of a Redis Cluster: its URL needs ?cluster=true"))
+                }
+                Some(error) => Err(error.clone()),
+                None => Ok(answers),
+            }
         });
         if outcome.is_err() {
             self.connection.lock().await.take();
@@ -82,11 +87,11 @@ impl Server {
             Place::Sentinels(sentinels) => {
                 let mut connection = connect(&sentinels.master().await?, &[]).await?;
                 check_master(&mut connection).await?;
-                super::load(&mut connection, self.scripts).await?;
+                load(&mut connection, self.scripts).await?;
                 connection
             }
             Place::Server(client) => connect(client, self.scripts).await?,
-            Place::Cluster(_) => return Err(super::failed("a cluster has no single server")),
+            Place::Cluster(_) => return Err(failed("a cluster has no single server")),
         };
         *place = Some(connection.clone());
         Ok(connection)

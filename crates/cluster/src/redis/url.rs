@@ -112,7 +112,8 @@ impl RedisUrl {
             }
             let ask = options.sentinel_access(&access);
             let sentinels = addresses.iter().map(|(host, port)| ask.client(host, *port));
-            let sentinels = sentinels.collect::<RedisResult<Vec<Client>>>().map_err(invalid)?;
+            let sentinels =
+                sentinels.collect::<RedisResult<Vec<Client>>>().map_err(|error| invalid(&error))?;
             Place::Sentinels(Sentinels::new(sentinels, decoded(name)?, access))
         } else if is_cluster {
             if access.0.redis_settings().db() != 0 {
@@ -120,7 +121,7 @@ impl RedisUrl {
             }
             Place::Cluster(Seeds { addresses, access })
         } else {
-            Place::Server(access.client(&first.0, first.1).map_err(invalid)?)
+            Place::Server(access.client(&first.0, first.1).map_err(|error| invalid(&error))?)
         };
         Ok(Self(Arc::new(place)))
     }
@@ -193,7 +194,7 @@ impl Options {
         let host = if first.0.contains(':') { format!("[{}]", first.0) } else { first.0.clone() };
         let at = if user.is_empty() { "" } else { "@" };
         let url = format!("{scheme}://{user}{at}{host}:{}/{db}", first.1);
-        let info = url.as_str().into_connection_info().map_err(invalid)?;
+        let info = url.as_str().into_connection_info().map_err(|error| invalid(&error))?;
         let client_tls = match (&self.certificate, &self.key) {
             (None, None) => None,
             (Some(cert), Some(key)) => {
@@ -208,7 +209,7 @@ impl Options {
             return Err("certificates belong to rediss:// or rediss+sentinel://".into());
         }
         let certificates = TlsCertificates { client_tls, root_cert: self.authorities.clone() };
-        let client = Client::build_with_tls(info, certificates).map_err(invalid)?;
+        let client = Client::build_with_tls(info, certificates).map_err(|error| invalid(&error))?;
         Ok(Access(client.get_connection_info().clone()))
     }
 
@@ -251,7 +252,7 @@ fn file(name: &str, path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{name}: {path}: {error}"))
 }
 
-fn invalid(error: redis::RedisError) -> String {
+fn invalid(error: &redis::RedisError) -> String {
     format!("not a Redis URL: {error}")
 }
 

@@ -70,9 +70,15 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut keeper = Keeper::default();
     let mut ticks = tokio::time::interval(RENEW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = String::new();
     loop {
         if let Err(error) = keeper.turn(&inner, &mut ticks).await {
-            tracing::debug!(%error, "Redis is away");
+            // Each problem is told once, however long it lasts.
+            let problem = error.to_string();
+            if keeper.contact_since.is_some() || problem != told {
+                tracing::warn!(error = problem, "who is connected can't be kept in Redis");
+                told = problem;
+            }
             keeper.contact_since = None;
             inner.set_live(false);
         }
