@@ -75,6 +75,30 @@ impl RedisCluster {
         self.servers.iter().position(|server| server.port() == port).context("an unknown server")
     }
 
+    /// Moves the slot of this key with all that is in it to the server with this number, a master.
+    ///
+    /// # Errors
+    /// If a server refuses.
+    pub async fn move_slot(&self, key: &str, to: usize) -> Result<()> {
+        let from = &self.servers[self.master_of(key).await?];
+        let to = &self.servers[to];
+        let slot = from.cli(&["CLUSTER", "KEYSLOT", key]).await?;
+        let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]).await?, to.cli(&["CLUSTER", "MYID"]).await?);
+        to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await?;
+        from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await?;
+        let port = to.port().to_string();
+        loop {
+            let keys = from.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "1"]).await?;
+            if keys.is_empty() {
+                break;
+            }
+            from.cli(&["MIGRATE", "127.0.0.1", &port, &keys, "0", "5000"]).await?;
+        }
+        to.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await?;
+        from.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await?;
+        Ok(())
+    }
+
     /// Waits until all servers know all slots, and all replicas have what their masters have.
     async fn agree(&self) -> Result<()> {
         let until = Instant::now() + LIMIT;
