@@ -20,6 +20,7 @@ mod p3_ordered;
 mod p5_recovered;
 mod p7_polite;
 mod p8_separate;
+mod redis_modes;
 mod storage_failure;
 
 /// The server's binary, for tests that kill it.

@@ -54,13 +54,8 @@ async fn stored(app: &TestApp, conversation: &str) -> Vec<Value> {
 async fn a_message_whose_node_died_between_commit_and_publish_arrives_on_the_other_nodes() {
     let mut cluster = TestCluster::of(BINARY, 1).await;
     let app = cluster.app().await;
-    let redis = FaultProxy::start(([127, 0, 0, 1], cluster.redis.port()).into()).await.unwrap();
-    let flags = [format!("--redis-url=redis://{}", redis.address())];
-    let database = vec!["--database-url".into(), cluster.postgres.url("postgres").into()];
-    let dying = ServerProcess::start_on(BINARY, database, &flags).await;
-    cluster.nodes.push(dying);
+    let redis = node_behind_a_proxy(&mut cluster).await;
     let (here, there) = (cluster.at(&app, 1), cluster.at(&app, 0));
-    until_status(&here, 200, "ok").await;
     let (mut device, conversation) = here.device_in_conversation("phone").await;
     let mut inside = there.agent_in(&conversation).await;
     let mut inbox = there.agent().await;
@@ -80,6 +75,81 @@ async fn a_message_whose_node_died_between_commit_and_publish_arrives_on_the_oth
     assert_eq!(inside.expect("message:new").await["id"], next["id"]);
     assert!(inside.settled("message:new").await.is_empty());
     assert!(metric(&there, "replyhq_missed_made_up_total").await > 0.0);
+}
+
+/// One more node, whose way to Redis can be broken.
+async fn node_behind_a_proxy(cluster: &mut TestCluster) -> FaultProxy {
+    let redis = FaultProxy::start(([127, 0, 0, 1], cluster.redis.port()).into()).await.unwrap();
+    let flags = [format!("--redis-url=redis://{}", redis.address())];
+    let database = vec!["--database-url".into(), cluster.postgres.url("postgres").into()];
+    cluster.nodes.push(ServerProcess::start_on(BINARY, database, &flags).await);
+    let http = testkit::Http::new(cluster.nodes.last().unwrap().address());
+    eventually("the node to be in touch", || async {
+        (http.get("/readyz").await.json["status"] == "ok").then_some(())
+    })
+    .await;
+    redis
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inbox_that_missed_a_message_is_told_of_it_although_it_heard_of_a_later_receipt() {
+    let mut cluster = TestCluster::of(BINARY, 1).await;
+    let app = cluster.app().await;
+    let redis = node_behind_a_proxy(&mut cluster).await;
+    let (here, there) = (cluster.at(&app, 1), cluster.at(&app, 0));
+    let (mut device, conversation) = here.device_in_conversation("phone").await;
+    let mut inbox = there.agent().await;
+    let mut inside = there.agent_in(&conversation).await;
+    let answer = inside.say(&conversation, "0", "how can I help?").await;
+    updated_with(&mut inbox, &answer).await;
+    redis.set(Passage::Held);
+    let sent = device.say(&conversation, "1", "nobody is told").await;
+    redis.cut();
+    redis.set(Passage::Free);
+    let sent_at = Instant::now();
+    let read = json!({ "conversation_id": conversation, "up_to_message_id": answer["id"] });
+    device.done("message:read", read).await;
+    updated_with(&mut inbox, &sent).await;
+    assert!(sent_at.elapsed() < DELIVERED_WITHIN, "{:?}", sent_at.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_was_called_offline_while_its_node_could_not_object_is_called_online_again() {
+    let mut cluster = TestCluster::of(BINARY, 1).await;
+    let app = cluster.app().await;
+    let redis = node_behind_a_proxy(&mut cluster).await;
+    let (cut_off, living) = (cluster.at(&app, 1), cluster.at(&app, 0));
+    let mut agent = living.agent().await;
+    let mut device = cut_off.device("phone").await;
+    assert_eq!(agent.expect("presence:change").await["is_online"], true);
+    redis.set(Passage::Held);
+    // Redis forgets everything, and only the other node is there to put anything back.
+    cluster.redis.cli(&["FLUSHALL"]).await.unwrap();
+    assert_eq!(agent.expect("presence:change").await["is_online"], false);
+    redis.cut();
+    redis.set(Passage::Free);
+    let back = agent.expect("presence:change").await;
+    assert_eq!((&back["device_id"], &back["is_online"]), (&json!("phone"), &json!(true)));
+    assert_eq!(device.call("ping", json!({})).await, "pong", "it was connected all the time");
+    assert_eq!(active(&living, "phone").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_who_comes_while_redis_is_away_is_told_who_else_is_online_when_it_is_back() {
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let _device = there.device("phone").await;
+    eventually("the device to be online", || async { (active(&here, "phone").await == 1).then_some(()) })
+        .await;
+    cluster.redis.signal(Signal::STOP).unwrap();
+    until_status(&here, 200, "degraded").await;
+    let mut agent = here.agent().await;
+    agent.expect("connected").await;
+    assert_eq!(active(&here, "phone").await, 0, "this node knows only its own");
+    cluster.redis.signal(Signal::CONT).unwrap();
+    let change = agent.expect("presence:change").await;
+    assert_eq!((&change["device_id"], &change["is_online"]), (&json!("phone"), &json!(true)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -69,7 +69,7 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
-    let cases: [Case<'_>; 14] = [
+    let cases: [Case<'_>; 16] = [
         (&[], &["serve", "--listen", "nonsense"], "--listen"),
         (&[], &["serve", "--ping-interval", "0s"], "--ping-interval"),
         (&[], &["serve", "--rate-limit-device", "-1"], "-1"),
@@ -77,6 +77,8 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
         (&[], &["serve", "--database-url", "postgres://me:geheim@localhost:notaport/x"], "--database-url"),
         (&[], &["serve", "--database-url", "mysql://localhost/x"], "sqlite:PATH"),
         (&[], &["serve", "--redis-url", "http://:geheim@localhost:6379"], "redis://"),
+        (&[], &["serve", "--redis-url", "redis://:ge heim@local'host/geheim?x=geheim"], "--redis-url"),
+        (&[], &["serve", "--redis-url", "redis+sentinel://one?sentinel_password=geheim"], "MASTER"),
         (&[], &["serve", "--redis-url", "redis://localhost"], "--database-url"),
         (&[("REPLYHQ_PING_TIMEOUT", "never")], &["serve"], "--ping-timeout"),
         (&[("PORT", "http")], &["serve"], "--listen"),

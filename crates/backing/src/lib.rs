@@ -4,20 +4,26 @@
 //!
 //! What is not installed is installed, or it is an error: nothing here skips.
 
+mod certificates;
 mod command;
 mod fault_proxy;
 mod install;
 mod port;
 mod postgres;
 mod redis;
+mod redis_cluster;
+mod redis_sentinel;
 mod service;
 mod tree;
 
 pub use rustix::process::Signal;
 
+pub use self::certificates::Certificates;
 pub use self::command::{pinned, run};
 pub use self::fault_proxy::{FaultProxy, Passage};
 pub use self::install::install_missing;
 pub use self::postgres::{Durability, Postgres, PostgresOptions};
 pub use self::redis::{Redis, RedisOptions};
+pub use self::redis_cluster::RedisCluster;
+pub use self::redis_sentinel::RedisSentinel;
 pub use self::service::Service;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
 use crate::command::{placed, run, run_async};
 use crate::install::{install_missing, postgres_programs};
 use crate::port::Port;
@@ -35,6 +36,8 @@ pub struct PostgresOptions {
     pub durability: Durability,
     /// How many may be connected; without it, as Postgres comes.
     pub max_connections: Option<u32>,
+    /// Whether it speaks TLS and nothing else, with a certificate for `localhost` and not for 127.0.0.1.
+    pub has_tls: bool,
     /// The only core it may run on.
     pub core: Option<usize>,
     /// Where its folder is made; without it, among the temporary files.
@@ -46,11 +49,15 @@ impl Default for PostgresOptions {
         Self {
             durability: Durability::None,
             max_connections: Some(MAX_CONNECTIONS),
+            has_tls: false,
             core: None,
             parent: None,
         }
     }
 }
+
+/// Who may connect to one that speaks TLS: by TCP with TLS only.
+const ONLY_TLS: &str = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
 
 /// A Postgres of one's own. Its user is `postgres` and has no password.
 #[derive(Debug)]
@@ -61,6 +68,7 @@ pub struct Postgres {
     programs: PathBuf,
     user: Option<(u32, u32)>,
     options: PostgresOptions,
+    certificates: Option<Certificates>,
     dir: TempDir,
 }
 
@@ -89,7 +97,9 @@ impl Postgres {
             fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
             chown(dir.path(), Some(uid), Some(gid))?;
         }
-        let postgres = Self { service: None, port: Port::claim()?, programs, user, options, dir };
+        let certificates = if options.has_tls { Some(Certificates::make(&["localhost"])?) } else { None };
+        let port = Port::claim()?;
+        let postgres = Self { service: None, port, programs, user, options, certificates, dir };
         let mut initdb = Command::new(postgres.programs.join("initdb"));
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "-D"]);
         initdb.arg(postgres.cluster());
@@ -97,6 +107,10 @@ impl Postgres {
             initdb.arg("--no-sync");
         }
         run(postgres.as_user(&mut initdb))?;
+        if let Some(certificates) = &postgres.certificates {
+            certificates.copy_to(postgres.dir.path(), user)?;
+            fs::write(postgres.cluster().join("pg_hba.conf"), ONLY_TLS)?;
+        }
         Ok(postgres)
     }
 
@@ -114,6 +128,12 @@ impl Postgres {
         if self.options.durability == Durability::None {
             // Commits still reach the kernel before they are confirmed, so that a killed Postgres loses none.
             command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+        }
+        if self.certificates.is_some() {
+            command.args(["-c", "ssl=on", "-c"]);
+            command.arg(format!("ssl_cert_file={}", self.dir.path().join("server.pem").display()));
+            command.arg("-c");
+            command.arg(format!("ssl_key_file={}", self.dir.path().join("server.key").display()));
         }
         if let Some(max) = self.options.max_connections {
             command.args(["-c", &format!("max_connections={max}")]);
@@ -186,7 +206,12 @@ impl Postgres {
         self.port.number()
     }
 
-    /// How to reach a database of it.
+    /// Its certificates, if it speaks TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+
+    /// How to reach a database of it; nothing is said of TLS.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
 use crate::command::{placed, run, run_async};
 use crate::install::install_missing;
 use crate::port::Port;
@@ -17,6 +18,12 @@ use crate::service::Service;
 pub struct RedisOptions {
     /// What those who connect have to know.
     pub password: Option<String>,
+    /// A user beside the one who has no name, with this name and this password, who may do everything.
+    pub user: Option<(String, String)>,
+    /// Whether it speaks TLS, and nothing else.
+    pub has_tls: bool,
+    /// More of its settings, as arguments: `["--replicaof", "127.0.0.1 7000"]`.
+    pub arguments: Vec<String>,
     /// The only core it may run on.
     pub core: Option<usize>,
     /// Where its folder is made; without it, among the temporary files.
@@ -29,6 +36,7 @@ pub struct Redis {
     // Dropped first: nobody writes to the folder when it is removed.
     service: Option<Service>,
     port: Port,
+    certificates: Option<Certificates>,
     options: RedisOptions,
     dir: TempDir,
 }
@@ -52,7 +60,9 @@ impl Redis {
         install_missing()?;
         let parent = options.parent.clone().unwrap_or_else(std::env::temp_dir);
         let dir = tempfile::Builder::new().prefix("redis-").tempdir_in(parent)?;
-        Ok(Self { service: None, port: Port::claim()?, options, dir })
+        let certificates =
+            if options.has_tls { Some(Certificates::make(&["localhost", "127.0.0.1"])?) } else { None };
+        Ok(Self { service: None, port: Port::claim()?, certificates, options, dir })
     }
 
     /// Starts it, always on the same port, and waits until it is ready. One that runs is left alone.
@@ -65,10 +75,23 @@ impl Redis {
         }
         let mut command = placed(self.options.core, "redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
-        command.arg(self.port().to_string()).arg("--dir").arg(self.dir.path());
+        let port = self.port().to_string();
+        match &self.certificates {
+            None => command.arg(port),
+            Some(certificates) => {
+                command.args(["0", "--tls-port", &port, "--tls-auth-clients", "no", "--tls-cert-file"]);
+                command.arg(certificates.certificate()).arg("--tls-key-file").arg(certificates.key());
+                command.arg("--tls-ca-cert-file").arg(certificates.authority())
+            }
+        };
+        command.arg("--dir").arg(self.dir.path());
         if let Some(password) = &self.options.password {
             command.args(["--requirepass", password]);
         }
+        if let Some((name, password)) = &self.options.user {
+            command.args(["--user", name, "on", &format!(">{password}"), "~*", "&*", "+@all"]);
+        }
+        command.args(&self.options.arguments);
         let mut service = Service::start("redis", self.dir.path(), &mut command)?;
         service.ready("Ready to accept connections").await?;
         self.service = Some(service);
@@ -121,10 +144,25 @@ impl Redis {
         self.port.number()
     }
 
-    /// How to reach it, password included.
+    /// How to reach it, password and the authority's certificate included.
     pub fn url(&self) -> String {
-        let password = self.options.password.as_ref().map(|password| format!(":{password}@"));
-        format!("redis://{}127.0.0.1:{}", password.unwrap_or_default(), self.port())
+        let login = match (&self.options.user, &self.options.password) {
+            (Some((name, password)), _) => format!("{name}:{password}@"),
+            (None, Some(password)) => format!(":{password}@"),
+            (None, None) => String::new(),
+        };
+        match &self.certificates {
+            None => format!("redis://{login}127.0.0.1:{}", self.port()),
+            Some(certificates) => {
+                let authority = certificates.authority();
+                format!("rediss://{login}127.0.0.1:{}?ssl_ca_certs={}", self.port(), authority.display())
+            }
+        }
+    }
+
+    /// Its certificates, if it speaks TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// What `redis-cli` prints for this command.
@@ -137,6 +175,9 @@ impl Redis {
         command.args(["-e", "-h", "127.0.0.1", "-p", &self.port().to_string()]);
         if let Some(password) = &self.options.password {
             command.env("REDISCLI_AUTH", password);
+        }
+        if let Some(certificates) = &self.certificates {
+            command.arg("--tls").arg("--cacert").arg(certificates.authority());
         }
         command.args(arguments);
         Ok(run_async(command).await?.trim_end().to_owned())

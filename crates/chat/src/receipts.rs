@@ -81,7 +81,7 @@ impl Chat {
         let app_id = conversation.conversation.app_id.clone();
         let side = change.by;
         let change = StatusChange { up_to_seq: receipted.up_to_seq, ..change };
-        self.publish(app_id.clone(), Signal::Status(change, conversation.standing()));
+        self.publish(app_id.clone(), Signal::Status(change));
         if side == Side::Agent {
             // What the agents have read changes what an inbox shows as unread.
             self.publish(app_id, Signal::Conversation(conversation));

@@ -20,8 +20,8 @@ pub enum Signal {
     Message(Box<Message>, Box<InboxConversation>),
     /// A conversation is new or was changed otherwise; it carries its newest message.
     Conversation(Box<InboxConversation>),
-    /// A receipt was committed; with the conversation's [`standing`](InboxConversation::standing) since.
-    Status(StatusChange, u64),
+    /// A receipt was committed.
+    Status(StatusChange),
     /// An agent types.
     AgentTyping(AgentTyping),
     /// The person at a device types; the connection that said so needs no echo.

@@ -29,6 +29,7 @@ impl Backing {
         let options = PostgresOptions {
             durability: Durability::AsShipped,
             max_connections: None,
+            has_tls: false,
             core,
             parent: parent.clone(),
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat::{Ambient, Chat, Limits, Observer, SendLimits};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cluster::Cluster;
 use protocol::{AppId, Code, Failure, Permission, Permissions};
@@ -201,27 +202,25 @@ fn explain(error: &clap::Error) -> (i32, String) {
         DisplayHelp | DisplayVersion => (0, error.to_string()),
         DisplayHelpOnMissingArgumentOrSubcommand => (2, error.to_string()),
         _ => {
-            let text = error.to_string();
+            let text = without_secrets(error);
             // clap adds hints on lines of their own; what is wrong stands before them.
             let problem: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            (2, format!("{}\n", without_passwords(&problem.join(" "))))
+            (2, format!("{}\n", problem.join(" ")))
         }
     }
 }
 
-/// The text with what stands before the host of each URL left out: clap repeats the values that it refuses.
-fn without_passwords(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut safe = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find([' ', '\'']).unwrap_or(part.len());
-        let from = part[..end].rfind('@').map_or("", |_| "…");
-        let host = part[..end].rfind('@').unwrap_or(0);
-        safe.push_str("://");
-        safe.push_str(from);
-        safe.push_str(&part[host..]);
+/// What clap says, with all but the scheme left out of each URL: clap repeats the values that it refuses, and there are
+/// passwords before the host and behind the question mark, with any characters in them.
+fn without_secrets(error: &clap::Error) -> String {
+    let text = error.to_string();
+    match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => match value.split_once("://") {
+            Some((scheme, _)) => text.replace(value, &format!("{scheme}://…")),
+            None => text,
+        },
+        _ => text,
     }
-    safe
 }
 
 /// Does one command and returns what to print.

@@ -191,8 +191,8 @@ impl Fanout {
                 let last_message = conversation.conversation.last_message.take();
                 self.conversation_updated(&conversation, last_message.as_ref());
             }
-            Signal::Status(change, standing) => {
-                self.hear_of(app_id, &change.conversation_id, || *standing);
+            // It says nothing of what an inbox shows: who hears of it may have missed the message before.
+            Signal::Status(change) => {
                 let encoded = Encoded::new(change);
                 self.in_room(&change.conversation_id, |room| {
                     room.note_receipt(change);

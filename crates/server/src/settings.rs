@@ -20,7 +20,8 @@ pub struct DatabaseSettings {
     #[arg(long, value_name = "DIR", env = "REPLYHQ_DATA_DIR", default_value = "replyhq-data")]
     pub data_dir: PathBuf,
 
-    /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE
+    /// and the like for TLS
     #[arg(long, value_name = "URL", env = "REPLYHQ_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: Option<Location>,
 }
@@ -70,7 +71,9 @@ pub struct Settings {
     #[arg(long)]
     pub demo: bool,
 
-    /// Redis that several nodes share, beside a Postgres: redis://[:PASSWORD@]HOST:PORT, or rediss:// for TLS
+    /// Redis that several nodes share, beside a Postgres: redis://[USER:PASSWORD@]HOST:PORT, several HOST:PORT with
+    /// commas for a Redis Cluster, redis+sentinel://HOST:PORT,…/MASTER for Sentinel; rediss:// and rediss+sentinel://
+    /// for TLS
     #[arg(long, value_name = "URL", env = "REPLYHQ_REDIS_URL", hide_env_values = true, value_parser = RedisUrl::parse)]
     pub redis_url: Option<RedisUrl>,
 

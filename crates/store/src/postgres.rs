@@ -9,6 +9,7 @@ mod lanes;
 mod migrate;
 mod pool;
 mod serving;
+mod tls;
 
 use tokio::sync::mpsc;
 

@@ -25,7 +25,7 @@ enum Kind {
     /// The same, without throwing it away.
     Borrowed(PathBuf),
     /// A database of its own on a Postgres for all tests that run at a time, and a Redis of its own.
-    Shared { url: String, redis: Redis, _postgres: Arc<Postgres> },
+    Shared { url: String, redis: Box<Redis>, _postgres: Arc<Postgres> },
 }
 
 impl Backend {
@@ -63,7 +63,7 @@ impl Backend {
         let name = format!("server_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let url = postgres.create_database(&name).await.expect("a database");
         let redis = Redis::start(RedisOptions::default()).await.expect("a private Redis");
-        Self(Kind::Shared { url, redis, _postgres: postgres })
+        Self(Kind::Shared { url, redis: Box::new(redis), _postgres: postgres })
     }
 
     /// The flags that name the database: all that a command needs.

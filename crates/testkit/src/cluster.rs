@@ -1,29 +1,63 @@
-//! Several servers in processes of their own, on one private Postgres and one private Redis.
+//! Several servers in processes of their own, on one private Postgres and one private Redis of whatever kind.
 
-use backing::{Postgres, Redis, RedisOptions};
+use backing::{Postgres, Redis, RedisCluster, RedisOptions, RedisSentinel};
 
 use crate::server::in_touch;
 use crate::{ServerProcess, TestApp};
 
+/// A private Redis that nodes can share.
+pub trait SharedRedis {
+    /// How to reach it, with all that is needed for it.
+    fn url(&self) -> String;
+}
+
+impl SharedRedis for Redis {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+}
+
+impl SharedRedis for RedisSentinel {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+}
+
+impl SharedRedis for RedisCluster {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+}
+
 /// Servers that share a Postgres and a Redis. All of it is killed when dropped.
-pub struct TestCluster {
+pub struct TestCluster<R = Redis> {
     /// The servers; one that was killed is taken out by the test.
     pub nodes: Vec<ServerProcess>,
     /// Their database.
     pub postgres: Postgres,
     /// Their way to each other.
-    pub redis: Redis,
+    pub redis: R,
     binary: String,
 }
 
 impl TestCluster {
-    /// So many nodes of `binary`, which know of each other.
+    /// So many nodes of `binary`, which know of each other by one Redis server.
     ///
     /// # Panics
     /// If something does not start.
     pub async fn of(binary: &str, count: usize) -> Self {
-        let postgres = Postgres::start().await.expect("a private Postgres");
         let redis = Redis::start(RedisOptions::default()).await.expect("a private Redis");
+        Self::on(binary, count, redis).await
+    }
+}
+
+impl<R: SharedRedis> TestCluster<R> {
+    /// So many nodes of `binary`, which know of each other by this Redis.
+    ///
+    /// # Panics
+    /// If something does not start.
+    pub async fn on(binary: &str, count: usize, redis: R) -> Self {
+        let postgres = Postgres::start().await.expect("a private Postgres");
         let mut cluster = Self { nodes: Vec::new(), postgres, redis, binary: binary.into() };
         for _ in 0..count {
             cluster.add().await;

@@ -19,7 +19,7 @@ pub use tokio_tungstenite::tungstenite::Message as Frame;
 pub use self::app::TestApp;
 pub use self::backend::Backend;
 pub use self::client::{Client, Refusal};
-pub use self::cluster::TestCluster;
+pub use self::cluster::{SharedRedis, TestCluster};
 pub use self::http::{Answer, Http};
 pub use self::process::ServerProcess;
 pub use self::server::TestServer;

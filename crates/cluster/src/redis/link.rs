@@ -1,35 +1,81 @@
-//! A connection for commands, made anew after it failed.
+//! Connections for commands, made anew after they failed.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, RedisResult, Value};
+use redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 
-use super::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisUrl};
+use super::sentinel::check_master;
+use super::shards::Shards;
+use super::url::{Place, RedisUrl};
+use super::{connect, failed, is_wrong_server, limited, load, send};
 
-/// A connection for commands.
-pub(crate) struct Link {
-    client: Client,
+/// A way for commands.
+pub(crate) enum Link {
+    /// To one server.
+    Server(Server),
+    /// To the masters of a cluster.
+    Cluster(Box<Shards>),
+}
+
+/// The connection to the only server, or to the only master.
+pub(crate) struct Server {
+    place: RedisUrl,
+    scripts: &'static [&'static str],
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl Link {
-    pub(crate) fn new(url: &RedisUrl) -> Self {
-        Self { client: url.0.clone(), connection: Mutex::new(None) }
-    }
-
-    /// Runs all commands in their order and returns their answers, errors of single commands among them.
-    ///
-    /// # Errors
-    /// If Redis can't be reached or does not answer in time. Whether the commands were done is not known then.
-    pub(crate) async fn run(&self, commands: &Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
-        let mut connection = self.connection().await?;
-        match connection.send_packed_commands(commands, 0, commands.len()).await {
-            Ok(values) => Ok(values.into_iter().map(Value::extract_error).collect()),
-            Err(error) => {
-                self.connection.lock().await.take();
-                Err(error)
+    /// `scripts` can be called by their hashes.
+    pub(crate) fn new(url: &RedisUrl, scripts: &'static [&'static str]) -> Self {
+        match url.place() {
+            Place::Cluster(seeds) => Self::Cluster(Box::new(Shards::new(seeds.clone(), scripts))),
+            Place::Server(_) | Place::Sentinels(_) => {
+                Self::Server(Server { place: url.clone(), scripts, connection: Mutex::new(None) })
             }
         }
+    }
+
+    /// Runs all commands and returns their answers, errors of single commands among them. Those for keys in one slot
+    /// are done in their order.
+    ///
+    /// # Errors
+    /// If Redis can't be reached, does not answer in time, or is not ready. Whether the commands were done is not known
+    /// then.
+    pub(crate) async fn run(&self, commands: &Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
+        match self {
+            Self::Server(server) => server.run(commands).await,
+            Self::Cluster(shards) => limited(shards.run(commands)).await,
+        }
+    }
+
+    /// The command that publishes on the bus.
+    pub(crate) fn publish(&self) -> &'static str {
+        match self {
+            Self::Server(_) => "PUBLISH",
+            Self::Cluster(_) => "SPUBLISH",
+        }
+    }
+}
+
+impl Server {
+    async fn run(&self, commands: &Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
+        // Who waits for the one who connects waits no longer than they would themselves.
+        let mut connection = limited(self.connection()).await?;
+        let outcome = send(&mut connection, commands).await.and_then(|answers| {
+            let wrong =
+                answers.iter().find_map(|answer| answer.as_ref().err().filter(|e| is_wrong_server(e)));
+            match wrong {
+                Some(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+                    Err(failed("this server is one of a Redis Cluster: its URL needs ?cluster=true"))
+                }
+                Some(error) => Err(error.clone()),
+                None => Ok(answers),
+            }
+        });
+        if outcome.is_err() {
+            self.connection.lock().await.take();
+        }
+        outcome
     }
 
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
@@ -37,17 +83,17 @@ impl Link {
         if let Some(connection) = &*place {
             return Ok(connection.clone());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let made = tokio::time::timeout(CONNECT_TIMEOUT + RESPONSE_TIMEOUT, connecting).await;
-        let connection = made.map_err(|_| timed_out())??;
+        let connection = match self.place.place() {
+            Place::Sentinels(sentinels) => {
+                let mut connection = connect(&sentinels.master().await?, &[]).await?;
+                check_master(&mut connection).await?;
+                load(&mut connection, self.scripts).await?;
+                connection
+            }
+            Place::Server(client) => connect(client, self.scripts).await?,
+            Place::Cluster(_) => return Err(failed("a cluster has no single server")),
+        };
         *place = Some(connection.clone());
         Ok(connection)
     }
-}
-
-pub(super) fn timed_out() -> RedisError {
-    RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
 }

@@ -29,7 +29,7 @@ impl Publisher {
     /// Must be called within a runtime. The task ends with the last handle.
     pub(crate) fn start(url: &RedisUrl, node: Arc<str>, observer: Observer) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(run(Link::new(url), waiting, observer.clone()));
+        tokio::spawn(run(Link::new(url, &[]), waiting, observer.clone()));
         Self { queue, node, observer }
     }
 
@@ -54,7 +54,7 @@ async fn run(link: Link, mut waiting: mpsc::Receiver<Vec<u8>>, observer: Observe
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         let mut commands = redis::pipe();
         for bytes in &batch {
-            commands.cmd("PUBLISH").arg(CHANNEL).arg(bytes.as_slice());
+            commands.cmd(link.publish()).arg(CHANNEL).arg(bytes.as_slice());
         }
         match link.run(&commands).await {
             Ok(_) => observer(Observation::Published(batch.len())),

@@ -5,36 +5,16 @@ use protocol::{AppId, DeviceId, Session};
 
 use crate::{Envelope, Signal};
 
-/// A change of a device's connections.
-pub(super) enum Change {
-    Joined(Box<Session>),
-    /// With the reason, in Socket.IO's words.
-    Left(Box<Session>, String),
+/// A connection was made.
+pub(super) fn joined(session: Box<Session>) -> Envelope {
+    Envelope { app_id: session.app_id.clone(), signal: Signal::SessionConnect(session) }
 }
 
-/// Tells of the change, and of presence if it is an edge; `active_connections` is how many the device has after it.
-pub(super) fn announce(change: Change, active_connections: u32, mut publish: impl FnMut(Envelope)) {
-    let (app_id, device_id, signal, edge) = match change {
-        Change::Joined(session) => {
-            let (app_id, device_id) = (session.app_id.clone(), session.device_id.clone());
-            let edge = (active_connections == 1).then_some(true);
-            (app_id, device_id, Signal::SessionConnect(session), edge)
-        }
-        Change::Left(session, reason) => {
-            let Session { app_id, device_id, connection_id, .. } = *session;
-            let gone = SessionDisconnect {
-                app_id: app_id.clone(),
-                device_id: device_id.clone(),
-                connection_id,
-                reason,
-            };
-            (app_id, device_id, Signal::SessionDisconnect(gone), (active_connections == 0).then_some(false))
-        }
-    };
-    publish(Envelope { app_id: app_id.clone(), signal });
-    if let Some(is_online) = edge {
-        publish(presence(app_id, device_id, is_online, active_connections));
-    }
+/// A connection is gone; the reason is in Socket.IO's words.
+pub(super) fn left(session: Session, reason: String) -> Envelope {
+    let Session { app_id, device_id, connection_id, .. } = session;
+    let gone = SessionDisconnect { app_id: app_id.clone(), device_id, connection_id, reason };
+    Envelope { app_id, signal: Signal::SessionDisconnect(gone) }
 }
 
 /// A device came online or went offline.

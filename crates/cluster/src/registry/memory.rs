@@ -1,14 +1,13 @@
 //! The registry in this process: the record of its connections, and their announcement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::{AppId, ConnectionId, DeviceId, Session};
 
-use super::announcement::{Change, announce};
-use super::{Edge, Joined, SessionList, TooManyConnections};
-use crate::Bus;
+use super::{Edge, Joined, SessionList, TooManyConnections, announcement};
+use crate::{Bus, Envelope};
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -62,6 +61,11 @@ impl Record {
         self.apps.get(app_id).and_then(|app| app.connections.get(device_id)).copied().unwrap_or(0)
     }
 
+    /// The app's devices that have a connection.
+    pub(super) fn devices(&self, app_id: &AppId) -> HashSet<DeviceId> {
+        self.apps.get(app_id).map(|app| app.connections.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// The app's connections, and its devices that have one.
     pub(super) fn counts(&self, app_id: &AppId) -> (u64, u64) {
         let app = self.apps.get(app_id);
@@ -92,9 +96,11 @@ impl Memory {
     pub(super) fn join(&self, session: Session, most: u32, bus: &Bus) -> Result<Joined, TooManyConnections> {
         let mut record = self.record();
         let joined = record.join(session.clone(), most)?;
-        announce(Change::Joined(Box::new(session)), joined.active_connections, |envelope| {
-            bus.publish(&envelope);
-        });
+        let presence = presence_at(joined.edge, &session, joined.active_connections);
+        bus.publish(&announcement::joined(Box::new(session)));
+        if let Some(presence) = presence {
+            bus.publish(&presence);
+        }
         Ok(joined)
     }
 
@@ -107,8 +113,13 @@ impl Memory {
     ) -> Edge {
         let mut record = self.record();
         let Some((session, after)) = record.leave(app_id, connection_id) else { return Edge::Unchanged };
-        announce(Change::Left(Box::new(session), reason.into()), after, |envelope| bus.publish(&envelope));
-        Edge::between(after as usize + 1, after as usize)
+        let edge = Edge::between(after as usize + 1, after as usize);
+        let presence = presence_at(edge, &session, after);
+        bus.publish(&announcement::left(session, reason.into()));
+        if let Some(presence) = presence {
+            bus.publish(&presence);
+        }
+        edge
     }
 
     pub(super) fn connections_of(&self, app_id: &AppId, device_id: &DeviceId) -> u32 {
@@ -126,6 +137,17 @@ impl Memory {
     pub(super) fn sessions(&self, app_id: &AppId, after: Option<&ConnectionId>, limit: usize) -> SessionList {
         self.record().sessions(app_id, after, limit)
     }
+}
+
+/// What is told of the device besides, if this is an edge.
+fn presence_at(edge: Edge, session: &Session, active_connections: u32) -> Option<Envelope> {
+    let is_online = match edge {
+        Edge::BecameOnline => true,
+        Edge::BecameOffline => false,
+        Edge::Unchanged => return None,
+    };
+    let (app_id, device_id) = (session.app_id.clone(), session.device_id.clone());
+    Some(announcement::presence(app_id, device_id, is_online, active_connections))
 }
 
 #[cfg(test)]

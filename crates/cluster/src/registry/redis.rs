@@ -134,7 +134,7 @@ impl Shared {
     ) -> Self {
         let inner = Arc::new(Inner {
             node,
-            link: Link::new(url),
+            link: Link::new(url, scripts::ALL),
             state: Mutex::default(),
             dirty: Notify::new(),
             is_live: watch::Sender::new(false),

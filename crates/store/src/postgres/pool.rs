@@ -6,7 +6,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::config::{CONNECT_LIMIT, PostgresConfig};
 use crate::error::{Error, ErrorKind};
@@ -30,7 +30,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(super) fn new(config: &PostgresConfig) -> Result<Self, Error> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config.driver.clone(), NoTls, recycling);
+        let manager = Manager::from_config(config.driver.clone(), config.connector()?, recycling);
         let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(SIZE)
             .wait_timeout(Some(CONNECT_LIMIT))
@@ -125,7 +125,7 @@ pub(super) async fn connect(
     config: &PostgresConfig,
 ) -> Result<(Client, impl Future<Output = ()> + use<>), Error> {
     let late = |_| Error::new(ErrorKind::Timeout, "no connection to Postgres in time");
-    let connected = timeout(CONNECT_LIMIT, config.driver.connect(NoTls)).await.map_err(late)?;
+    let connected = timeout(CONNECT_LIMIT, config.driver.connect(config.connector()?)).await.map_err(late)?;
     let (client, connection) = connected?;
     let task = tokio::spawn(connection);
     Ok((client, async move { drop(task.await) }))

@@ -5,6 +5,7 @@
 //! place, because Redis was wiped or too much was missed, it compares that with the record and says what has changed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +17,7 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::scripts::{self, call};
-use crate::Signal;
-use crate::registry::announcement::{Change, announce, presence};
+use crate::registry::announcement::{joined, left, presence};
 
 /// How often the log is looked at although nobody said that there is something.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,6 +44,8 @@ struct Feed {
     watchers: usize,
     nudge: Arc<Notify>,
     has_begun: watch::Receiver<bool>,
+    /// Whether someone could not wait for it to begin.
+    is_late: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
@@ -81,27 +83,36 @@ impl Feeds {
 
 /// Reads the app's feed on this node; returns once that has begun, or Redis is away.
 pub(super) async fn watch(inner: &Arc<Inner>, app_id: &AppId) -> Watching {
-    let mut has_begun = {
+    let (mut has_begun, is_late) = {
         let mut table = inner.feeds.table();
         let feed = table.entry(app_id.clone()).or_insert_with(|| begin(inner, app_id));
         feed.watchers += 1;
-        feed.has_begun.clone()
+        (feed.has_begun.clone(), Arc::clone(&feed.is_late))
     };
     let watching = Watching { inner: Arc::clone(inner), app_id: app_id.clone() };
     // Where Redis is away, the feed begins when it is back.
-    let _ = tokio::time::timeout(BEGIN_PATIENCE, has_begun.wait_for(|begun| *begun)).await;
+    if tokio::time::timeout(BEGIN_PATIENCE, has_begun.wait_for(|begun| *begun)).await.is_err() {
+        is_late.store(true, Ordering::Relaxed);
+    }
     watching
 }
 
 fn begin(inner: &Arc<Inner>, app_id: &AppId) -> Feed {
     let nudge = Arc::new(Notify::new());
     let (begun, has_begun) = watch::channel(false);
-    let task = tokio::spawn(run(Arc::clone(inner), app_id.clone(), Arc::clone(&nudge), begun));
-    Feed { watchers: 0, nudge, has_begun, task: task.abort_handle() }
+    let is_late = Arc::new(AtomicBool::new(false));
+    let reader = Reader {
+        inner: Arc::clone(inner),
+        app_id: app_id.clone(),
+        is_late: Arc::clone(&is_late),
+        place: None,
+        settles_at: None,
+    };
+    let task = tokio::spawn(run(reader, Arc::clone(&nudge), begun));
+    Feed { watchers: 0, nudge, has_begun, is_late, task: task.abort_handle() }
 }
 
-async fn run(inner: Arc<Inner>, app_id: AppId, nudge: Arc<Notify>, begun: watch::Sender<bool>) {
-    let mut reader = Reader { inner, app_id, place: None, settles_at: None };
+async fn run(mut reader: Reader, nudge: Arc<Notify>, begun: watch::Sender<bool>) {
     loop {
         match reader.read_on().await {
             Ok(()) => begun.send_if_modified(|begun| !std::mem::replace(begun, true)),
@@ -118,6 +129,7 @@ async fn run(inner: Arc<Inner>, app_id: AppId, nudge: Arc<Notify>, begun: watch:
 struct Reader {
     inner: Arc<Inner>,
     app_id: AppId,
+    is_late: Arc<AtomicBool>,
     place: Option<Place>,
     /// When the record is whole again after Redis has forgotten it.
     settles_at: Option<Instant>,
@@ -133,16 +145,30 @@ struct Place {
 /// An entry of the log.
 struct Entry {
     number: u64,
-    is_join: bool,
+    kind: Kind,
     session: Session,
     reason: String,
     count: u32,
 }
 
+enum Kind {
+    Joined,
+    /// Redis had forgotten it.
+    Found,
+    Left,
+}
+
 impl Reader {
     async fn read_on(&mut self) -> RedisResult<()> {
         if self.place.is_none() {
-            self.place = Some(self.look().await?);
+            let mut place = self.look().await?;
+            if self.is_late.load(Ordering::Relaxed) {
+                // Those who watch were answered from what this node knows itself. So that is what was said, and what
+                // differs from it is told once the record is whole.
+                let online = self.inner.state().actual.devices(&self.app_id);
+                place = Place { epoch: String::new(), number: 0, online };
+            }
+            self.place = Some(place);
             return Ok(());
         }
         loop {
@@ -226,24 +252,24 @@ impl Reader {
         Ok(())
     }
 
+    /// Tells of the connection, and of its device if that is not what was said of it last.
     fn tell(&mut self, entry: Entry) {
         let Some(place) = &mut self.place else { return };
         place.number = entry.number;
-        let change = if entry.is_join {
-            Change::Joined(Box::new(entry.session))
-        } else {
-            Change::Left(Box::new(entry.session), entry.reason)
+        let (app_id, device_id) = (self.app_id.clone(), entry.session.device_id.clone());
+        let edge = match entry.kind {
+            // Whatever the count: it may have been called offline while its node could not say that it was not.
+            Kind::Joined | Kind::Found => place.online.insert(device_id.clone()).then_some(true),
+            Kind::Left => (entry.count == 0 && place.online.remove(&device_id)).then_some(false),
         };
-        announce(change, entry.count, |envelope| {
-            let is_news = match &envelope.signal {
-                Signal::Presence(change) if change.is_online => place.online.insert(change.device_id.clone()),
-                Signal::Presence(change) => place.online.remove(&change.device_id),
-                _ => true,
-            };
-            if is_news {
-                (self.inner.deliver)(&envelope);
-            }
-        });
+        match entry.kind {
+            Kind::Joined => (self.inner.deliver)(&joined(Box::new(entry.session))),
+            Kind::Found => {}
+            Kind::Left => (self.inner.deliver)(&left(entry.session, entry.reason)),
+        }
+        if let Some(is_online) = edge {
+            (self.inner.deliver)(&presence(app_id, device_id, is_online, entry.count));
+        }
     }
 }
 
@@ -256,7 +282,11 @@ fn entry(id: &str, fields: &HashMap<String, String>) -> Option<Entry> {
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     Some(Entry {
         number: id.split('-').next()?.parse().ok()?,
-        is_join: field("kind") == "joined",
+        kind: match field("kind") {
+            "joined" => Kind::Joined,
+            "found" => Kind::Found,
+            _ => Kind::Left,
+        },
         session: serde_json::from_str(field("session")).ok()?,
         reason: field("reason").to_owned(),
         count: field("count").parse().ok()?,

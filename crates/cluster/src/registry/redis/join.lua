@@ -1,5 +1,5 @@
 -- Records a connection. KEYS: sessions, devices, order, the node's connections, log, app, the node's tombstone.
--- ARGV: epoch, connection, device, node, session, most, silent.
+-- ARGV: epoch, connection, device, node, session, most, kind: 'joined', or 'found' for one that Redis had forgotten.
 -- Answers: the device's connections; -1 too many, -2 the app was forgotten, -3 this node was written off.
 if redis.call('EXISTS', KEYS[7]) == 1 then return -3 end
 if redis.call('HGET', KEYS[6], 'epoch') ~= ARGV[1] then return -2 end
@@ -11,5 +11,5 @@ redis.call('HSET', KEYS[1], ARGV[2], ARGV[4] .. ' ' .. ARGV[5])
 redis.call('HINCRBY', KEYS[2], ARGV[3], 1)
 redis.call('ZADD', KEYS[3], 0, ARGV[2])
 redis.call('SADD', KEYS[4], ARGV[2])
-if ARGV[7] == '0' then log('joined', ARGV[5], '', before + 1) end
+log(ARGV[7], ARGV[5], '', before + 1)
 return before + 1

@@ -70,9 +70,15 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut keeper = Keeper::default();
     let mut ticks = tokio::time::interval(RENEW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = String::new();
     loop {
         if let Err(error) = keeper.turn(&inner, &mut ticks).await {
-            tracing::debug!(%error, "Redis is away");
+            // Each problem is told once, however long it lasts.
+            let problem = error.to_string();
+            if keeper.contact_since.is_some() || problem != told {
+                tracing::warn!(error = problem, "who is connected can't be kept in Redis");
+                told = problem;
+            }
             keeper.contact_since = None;
             inner.set_live(false);
         }
@@ -130,9 +136,6 @@ impl Keeper {
     }
 
     async fn renew(&mut self, inner: &Arc<Inner>) -> RedisResult<()> {
-        if self.contact_since.is_none() {
-            load_scripts(inner).await?;
-        }
         let keys = [scripts::LEASES, scripts::CLAIMS, scripts::COUNTS, scripts::EPOCH].map(String::from);
         let mut command = call(&scripts::RENEW, &keys);
         let count = inner.state().kept.len();
@@ -220,7 +223,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Redis has forgotten the app, or some of it: what this node had there is put back, and nobody is told of it.
+    /// Redis has forgotten the app, or some of it: what this node had there is put back. Nobody is told of it who has not
+    /// been told meanwhile that the device is offline.
     async fn put_back(&mut self, inner: &Arc<Inner>, app: &AppId) -> RedisResult<()> {
         tracing::warn!(%app, "Redis has lost connections of this app; they are put back");
         (inner.observer)(Observation::PutBack);
@@ -229,20 +233,25 @@ impl Keeper {
         // It stays among the apps: whatever fails from here on, the next comparison finds that it is still to be done.
         self.apps.insert(app.clone(), String::new());
         let Some(epoch) = self.use_app(inner, app).await? else { return Ok(()) };
-        let kept: Vec<Session> =
-            inner.state().kept.values().filter(|session| session.app_id == *app).cloned().collect();
+        let kept: Vec<Session> = {
+            let state = inner.state();
+            let of_app = state.kept.values().filter(|session| session.app_id == *app);
+            // Who has left is about to be taken out: put back, they would hide it that their device comes online again.
+            of_app.filter(|session| state.lives.contains_key(&session.connection_id)).cloned().collect()
+        };
         let name = inner.name();
         for sessions in kept.chunks(BATCH) {
             let mut commands = redis::pipe();
             for session in sessions {
-                commands.add_command(join(app, &name, &epoch, session, 0, true));
+                commands.add_command(join(app, &name, &epoch, session, 0, "found"));
             }
             inner.link.run(&commands).await?;
         }
         self.take_out_strangers(inner, app, &epoch).await
     }
 
-    /// Connections that Redis has under this node's name and this node does not have.
+    /// Connections that Redis has under this node's name and this node does not have. Those that it has and does not know to
+    /// be recorded are about to be carried over once more.
     async fn take_out_strangers(&self, inner: &Inner, app: &AppId, epoch: &str) -> RedisResult<()> {
         let name = inner.name();
         let mut commands = redis::pipe();
@@ -251,7 +260,8 @@ impl Keeper {
         let mut commands = redis::pipe();
         {
             let state = inner.state();
-            for id in recorded.iter().filter(|id| !state.kept.contains_key(id.as_str())) {
+            let is_here = |id: &str| state.kept.contains_key(id) || state.lives.contains_key(id);
+            for id in recorded.iter().filter(|id| !is_here(id)) {
                 commands.add_command(leave(app, &name, epoch, id, DEAD));
             }
         }
@@ -310,7 +320,7 @@ impl Keeper {
                 return Err(written_off());
             };
             commands.add_command(match step {
-                Step::Join(session, most) => join(app, &name, &epoch, session, *most, false),
+                Step::Join(session, most) => join(app, &name, &epoch, session, *most, "joined"),
                 Step::Leave(session, reason) => leave(app, &name, &epoch, &session.connection_id, reason),
             });
         }
@@ -441,11 +451,11 @@ impl Inner {
     }
 }
 
-fn join(app: &AppId, name: &str, epoch: &str, session: &Session, most: u32, is_silent: bool) -> redis::Cmd {
+fn join(app: &AppId, name: &str, epoch: &str, session: &Session, most: u32, kind: &str) -> redis::Cmd {
     let mut command = call(&scripts::JOIN, &scripts::of_change(app, name));
     let json = serde_json::to_string(session).unwrap_or_default();
     command.arg(epoch).arg(session.connection_id.as_str()).arg(session.device_id.as_str());
-    command.arg(name).arg(json).arg(most).arg(u8::from(is_silent));
+    command.arg(name).arg(json).arg(most).arg(kind);
     command
 }
 
@@ -453,17 +463,6 @@ fn leave(app: &AppId, name: &str, epoch: &str, id: &str, reason: &str) -> redis:
     let mut command = call(&scripts::LEAVE, &scripts::of_change(app, name));
     command.arg(epoch).arg(id).arg(reason);
     command
-}
-
-async fn load_scripts(inner: &Inner) -> RedisResult<()> {
-    let mut commands = redis::pipe();
-    for source in scripts::ALL {
-        commands.cmd("SCRIPT").arg("LOAD").arg(source);
-    }
-    for answer in inner.link.run(&commands).await? {
-        answer?;
-    }
-    Ok(())
 }
 
 /// Takes a dead node's connections out, if no other node does it already.
