@@ -135,6 +135,39 @@ async fn a_device_that_was_called_offline_while_its_node_could_not_object_is_cal
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_came_and_went_while_redis_was_away_is_known_everywhere_when_it_comes_back_empty() {
+    let mut cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let mut agent = there.agent().await;
+    let _stays = here.device("stays").await;
+    let leaves = here.device("leaves").await;
+    for _ in 0..2 {
+        assert_eq!(agent.expect("presence:change").await["is_online"], true);
+    }
+    cluster.redis.kill();
+    until_status(&here, 200, "degraded").await;
+    leaves.cut();
+    eventually("the device to be gone here", || async { (active(&here, "leaves").await == 0).then_some(()) })
+        .await;
+    let _comes = here.device("comes").await;
+    cluster.redis.restart().await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let change = agent.expect("presence:change").await;
+        told.push((change["device_id"].as_str().unwrap().to_owned(), change["is_online"] == true));
+    }
+    told.sort();
+    assert_eq!(told, [("comes".to_owned(), true), ("leaves".to_owned(), false)]);
+    until_status(&here, 200, "ok").await;
+    let _later = here.device("later").await;
+    assert_eq!(agent.expect("presence:change").await["device_id"], "later");
+    for (device, count) in [("stays", 1), ("leaves", 0), ("comes", 1), ("later", 1)] {
+        assert_eq!(active(&there, device).await, count, "{device}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_who_comes_while_redis_is_away_is_told_who_else_is_online_when_it_is_back() {
     let cluster = TestCluster::of(BINARY, 2).await;
     let app = cluster.app().await;

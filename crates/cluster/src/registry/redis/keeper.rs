@@ -34,6 +34,9 @@ const PUT_BACK: Duration = Duration::from_secs(2);
 /// Changes in one round trip.
 const BATCH: usize = 128;
 
+/// Round trips after which the lease is looked after again, however many changes wait.
+const CARRIES: usize = 64;
+
 /// Connections that are taken out in one script.
 const CLAIM_CHUNK: usize = 200;
 
@@ -64,6 +67,8 @@ struct Keeper {
     epochs_made: u64,
     contact_since: Option<Instant>,
     hold_until: Option<Instant>,
+    /// Whether changes have waited for the others to put back what Redis forgot, and go before the next comparison.
+    is_carry_due: bool,
 }
 
 pub(super) async fn run(inner: Arc<Inner>) {
@@ -119,6 +124,9 @@ impl Keeper {
     /// The next thing to do.
     async fn turn(&mut self, inner: &Arc<Inner>, ticks: &mut Interval) -> RedisResult<()> {
         let may_carry = self.contact_since.is_some() && !self.is_holding();
+        if may_carry && self.is_carry_due {
+            return self.carry_all(inner).await;
+        }
         let has_changes = !inner.state().changed.is_empty();
         tokio::select! {
             biased;
@@ -129,6 +137,19 @@ impl Keeper {
                 }
             }, if may_carry => self.carry(inner).await,
         }
+    }
+
+    /// Carries what had to wait, before anything is compared: what is not carried yet would look like something that Redis
+    /// has lost, and be waited for again.
+    async fn carry_all(&mut self, inner: &Arc<Inner>) -> RedisResult<()> {
+        for _ in 0..CARRIES {
+            if inner.state().changed.is_empty() {
+                break;
+            }
+            self.carry(inner).await?;
+        }
+        self.is_carry_due = self.is_holding();
+        Ok(())
     }
 
     fn is_holding(&self) -> bool {
@@ -197,7 +218,7 @@ impl Keeper {
     /// Whether Redis still has what this node has put there, for some of its apps at a time.
     async fn compare(&mut self, inner: &Arc<Inner>) -> RedisResult<()> {
         let mut apps: Vec<_> = self.apps.keys().cloned().collect();
-        if apps.is_empty() || self.is_holding() {
+        if apps.is_empty() || self.is_holding() || self.is_carry_due {
             return Ok(());
         }
         apps.sort_unstable();
@@ -229,6 +250,7 @@ impl Keeper {
         tracing::warn!(%app, "Redis has lost connections of this app; they are put back");
         (inner.observer)(Observation::PutBack);
         self.hold_until = Some(Instant::now() + PUT_BACK);
+        self.is_carry_due = true;
         inner.set_live(false);
         // It stays among the apps: whatever fails from here on, the next comparison finds that it is still to be done.
         self.apps.insert(app.clone(), String::new());
