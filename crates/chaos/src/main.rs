@@ -18,7 +18,9 @@ mod socket;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::{Result, bail};
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::Options;
 
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     // Each client has three ends here: its own, and two of its proxy. What is not granted shows itself soon enough.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run::run(&options)));
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run_or_be_ended(&options)));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -35,6 +37,16 @@ fn main() -> ExitCode {
             say(&format!("chaos: {error:#}"));
             ExitCode::from(2)
         }
+    }
+}
+
+/// What is dropped half-way takes its servers and folders with it.
+async fn run_or_be_ended(options: &Options) -> Result<bool> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = Box::pin(run::run(options)) => outcome,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
     }
 }
 

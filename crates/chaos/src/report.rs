@@ -48,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) connects: u64,
     pub(crate) never_answered: u64,
     pub(crate) presence_repeated: u64,
+    /// Nodes that ended by themselves.
+    pub(crate) crashes: u64,
     pub(crate) refused: Vec<String>,
     pub(crate) elapsed: Duration,
     pub(crate) restarts: Vec<Restart>,
@@ -75,7 +77,7 @@ impl Report {
     }
 
     /// What must be zero.
-    fn lines(&self) -> [(&'static str, u64); 11] {
+    fn lines(&self) -> [(&'static str, u64); 12] {
         [
             ("lost", self.verdict.lost),
             ("doubled", self.verdict.doubled),
@@ -84,6 +86,7 @@ impl Report {
             ("present and not shown", self.absent),
             ("presence told again without a change", self.presence_repeated),
             ("delivered later than 5 s", self.verdict.late),
+            ("nodes that ended by themselves", self.crashes),
             ("sends never acknowledged", self.never_answered),
             ("refused for no reason", self.refused.len() as u64),
             ("herds of reconnects", self.herds),

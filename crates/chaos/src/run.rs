@@ -106,6 +106,7 @@ async fn break_again_and_again(
     let until = started + Duration::from_secs_f64(options.minutes * 60.0);
     let mut blind = Vec::new();
     while Instant::now() < until {
+        report.crashes += site.revive().await?;
         board.set_phase(Phase::Busy);
         probes.forget();
         sleep(deck.calm()).await;
@@ -121,6 +122,7 @@ async fn break_again_and_again(
         {
             blind.push((began, mended));
         }
+        report.crashes += site.revive().await?;
         let recoveries = report.recoveries.entry(what.clone()).or_default();
         let recovered = probes.recovered(mended, RECOVERY_LIMIT).await.map(|at| at - mended);
         match recovered {

@@ -138,6 +138,23 @@ impl Site {
         Ok(())
     }
 
+    /// Starts again what has ended by itself, as a supervisor would. Returns how many nodes that were.
+    pub(crate) async fn revive(&mut self) -> Result<u64> {
+        let mut ended = 0;
+        for index in 0..self.nodes.len() {
+            let pid = self.nodes[index].service.as_ref().map(Service::pid);
+            // It is not waited for yet, so its number is still its own.
+            let stat = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+            let state = stat.as_ref().and_then(|stat| stat.rsplit_once(") ")).map(|(_, rest)| rest);
+            if state.is_none_or(|state| state.starts_with(['Z', 'X'])) {
+                ended += 1;
+                self.nodes[index].kill();
+                self.start_node(index).await?;
+            }
+        }
+        Ok(ended)
+    }
+
     /// Postgres refuses to write, or does again. Sessions that are open hear of it at once.
     pub(crate) async fn set_read_only(&self, read_only: bool) -> Result<()> {
         let value = if read_only { "on" } else { "off" };

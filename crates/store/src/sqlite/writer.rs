@@ -136,9 +136,9 @@ impl WriterThread {
         let restarted = self
             .connection
             .busy_timeout(READER_PATIENCE)
-            .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())))
-            .and_then(|()| self.connection.busy_timeout(BUSY_TIMEOUT));
-        match restarted {
+            .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())));
+        let patient_again = self.connection.busy_timeout(BUSY_TIMEOUT);
+        match restarted.and(patient_again) {
             // Where a reader was in the way, the checkpointer's next look asks for it again.
             Ok(()) => self.wal_bytes.store(0, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, "the WAL could not be emptied"),
