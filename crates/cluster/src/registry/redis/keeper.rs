@@ -143,7 +143,8 @@ impl Keeper {
     /// has lost, and be waited for again.
     async fn carry_all(&mut self, inner: &Arc<Inner>) -> RedisResult<()> {
         for _ in 0..CARRIES {
-            if inner.state().changed.is_empty() {
+            // Holding: Redis has forgotten an app once more, and the others are to put it back first.
+            if self.is_holding() || inner.state().changed.is_empty() {
                 break;
             }
             self.carry(inner).await?;
