@@ -8,6 +8,7 @@ mod conversation;
 mod error;
 pub mod event;
 mod id;
+pub mod input;
 pub mod limits;
 mod message;
 mod permission;
