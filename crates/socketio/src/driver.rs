@@ -308,6 +308,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             self.over(reason);
             return;
         }
+        let queued = self.outgoing.shared().take();
+        for namespace in queued.iter().filter_map(Frame::leaves) {
+            self.session.left(namespace);
+        }
+        self.writer.append(queued);
         let farewell = if reason.is_deliberate() { self.session.farewell() } else { None };
         self.say_last(farewell.into_iter().chain([close]).collect());
         let by = now + self.config.close_timeout;
@@ -327,7 +332,6 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
 
     fn say_last(&mut self, frames: VecDeque<Frame>) {
         let shared = self.outgoing.shared();
-        self.writer.append(shared.take());
         shared.add(frames.iter().map(|frame| shared.size(frame)).sum());
         self.writer.append(frames);
     }

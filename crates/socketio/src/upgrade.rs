@@ -55,7 +55,7 @@ pub enum UpgradeError {
 
 /// The request after whose acceptance the stream belongs to a [`ClientConnection`](crate::ClientConnection).
 /// `authority` is the server's host, with its port where that is not the scheme's; `path` is where Socket.IO is
-/// there, commonly `/socket.io/`, and may have a query. `chance` is 16 bytes that nobody can foresee.
+/// there, commonly `/socket.io/`, and may have a query but no fragment. `chance` is 16 bytes that nobody can foresee.
 ///
 /// # Errors
 ///

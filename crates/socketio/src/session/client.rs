@@ -224,7 +224,7 @@ impl Protocol for ClientSession {
     }
 
     fn left(&mut self, namespace: &str) {
-        if *namespace == *self.namespace {
+        if matches!(self.stage, Stage::In) && *namespace == *self.namespace {
             self.stage = Stage::Out;
         }
     }
