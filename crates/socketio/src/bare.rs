@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::driver::Driver;
 use crate::session::{Engine, Output, Payload, Protocol};
-use crate::websocket::{Message, Role};
+use crate::websocket::Message;
 use crate::{CloseReason, Config, Outgoing};
 
 /// What a bare connection has to tell.
@@ -43,7 +43,7 @@ impl Protocol for BareSession {
             }
             Output::Send(frame) => Output::Send(frame),
             Output::Close(reason) => Output::Close(reason),
-            Output::Nothing | Output::Left(..) | Output::Ack { .. } => Output::Nothing,
+            Output::Nothing | Output::Left(..) | Output::Granted(..) | Output::Ack { .. } => Output::Nothing,
         }
     }
 
@@ -61,7 +61,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> BareConnection<Io> {
     pub fn new(io: Io, already_read: Bytes, config: Arc<Config>, sid: &str) -> Self {
         let session = BareSession(Engine::server(&config, Instant::now()));
         let open = Engine::open(&config, sid);
-        let driver = Driver::new(io, &already_read, config, session, Role::Server);
+        let driver = Driver::server(io, &already_read, config, session);
         drop(already_read);
         driver.outgoing().send(open);
         Self { driver }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// The limits of a connection; one value is shared by all connections of a server.
+/// The limits of a connection; one value is shared by all connections of a server. What is a server's only, a
+/// client's end ignores.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Time from the handshake, and from each answer, to the next ping.
+    /// Time from the handshake, and from each answer, to the next ping. A server's: a client goes by what the
+    /// server announces.
     pub ping_interval: Duration,
-    /// Time a peer has to answer a ping before the connection is dropped.
+    /// Time a peer has to answer a ping before the connection is dropped. A server's, as the interval is.
     pub ping_timeout: Duration,
-    /// Time from the handshake within which a Socket.IO CONNECT must have been accepted.
+    /// Time from the handshake within which a Socket.IO CONNECT must have been accepted. To a client: the time the
+    /// server has for its first packet, and again for its answer to the CONNECT.
     pub connect_timeout: Duration,
     /// Bytes of one inbound message, whole or put together from fragments, and of all attachments of one event
     /// together. A larger one closes the connection.
@@ -19,9 +22,9 @@ pub struct Config {
     /// Bytes that may wait to be written. The frame that does not fit ends the connection with
     /// [`CloseReason::SlowReader`](crate::CloseReason::SlowReader).
     pub max_queue_bytes: usize,
-    /// Namespaces one connection may be in, or be asking for, at a time.
+    /// Namespaces one connection may be in, or be asking for, at a time. A server's: a client is in one.
     pub max_namespaces: usize,
-    /// Events read ahead of the handler. With so many waiting nothing more is read from the socket.
+    /// Events read ahead of their handling. With so many waiting nothing more is read from the socket.
     pub max_pending_events: usize,
     /// Time a close may take to write what is queued and to hear the peer's goodbye.
     pub close_timeout: Duration,

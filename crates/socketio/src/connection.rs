@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use crate::driver::Driver;
 use crate::session::{Engine, Session};
-use crate::websocket::Role;
 use crate::{CloseReason, Config, Incoming, Outgoing};
 
 /// The server's end of a connection, over a byte stream whose upgrade is done.
@@ -31,7 +30,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Connection<Io> {
     pub fn new(io: Io, already_read: Bytes, config: Arc<Config>, sid: &str) -> Self {
         let session = Session::server(&config, Instant::now());
         let open = Engine::open(&config, sid);
-        let driver = Driver::new(io, &already_read, config, session, Role::Server);
+        let driver = Driver::server(io, &already_read, config, session);
         drop(already_read);
         driver.outgoing().send(open);
         Self { driver }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use crate::session::{Output, Protocol};
 use crate::websocket::{CloseCode, Decoded, Decoder, Error, Message, Role};
 use crate::{CloseReason, Config, Frame, Outgoing, scratch};
+pub(crate) use writer::MaskKeys;
 use writer::Writer;
 
 /// Bytes read on a connection that is closing before its goodbye is given up: a peer that floods instead of
@@ -58,17 +59,34 @@ enum Phase {
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
-    pub(crate) fn new(io: Io, already_read: &Bytes, config: Arc<Config>, session: P, role: Role) -> Self {
+    /// The server's end.
+    pub(crate) fn server(io: Io, already_read: &Bytes, config: Arc<Config>, session: P) -> Self {
+        Self::new(io, already_read, config, session, None)
+    }
+
+    /// The client's end, which masks all that it writes.
+    pub(crate) fn client(
+        io: Io,
+        already_read: &Bytes,
+        config: Arc<Config>,
+        session: P,
+        keys: MaskKeys,
+    ) -> Self {
+        Self::new(io, already_read, config, session, Some(keys))
+    }
+
+    fn new(io: Io, already_read: &Bytes, config: Arc<Config>, session: P, keys: Option<MaskKeys>) -> Self {
+        let role = if keys.is_some() { Role::Client } else { Role::Server };
         Self {
             io: Some(io),
             decoder: Decoder::new(role, config.max_payload),
-            outgoing: Outgoing::new(Arc::clone(&config)),
+            outgoing: Outgoing::new(Arc::clone(&config), role),
             config,
             session,
             is_behind: !already_read.is_empty(),
             unread: BytesMut::from(&already_read[..]),
             inbox: VecDeque::new(),
-            writer: Writer::default(),
+            writer: Writer::new(keys),
             timer: None,
             phase: Phase::Open,
         }
@@ -152,9 +170,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     fn tick(&mut self, now: Instant, cx: &mut Context<'_>) {
         match self.phase {
             Phase::Open => {
+                let mut may_hear = self.outgoing.shared().role() == Role::Client;
                 while let Phase::Open = self.phase {
                     if self.session.deadline() > now {
                         return;
+                    }
+                    if std::mem::take(&mut may_hear) {
+                        // Silence is held against a server: what it said while the owner was busy elsewhere
+                        // may lie in the socket still.
+                        self.poll_read(now, cx);
+                        continue;
                     }
                     // A peer whose writes are refused is heard no better by reading on.
                     let listening = self.has_room() || self.writer.is_blocked();
@@ -205,7 +230,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             match read {
                 Poll::Pending => return,
                 Poll::Ready(0) => self.end(CloseReason::Transport, now, cx),
-                Poll::Ready(_) => {}
+                Poll::Ready(_) => self.session.heard(now),
             }
         }
     }
@@ -255,9 +280,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
                 self.outgoing.shared().give_up(&namespace);
                 self.inbox.push_back(item);
             }
-            Output::Send(frame) => {
-                self.outgoing.send(frame);
+            Output::Granted(item, largest) => {
+                self.outgoing.shared().admit(largest);
+                self.inbox.push_back(item);
             }
+            Output::Send(frame) => self.outgoing.shared().send_own(frame),
             Output::Ack { namespace, id, args } => self.outgoing.shared().answer(&namespace, id, args),
             Output::Close(reason) => self.end(reason, now, cx),
         }
@@ -272,13 +299,22 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         let close = Frame::websocket_close(reason.close_code());
         if reason.is_abrupt() {
             // One attempt, and only between two frames: this peer is not waited for.
-            if let (Some(io), true) = (self.io.as_mut(), self.writer.is_between_frames()) {
+            let close = self.writer.dress(VecDeque::from([close]));
+            if let (Some(io), Some(close), true) =
+                (self.io.as_mut(), close.front(), self.writer.is_between_frames())
+            {
                 let _ = Pin::new(io).poll_write(cx, close.bytes());
             }
             self.over(reason);
             return;
         }
-        self.say_last(close);
+        let queued = self.outgoing.shared().take();
+        for namespace in queued.iter().filter_map(Frame::leaves) {
+            self.session.left(namespace);
+        }
+        self.writer.append(queued);
+        let farewell = if reason.is_deliberate() { self.session.farewell() } else { None };
+        self.say_last(farewell.into_iter().chain([close]).collect());
         let by = now + self.config.close_timeout;
         self.phase = Phase::Flushing { reason, by, hang_up: false };
     }
@@ -289,16 +325,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         shared.request_close(CloseReason::Transport);
         drop(shared.take());
         self.writer.keep_begun();
-        self.say_last(Frame::websocket_close(code.unwrap_or(CloseCode::Normal)));
+        self.say_last(VecDeque::from([Frame::websocket_close(code.unwrap_or(CloseCode::Normal))]));
         let by = now + self.config.close_timeout;
         self.phase = Phase::Flushing { reason: CloseReason::Transport, by, hang_up: true };
     }
 
-    fn say_last(&mut self, close: Frame) {
+    fn say_last(&mut self, frames: VecDeque<Frame>) {
         let shared = self.outgoing.shared();
-        self.writer.append(shared.take());
-        shared.add(close.len());
-        self.writer.append(VecDeque::from([close]));
+        shared.add(frames.iter().map(|frame| shared.size(frame)).sum());
+        self.writer.append(frames);
     }
 
     fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) {

@@ -1,5 +1,5 @@
 //! Packets ready for the wire. Encoded once and shared: sending one to many connections copies nothing. Never
-//! masked, so that they are a server's only.
+//! masked here: a client's end masks a copy of its own while it writes.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ impl Frame {
         Self { bytes: out.into(), leaves: None }
     }
 
-    /// Bytes on the wire, frame heads and attachments included.
+    /// Bytes on the wire as a server sends it, frame heads and attachments included. A client's masks come on top.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -155,6 +155,39 @@ impl Frame {
 
     pub(crate) fn leaves(&self) -> Option<&Arc<str>> {
         self.leaves.as_ref()
+    }
+
+    /// Bytes that masking it adds.
+    pub(crate) fn masks(&self) -> usize {
+        websocket::MASK * websocket::split(&self.bytes).count()
+    }
+
+    /// The same as a client sends it, each WebSocket frame under a key of its own.
+    pub(crate) fn masked(&self, keys: impl FnMut() -> [u8; 4]) -> Self {
+        Self { bytes: websocket::mask_frames(&self.bytes, keys).into(), leaves: self.leaves.clone() }
+    }
+
+    /// Whether a peer takes it that takes messages of `largest` bytes, and no more for all attachments together.
+    pub(crate) fn fits(&self, largest: usize) -> bool {
+        if self.len() <= largest {
+            return true;
+        }
+        let mut attached = 0;
+        websocket::split(&self.bytes).all(|(opcode, payload)| match opcode {
+            OpCode::Data(Data::Binary) => {
+                attached += payload.len();
+                attached <= largest
+            }
+            _ => payload.len() <= largest,
+        })
+    }
+
+    /// Asks for a namespace, `auth` being a JSON object.
+    pub(crate) fn ask(namespace: &str, auth: Option<&RawValue>) -> Self {
+        Self::infallible(|out| {
+            socket::encode_head(out, b'0', 0, namespace, None);
+            out.extend_from_slice(auth.map_or("", RawValue::get).as_bytes());
+        })
     }
 
     /// Grants a namespace.
@@ -191,6 +224,10 @@ impl Frame {
     pub(crate) fn ping() -> Self {
         // The bytes never differ: no allocation for what every connection is sent all day.
         Self { bytes: Bytes::from_static(b"\x81\x012"), leaves: None }
+    }
+
+    pub(crate) fn pong() -> Self {
+        Self { bytes: Bytes::from_static(b"\x81\x013"), leaves: None }
     }
 
     pub(crate) fn websocket_pong(payload: &[u8]) -> Self {

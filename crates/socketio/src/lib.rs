@@ -1,4 +1,5 @@
-//! Engine.IO v4 and Socket.IO v5 over WebSocket: the transport under the server, one task per connection.
+//! Engine.IO v4 and Socket.IO v5 over WebSocket: the transport under the server and under its Rust clients, one
+//! task per connection.
 //!
 //! It promises that an event is never skipped on a connection that goes on: the outgoing queue is bounded in
 //! bytes, and what would not fit ends the connection. It promises that timers and teardown never wait for a
@@ -7,10 +8,11 @@
 //!
 //! The layers, from the wire up: [`websocket`] turns bytes into messages, [`packet`] turns messages into
 //! packets, [`session`] is the protocol as a state machine without I/O or clock, and [`Connection`] drives one
-//! session over one byte stream.
+//! session over one byte stream. [`ClientConnection`] is its other end, over the same layers.
 
 mod args;
 mod bare;
+mod client;
 mod config;
 mod connection;
 mod driver;
@@ -25,9 +27,10 @@ pub mod websocket;
 
 pub use args::{AckId, Args, Event};
 pub use bare::{BareConnection, BareIncoming};
+pub use client::ClientConnection;
 pub use config::{Config, Meter};
 pub use connection::Connection;
 pub use frame::{EncodeError, Frame};
 pub use outgoing::{AckError, Outgoing};
 pub use reason::CloseReason;
-pub use session::Incoming;
+pub use session::{ClientIncoming, Incoming};

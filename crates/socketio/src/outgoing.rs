@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::frame::EncodeError;
+use crate::websocket::Role;
 use crate::{AckId, Args, CloseReason, Config, Frame};
 
 /// Answers one connection may owe at a time. One that takes events and never answers must not fill the memory.
@@ -30,9 +31,12 @@ pub enum AckError {
     /// The peer did not answer in time. An answer that comes later is ignored.
     #[error("no answer in time")]
     Timeout,
-    /// The connection is over, or the peer has left the namespace.
+    /// The connection is over, or the peer has left the namespace, or this client is not in it.
     #[error("connection closed")]
     Closed,
+    /// The event is larger than the server takes. A client's only.
+    #[error("larger than the server takes")]
+    TooLarge,
     /// The argument does not serialise.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -46,8 +50,12 @@ impl Outgoing {
     ///
     /// False means that the frame will not be sent: the connection is over or closing, or the frame does not
     /// fit in [`Config::max_queue_bytes`] and the connection is being closed for it.
+    ///
+    /// A client's connection that goes on refuses frames too. Before the namespace is granted and once it is lost,
+    /// all: there is nobody to take them. In between, one that is larger than the server said it takes: a message
+    /// of it, or all its attachments together.
     pub fn send(&self, frame: Frame) -> bool {
-        self.shared.send(frame)
+        self.shared.send(frame).is_ok()
     }
 
     /// Asks for the connection's end: what is queued is still written, nothing more is taken. The first reason
@@ -81,9 +89,10 @@ impl Outgoing {
         let (answer, id) = self.shared.await_answer(namespace)?;
         let forget = Forget { shared: &self.shared, id };
         let frame = Frame::event_with_id(namespace, name, arg, Some(id))?;
-        if !self.shared.send(frame) {
-            return Err(AckError::Closed);
-        }
+        self.shared.send(frame).map_err(|refused| match refused {
+            Refused::Closed => AckError::Closed,
+            Refused::TooLarge => AckError::TooLarge,
+        })?;
         let answered = tokio::time::timeout(timeout, answer).await;
         drop(forget);
         match answered {
@@ -93,9 +102,10 @@ impl Outgoing {
         }
     }
 
-    pub(crate) fn new(config: Arc<Config>) -> Self {
+    pub(crate) fn new(config: Arc<Config>, role: Role) -> Self {
         Self {
             shared: Arc::new(Shared {
+                role,
                 config,
                 queue: Mutex::default(),
                 queued: AtomicUsize::new(0),
@@ -131,7 +141,16 @@ impl Drop for Forget<'_> {
     }
 }
 
+/// Why a frame was not queued.
+pub(crate) enum Refused {
+    /// Nothing is taken, now or any more.
+    Closed,
+    /// The server would not take it.
+    TooLarge,
+}
+
 pub(crate) struct Shared {
+    role: Role,
     config: Arc<Config>,
     queue: Mutex<Queue>,
     /// Bytes in the queue and in the driver's hands, not yet taken by the socket.
@@ -147,6 +166,8 @@ struct Queue {
     /// The socket takes nothing now: the driver is woken by the socket, a frame more is no news to it.
     is_blocked: bool,
     closing: Option<CloseReason>,
+    /// A client's: the largest message that the server takes, while this client is in its namespace.
+    admitted: Option<usize>,
 }
 
 #[derive(Default)]
@@ -175,15 +196,49 @@ impl Shared {
         self.queued.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn send(&self, frame: Frame) -> bool {
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Bytes that the frame takes on the wire from this end.
+    pub(crate) fn size(&self, frame: &Frame) -> usize {
+        match self.role {
+            Role::Server => frame.len(),
+            Role::Client => frame.len() + frame.masks(),
+        }
+    }
+
+    /// Queues a frame of the connection's owner.
+    pub(crate) fn send(&self, frame: Frame) -> Result<(), Refused> {
+        let size = self.size(&frame);
         let mut queue = self.queue();
+        if self.role == Role::Client {
+            let largest = queue.admitted.ok_or(Refused::Closed)?;
+            if !frame.fits(largest) {
+                return Err(Refused::TooLarge);
+            }
+            if frame.leaves().is_some() {
+                queue.admitted = None;
+            }
+        }
+        self.push(queue, frame, size)
+    }
+
+    /// Queues a frame of the session.
+    pub(crate) fn send_own(&self, frame: Frame) {
+        let size = self.size(&frame);
+        // A connection that is ending needs no answer of the protocol any more.
+        let _ = self.push(self.queue(), frame, size);
+    }
+
+    fn push(&self, mut queue: MutexGuard<'_, Queue>, frame: Frame, size: usize) -> Result<(), Refused> {
         if queue.closing.is_some() {
-            return false;
+            return Err(Refused::Closed);
         }
         // Only the driver subtracts meanwhile, so that the sum can be smaller than computed, never larger.
-        let fits = self.queued_bytes().saturating_add(frame.len()) <= self.config.max_queue_bytes;
+        let fits = self.queued_bytes().saturating_add(size) <= self.config.max_queue_bytes;
         if fits {
-            self.add(frame.len());
+            self.add(size);
             queue.frames.push_back(frame);
         } else {
             queue.closing = Some(CloseReason::SlowReader);
@@ -193,7 +248,12 @@ impl Shared {
         if let Some(waker) = waker {
             waker.wake();
         }
-        fits
+        if fits { Ok(()) } else { Err(Refused::Closed) }
+    }
+
+    /// The client is in its namespace: its owner may send messages of so many bytes.
+    pub(crate) fn admit(&self, largest: usize) {
+        self.queue().admitted = Some(largest);
     }
 
     pub(crate) fn request_close(&self, reason: CloseReason) {
@@ -281,8 +341,11 @@ impl Shared {
         }
     }
 
-    /// No answer will come from a namespace that the peer has left.
+    /// No answer will come from a namespace that the peer has left; a client has no other to send to.
     pub(crate) fn give_up(&self, namespace: &str) {
+        if self.role == Role::Client {
+            self.queue().admitted = None;
+        }
         self.answers().table.retain(|_, awaited| *awaited.namespace != *namespace);
     }
 }

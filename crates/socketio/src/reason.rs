@@ -12,19 +12,22 @@ pub(crate) const INVALID_UTF8: &str = "invalid UTF-8";
 pub enum CloseReason {
     /// The peer closed the WebSocket or the connection under it, or an I/O error did.
     Transport,
-    /// The peer ended the session with an Engine.IO close packet.
+    /// The client ended the connection: to a server, with an Engine.IO close packet; to a client, by itself.
     ClientClosed,
-    /// A ping was not answered in time.
+    /// To a server: a ping was not answered in time. To a client: nothing was heard for the ping interval and
+    /// timeout that the server announced.
     PingTimeout,
-    /// No namespace was accepted in time.
+    /// To a server: no namespace was accepted in time. To a client: the server's first packet or its answer to
+    /// the CONNECT did not come in time.
     ConnectTimeout,
     /// The peer reads more slowly than it is sent to: the outgoing queue is full.
     SlowReader,
     /// The peer broke the protocol; the text says how.
     Protocol(&'static str),
-    /// A message is larger than [`Config::max_payload`](crate::Config::max_payload).
+    /// A message is larger than [`Config::max_payload`](crate::Config::max_payload), or a client's CONNECT is
+    /// larger than the server takes.
     TooLarge,
-    /// This side ended the connection.
+    /// The server ended the connection: to a server, by itself; to a client, with an Engine.IO close packet.
     Server,
     /// This side is shutting down; the peer is welcome elsewhere at once.
     Shutdown,
@@ -50,6 +53,11 @@ impl CloseReason {
     /// and waiting for it would keep its memory.
     pub(crate) fn is_abrupt(self) -> bool {
         matches!(self, Self::Transport | Self::PingTimeout | Self::SlowReader)
+    }
+
+    /// Whether one of the sides meant to end it, rather than having to.
+    pub(crate) fn is_deliberate(self) -> bool {
+        matches!(self, Self::ClientClosed | Self::Server | Self::Shutdown)
     }
 
     pub(crate) fn close_code(self) -> CloseCode {

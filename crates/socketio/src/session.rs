@@ -1,6 +1,7 @@
 //! The protocol as a state machine: a message or a time goes in, what is to be done comes out. Never does I/O
 //! and never reads a clock, so that every interleaving can be tested by writing it down.
 
+mod client;
 mod engine;
 mod reassembly;
 
@@ -10,8 +11,9 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+pub use client::{ClientIncoming, ClientSession};
 pub use engine::{Engine, Payload};
-use reassembly::Reassembly;
+use reassembly::{Assembly, Content, Reassembly, Whole};
 
 use crate::packet::socket::{self, Body, Packet};
 use crate::websocket::Message;
@@ -53,6 +55,9 @@ pub enum Output<T> {
     Item(T),
     /// Hand this to the connection's owner; answers still awaited in the namespace will not come.
     Left(T, Arc<str>),
+    /// Hand this to the connection's owner; from here on it may send, messages of so many bytes at most. A client's:
+    /// a server's owner may always send.
+    Granted(T, usize),
     /// Send this.
     Send(Frame),
     /// Give the answer to whoever awaits it; unknown ids are to be ignored.
@@ -74,6 +79,7 @@ impl<T> fmt::Debug for Output<T> {
             Self::Nothing => "Nothing",
             Self::Item(_) => "Item",
             Self::Left(..) => "Left",
+            Self::Granted(..) => "Granted",
             Self::Send(_) => "Send",
             Self::Ack { .. } => "Ack",
             Self::Close(_) => "Close",
@@ -96,9 +102,19 @@ pub trait Protocol {
     /// When time matters next.
     fn deadline(&self) -> Instant;
 
-    /// The frame that puts the peer out of a namespace is on its way.
+    /// Bytes of the peer came in at `now`, whole messages or not.
+    fn heard(&mut self, now: Instant) {
+        let _ = now;
+    }
+
+    /// The frame that ends the peer's being in a namespace, or this side's, is on its way.
     fn left(&mut self, namespace: &str) {
         let _ = namespace;
+    }
+
+    /// What is to be sent before this side ends the connection of its own will.
+    fn farewell(&mut self) -> Option<Frame> {
+        None
     }
 }
 
@@ -109,8 +125,7 @@ pub struct Session {
     connect_by: Option<Instant>,
     namespaces: Vec<(Arc<str>, Membership)>,
     max_namespaces: usize,
-    max_payload: usize,
-    reassembly: Option<Box<Reassembly>>,
+    assembly: Assembly,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +146,7 @@ impl Session {
             connect_by: Some(now + config.connect_timeout),
             namespaces: Vec::new(),
             max_namespaces: config.max_namespaces,
-            max_payload: config.max_payload,
-            reassembly: None,
+            assembly: Assembly::new(config.max_payload),
         }
     }
 
@@ -162,8 +176,8 @@ impl Session {
     }
 
     fn packet(&mut self, text: &str) -> Output<Incoming> {
-        if self.reassembly.is_some() {
-            return Output::Close(CloseReason::Protocol("text where an attachment was due"));
+        if let Err(reason) = self.assembly.expect_text() {
+            return Output::Close(reason);
         }
         let packet = match socket::parse(text) {
             Ok(packet) => packet,
@@ -219,31 +233,25 @@ impl Session {
     }
 
     fn attachment(&mut self, bytes: &[u8]) -> Output<Incoming> {
-        let Some(mut reassembly) = self.reassembly.take() else {
-            return Output::Close(CloseReason::Protocol("attachment without a packet"));
-        };
-        if !reassembly.take(bytes, self.max_payload) {
-            return Output::Close(CloseReason::TooLarge);
-        }
-        if reassembly.is_complete() {
-            self.finish(*reassembly)
-        } else {
-            self.reassembly = Some(reassembly);
-            Output::Nothing
+        match self.assembly.attachment(bytes) {
+            Ok(whole) => self.finish(whole),
+            Err(reason) => Output::Close(reason),
         }
     }
 
-    fn assemble(&mut self, reassembly: Reassembly) -> Output<Incoming> {
-        if reassembly.is_complete() {
-            return self.finish(reassembly);
-        }
-        self.reassembly = Some(Box::new(reassembly));
-        Output::Nothing
+    fn assemble(&mut self, packet: Reassembly) -> Output<Incoming> {
+        let whole = self.assembly.begin(packet);
+        self.finish(whole)
     }
 
-    fn finish(&self, reassembly: Reassembly) -> Output<Incoming> {
-        let is_in = self.position(reassembly.namespace()).map(|at| self.namespaces[at].1);
-        if is_in == Some(Membership::In) { reassembly.finish() } else { Output::Nothing }
+    fn finish(&self, whole: Option<Whole>) -> Output<Incoming> {
+        let Some(Whole { namespace, content }) = whole else { return Output::Nothing };
+        let membership = self.position(&namespace).map(|at| self.namespaces[at].1);
+        match content {
+            _ if membership != Some(Membership::In) => Output::Nothing,
+            Content::Event(event) => Output::Item(Incoming::Event { namespace, event }),
+            Content::Ack { id, args } => Output::Ack { namespace, id, args },
+        }
     }
 }
 
@@ -256,7 +264,7 @@ impl Protocol for Session {
             Output::Item(Payload::Binary(bytes)) => self.attachment(&bytes),
             Output::Send(frame) => Output::Send(frame),
             Output::Close(reason) => Output::Close(reason),
-            Output::Nothing | Output::Left(..) | Output::Ack { .. } => Output::Nothing,
+            Output::Nothing | Output::Left(..) | Output::Granted(..) | Output::Ack { .. } => Output::Nothing,
         }
     }
 

@@ -1,12 +1,14 @@
-//! The HTTP side of the handshake: what to answer to a request for an Engine.IO connection. Does no I/O and
-//! keeps nothing of the request; the upgrade itself is the HTTP server's.
+//! The HTTP side of the handshake: what to answer to a request for an Engine.IO connection, what to request, and
+//! whether the answer to that will do. Does no I/O and keeps nothing of the request; the upgrade itself is up to
+//! whoever speaks HTTP.
 
+use data_encoding::BASE64;
 use http::header::{
-    CONNECTION, CONTENT_TYPE, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, CONTENT_TYPE, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, response};
 use tungstenite::handshake::derive_accept_key;
 
 /// Engine.IO's own numbers and words.
@@ -37,6 +39,65 @@ pub fn respond(request: &Parts) -> Result<Response<()>, Box<Response<String>>> {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     Ok(response)
+}
+
+/// Why the answer to a request for a connection is none to begin with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeError {
+    /// The server did not upgrade; its status says why.
+    #[error("the server answered {0} instead of upgrading")]
+    Status(StatusCode),
+    /// The server upgraded to something else, or is none of WebSocket: this header of its answer is missing, or
+    /// wrong, or was not asked for.
+    #[error("the server's answer has a wrong {0} header, or none")]
+    Header(HeaderName),
+}
+
+/// The request after whose acceptance the stream belongs to a [`ClientConnection`](crate::ClientConnection).
+/// `authority` is the server's host, with its port where that is not the scheme's; `path` is where Socket.IO is
+/// there, commonly `/socket.io/`, and may have a query but no fragment. `chance` is 16 bytes that nobody can foresee.
+///
+/// # Errors
+///
+/// When the authority or the path cannot be in a request.
+pub fn request(authority: &str, path: &str, chance: [u8; 16]) -> Result<Request<()>, http::Error> {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    Request::get(format!("{path}{separator}EIO=4&transport=websocket"))
+        .header(HOST, authority)
+        .header(UPGRADE, "websocket")
+        .header(CONNECTION, "Upgrade")
+        .header(SEC_WEBSOCKET_KEY, BASE64.encode(&chance))
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .body(())
+}
+
+/// Checks the answer to what [`request`] made: that it is `101`, to WebSocket, from a server that has read this very
+/// request, and without extensions and protocols that were not asked for.
+///
+/// # Errors
+///
+/// When it is not. Nothing may be read from the stream then but the answer's body.
+pub fn accepted(request: &Request<()>, response: &response::Parts) -> Result<(), UpgradeError> {
+    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(UpgradeError::Status(response.status));
+    }
+    let headers = &response.headers;
+    for (header, token) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade")] {
+        if !names(headers, &header, token) {
+            return Err(UpgradeError::Header(header));
+        }
+    }
+    let expected = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    let accept = headers.get(SEC_WEBSOCKET_ACCEPT);
+    if accept.zip(expected).is_none_or(|(accept, expected)| accept.as_bytes() != expected.as_bytes()) {
+        return Err(UpgradeError::Header(SEC_WEBSOCKET_ACCEPT));
+    }
+    for header in [SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL] {
+        if headers.contains_key(&header) {
+            return Err(UpgradeError::Header(header));
+        }
+    }
+    Ok(())
 }
 
 fn check(request: &Parts) -> Result<&HeaderValue, Refusal> {

@@ -1,4 +1,4 @@
-//! The promises of the crate, checked over real sockets with a client made of bytes. Tests of time run on
+//! The promises of the crate, checked over real sockets with a client made of bytes, and with a server made of them. Tests of time run on
 //! in-memory streams under a paused clock.
 
 #[path = "../examples/support/echo.rs"]
@@ -7,7 +7,13 @@ mod echo;
 #[cfg(test)]
 mod acks;
 #[cfg(test)]
+mod both_ends;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
+mod client_end;
+#[cfg(test)]
+mod client_session;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
@@ -18,6 +24,8 @@ mod framing;
 mod hostile;
 #[cfg(test)]
 mod packets;
+#[cfg(test)]
+mod server;
 #[cfg(test)]
 mod session;
 #[cfg(test)]

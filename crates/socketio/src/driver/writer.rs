@@ -1,5 +1,5 @@
 //! Writes frames, as many as there are in one system call: small ones are gathered in the thread's buffer, large
-//! ones go out from where they are. Never holds the queue's lock while it writes.
+//! ones go out from where they are. A client's are masked first. Never holds the queue's lock while it writes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -16,8 +16,14 @@ const SMALL: usize = 8 * 1024;
 /// Frames of one vectored write.
 const SLICES: usize = 16;
 
+/// Gives a mask key for each WebSocket frame of a client.
+pub(crate) type MaskKeys = Box<dyn FnMut() -> [u8; 4] + Send>;
+
 #[derive(Default)]
 pub(super) struct Writer {
+    /// A client's: without them frames go out as they are.
+    keys: Option<MaskKeys>,
+    /// Masked already, if they are to be.
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that are written.
     offset: usize,
@@ -26,6 +32,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    pub(super) fn new(keys: Option<MaskKeys>) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked
     }
@@ -34,8 +44,19 @@ impl Writer {
         self.offset == 0 && self.frames.is_empty()
     }
 
-    pub(super) fn append(&mut self, mut frames: VecDeque<Frame>) {
+    pub(super) fn append(&mut self, frames: VecDeque<Frame>) {
+        let mut frames = self.dress(frames);
         self.frames.append(&mut frames);
+    }
+
+    /// The frames as this end writes them.
+    pub(super) fn dress(&mut self, mut frames: VecDeque<Frame>) -> VecDeque<Frame> {
+        if let Some(keys) = &mut self.keys {
+            for frame in &mut frames {
+                *frame = frame.masked(&mut *keys);
+            }
+        }
+        frames
     }
 
     /// Drops all frames but one that is partly written.
@@ -53,7 +74,7 @@ impl Writer {
     ) -> Poll<io::Result<()>> {
         loop {
             if self.frames.is_empty() {
-                self.frames = shared.take();
+                self.frames = self.dress(shared.take());
                 for namespace in self.frames.iter().filter_map(Frame::leaves).map(|name| &**name) {
                     leaves(namespace);
                     shared.give_up(namespace);

@@ -2,7 +2,7 @@
 //! they are a MESSAGE as they stand. The base64 form that polling needs is refused.
 
 use super::ParseError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A packet type by its digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,4 +69,25 @@ pub struct Open<'a> {
     pub ping_timeout: u64,
     /// Bytes the server takes in one message.
     pub max_payload: usize,
+}
+
+/// What a client goes by of the data of the OPEN packet. The session's id is of use to polling only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// Milliseconds between pings; not checked to be sensible.
+    pub ping_interval: u64,
+    /// Milliseconds a pong may take; not checked to be sensible.
+    pub ping_timeout: u64,
+    /// Bytes the server takes in one message, if it says so: the first servers of this protocol do not.
+    pub max_payload: Option<u64>,
+}
+
+/// Reads the data of an OPEN packet.
+///
+/// # Errors
+///
+/// When it is not JSON, or one of the numbers is missing or no whole number.
+pub fn announced(data: &str) -> Result<Announced, ParseError> {
+    serde_json::from_str(data).map_err(|_| ParseError("invalid open packet"))
 }

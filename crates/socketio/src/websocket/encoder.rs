@@ -1,8 +1,10 @@
 //! Writes frames. Messages are never fragmented: the peer's bound on them is the protocol's, not the frame's.
 
+use std::io::Cursor;
+
 use tungstenite::protocol::frame::FrameHeader;
 
-use super::{CloseCode, Control, MAX_HEAD, OpCode, mask};
+use super::{CloseCode, Control, MASK, MAX_HEAD, OpCode, mask};
 
 fn head(opcode: OpCode, mask: Option<[u8; 4]>, length: usize) -> ([u8; MAX_HEAD], usize) {
     let header = FrameHeader { is_final: true, opcode, mask, ..FrameHeader::default() };
@@ -31,6 +33,30 @@ pub fn encode_masked(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], key: [u8
     let start = out.len();
     out.extend_from_slice(payload);
     mask::apply(&mut out[start..], key);
+}
+
+/// Masks unmasked frames that lie one after another, each with the next of `keys`: what a client sends of what was
+/// encoded for anyone. The result is [`MASK`] bytes longer for each frame.
+pub fn mask_frames(frames: &[u8], mut keys: impl FnMut() -> [u8; 4]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(frames.len() + MASK * split(frames).count());
+    for (opcode, payload) in split(frames) {
+        encode_masked(&mut out, opcode, payload, keys());
+    }
+    out
+}
+
+/// The opcodes and payloads of unmasked frames that lie one after another, as the functions here append them. Ends
+/// before what is not a whole frame.
+pub fn split(mut frames: &[u8]) -> impl Iterator<Item = (OpCode, &[u8])> {
+    std::iter::from_fn(move || {
+        let mut cursor = Cursor::new(frames);
+        let (header, length) = FrameHeader::parse(&mut cursor).ok()??;
+        let head = usize::try_from(cursor.position()).ok()?;
+        let end = head.checked_add(usize::try_from(length).ok()?)?;
+        let payload = frames.get(head..end)?;
+        frames = &frames[end..];
+        Some((header.opcode, payload))
+    })
 }
 
 /// Makes one unmasked frame of a payload written at [`MAX_HEAD`] and after; returns where the frame begins.

@@ -7,11 +7,13 @@ mod encoder;
 mod mask;
 
 pub use decoder::{Decoded, Decoder, Error, Message};
-pub use encoder::{encode, encode_close, encode_masked, frame_in_place};
+pub use encoder::{encode, encode_close, encode_masked, frame_in_place, mask_frames, split};
 pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 /// Bytes the longest frame head takes.
 pub const MAX_HEAD: usize = 14;
+/// Bytes that a mask adds to a frame's head.
+pub const MASK: usize = 4;
 
 /// Which end of a connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
