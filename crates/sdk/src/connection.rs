@@ -1,0 +1,299 @@
+//! When to connect: a state machine that is a pure function of (state, input, now, chance). It opens and closes nothing
+//! itself, and knows nothing of messages.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::backoff::full_jitter;
+use crate::limits;
+
+/// Where the connection stands, and all that decides on its future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    has_network: bool,
+    is_foreground: bool,
+    /// Until when a client in the background may stay connected.
+    drain_until: Option<Instant>,
+    /// A server that left has asked for patience until then.
+    not_before: Option<Instant>,
+    /// Tries in a row that led to nothing that held.
+    failures: u32,
+}
+
+/// Where the connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There is none and none is wanted: no network, or the background.
+    Idle,
+    Connecting,
+    Online {
+        since: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
+    /// The server refused the key.
+    Refused,
+    Closed,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The client was opened.
+    Start,
+    /// The network came, or went.
+    Network(bool),
+    Foreground,
+    /// The app went to the background; whether there is something left to send.
+    Background {
+        has_work: bool,
+    },
+    /// Nothing is left to send.
+    Drained,
+    /// The server has accepted the connection.
+    Connected,
+    /// The connection, or the try, is over.
+    Lost,
+    /// The server refused the key.
+    Refused,
+    /// There is a new key.
+    NewKey,
+    /// The person changed: connect again, as somebody else.
+    NewPerson,
+    /// The server leaves, and asks to come back after this time.
+    Leaving(Duration),
+    Close,
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Open a connection. There is none.
+    Open,
+    /// End the connection, or the try. Nothing that it still says counts.
+    Close,
+    /// Both, the end first.
+    Reopen,
+}
+
+impl State {
+    /// Before the start: with a network, in the foreground.
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: Phase::Idle,
+            has_network: true,
+            is_foreground: true,
+            drain_until: None,
+            not_before: None,
+            failures: 0,
+        }
+    }
+
+    /// The state after `input` at `now`, and what is to be done. `chance` is 64 random bits.
+    pub(crate) fn after(mut self, input: Input, now: Instant, chance: u64) -> (Self, Option<Action>) {
+        if self.phase == Phase::Closed {
+            return (self, None);
+        }
+        self.forget_what_is_over(now);
+        let action = match input {
+            Input::Start | Input::Tick => self.go_on(now),
+            Input::Network(has_network) => self.network(has_network, now),
+            Input::Foreground => {
+                self.is_foreground = true;
+                self.drain_until = None;
+                self.try_at_once(now)
+            }
+            Input::Background { has_work } => self.background(has_work, now),
+            Input::Drained => {
+                if self.drain_until.take().is_some() {
+                    self.rest()
+                } else {
+                    None
+                }
+            }
+            Input::Connected => {
+                if self.phase == Phase::Connecting {
+                    self.phase = Phase::Online { since: now };
+                }
+                None
+            }
+            Input::Lost => {
+                self.lost(now, chance);
+                None
+            }
+            Input::Refused => {
+                if self.is_open() {
+                    self.phase = Phase::Refused;
+                    Some(Action::Close)
+                } else {
+                    None
+                }
+            }
+            Input::NewKey => self.new_key(now),
+            Input::NewPerson => self.new_person(now),
+            Input::Leaving(delay) => {
+                let until = now + delay.min(limits::SHUTDOWN_DELAY);
+                self.not_before = Some(until);
+                if let Phase::Waiting { .. } = self.phase {
+                    self.phase = Phase::Waiting { until };
+                }
+                None
+            }
+            Input::Close => {
+                let was_open = self.is_open();
+                self.phase = Phase::Closed;
+                was_open.then_some(Action::Close)
+            }
+        };
+        (self, action)
+    }
+
+    /// When time matters next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let wait = match self.phase {
+            Phase::Waiting { until } => Some(until),
+            _ => None,
+        };
+        match (wait, self.drain_until) {
+            (Some(wait), Some(drain)) => Some(wait.min(drain)),
+            (wait, drain) => wait.or(drain),
+        }
+    }
+
+    /// Whether it is emptying the queue before it rests in the background.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain_until.is_some()
+    }
+
+    /// Whether there is a connection or a try.
+    fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Connecting | Phase::Online { .. })
+    }
+
+    /// Whether it may connect at all.
+    fn is_wanted(&self) -> bool {
+        self.has_network && (self.is_foreground || self.drain_until.is_some())
+    }
+
+    fn forget_what_is_over(&mut self, now: Instant) {
+        if self.not_before.is_some_and(|until| until <= now) {
+            self.not_before = None;
+        }
+        if let Phase::Online { since } = self.phase
+            && now - since >= limits::STABLE
+        {
+            self.failures = 0;
+        }
+    }
+
+    /// Time passed: what it was waited for is due, or the time for draining is over.
+    fn go_on(&mut self, now: Instant) -> Option<Action> {
+        if self.drain_until.is_some_and(|until| until <= now) {
+            self.drain_until = None;
+            return self.rest();
+        }
+        match self.phase {
+            Phase::Waiting { until } if until <= now => self.open(now),
+            Phase::Idle => self.open(now),
+            _ => None,
+        }
+    }
+
+    /// Opens a connection, if one may be opened and the server that left wants it already.
+    fn open(&mut self, now: Instant) -> Option<Action> {
+        if !self.is_wanted() {
+            self.phase = Phase::Idle;
+            return None;
+        }
+        if let Some(until) = self.not_before.filter(|until| *until > now) {
+            self.phase = Phase::Waiting { until };
+            return None;
+        }
+        self.phase = Phase::Connecting;
+        Some(Action::Open)
+    }
+
+    /// There is new hope: whatever was waited for, unless a leaving server asked for it, is not waited for any more.
+    fn try_at_once(&mut self, now: Instant) -> Option<Action> {
+        match self.phase {
+            Phase::Idle | Phase::Waiting { .. } => {
+                self.failures = 0;
+                self.open(now)
+            }
+            _ => None,
+        }
+    }
+
+    fn network(&mut self, has_network: bool, now: Instant) -> Option<Action> {
+        self.has_network = has_network;
+        if has_network {
+            return self.try_at_once(now);
+        }
+        let was_open = self.is_open();
+        if was_open || matches!(self.phase, Phase::Waiting { .. }) {
+            self.phase = Phase::Idle;
+        }
+        was_open.then_some(Action::Close)
+    }
+
+    fn background(&mut self, has_work: bool, now: Instant) -> Option<Action> {
+        self.is_foreground = false;
+        if has_work && self.has_network {
+            self.drain_until.get_or_insert(now + limits::BACKGROUND_DRAIN);
+            return self.go_on(now);
+        }
+        self.drain_until = None;
+        self.rest()
+    }
+
+    /// Ends what there is, for as long as nobody looks.
+    fn rest(&mut self) -> Option<Action> {
+        let was_open = self.is_open();
+        if was_open || matches!(self.phase, Phase::Waiting { .. }) {
+            self.phase = Phase::Idle;
+        }
+        was_open.then_some(Action::Close)
+    }
+
+    fn lost(&mut self, now: Instant, chance: u64) {
+        if !self.is_open() {
+            return;
+        }
+        if !self.is_wanted() {
+            self.phase = Phase::Idle;
+            return;
+        }
+        let jitter = now + full_jitter(limits::RECONNECT, self.failures, chance);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Waiting { until: self.not_before.unwrap_or(jitter) };
+    }
+
+    fn new_key(&mut self, now: Instant) -> Option<Action> {
+        if self.phase == Phase::Refused {
+            self.phase = Phase::Idle;
+        }
+        if self.is_open() {
+            // The old key may just have been withdrawn; the server is asked again with the new one.
+            self.phase = Phase::Connecting;
+            return Some(Action::Reopen);
+        }
+        self.try_at_once(now)
+    }
+
+    fn new_person(&mut self, now: Instant) -> Option<Action> {
+        let was_open = self.is_open();
+        if was_open {
+            self.phase = Phase::Idle;
+        }
+        match (was_open, self.try_at_once(now)) {
+            (true, Some(_)) => Some(Action::Reopen),
+            (true, None) => Some(Action::Close),
+            (false, action) => action,
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The live connection as the engine sees it: opening and closing, the login, and what the server says by itself.
+
+use protocol::event::{AgentTyping, ConversationJoined, Named, ServerShutdown, StatusChange};
+use protocol::{Code, Message, MessageStatus, Side};
+use serde::de::DeserializeOwned;
+use socketio::{CloseReason, Event, Outgoing};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::effect::Effect;
+use super::report::{Asked, Report};
+use super::{Engine, Errand, bounded};
+use crate::connection::Input;
+use crate::local::{Error, Marks};
+use crate::outbox::Failed;
+use crate::sync::Sync;
+use crate::wire::link::{Link, Told};
+use crate::{LogLevel, User};
+
+/// A link's task. Ends with this, unless it is let go.
+pub(super) struct LinkHandle(Option<JoinHandle<()>>);
+
+impl LinkHandle {
+    /// Lets the task end by itself: it has been asked to, and says goodbye.
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for LinkHandle {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Engine {
+    /// Tells the state machine, and does what it says once all before is committed.
+    pub(super) fn step(&mut self, input: Input) {
+        let before = self.connection;
+        let (after, action) = before.after(input, Instant::now(), self.chance());
+        self.connection = after;
+        if before.phase != after.phase {
+            self.views.change_state();
+            self.log(LogLevel::Info, &format!("connection: {:?}", after.phase));
+        }
+        if let Some(action) = action {
+            // What an ending connection still says does not count from here on.
+            self.generation += 1;
+            self.effects.push(Effect::Connect(action));
+        }
+    }
+
+    pub(super) fn open_link(&mut self) {
+        self.generation += 1;
+        let (tell, generation) = (self.tell.clone(), self.generation);
+        let link = Link {
+            dialer: self.dialer.clone(),
+            credentials: self.credentials(),
+            config: self.socket_config.clone(),
+            platform: self.platform.clone(),
+        };
+        // The server shows agents who a connection is only if it knows before.
+        let first = match self.store.user() {
+            Ok((Some(user), false)) => Some(user),
+            _ => None,
+        };
+        let (rest, epoch) = (self.rest(), self.epoch);
+        self.link = Some(LinkHandle(Some(tokio::spawn(async move {
+            if let Some(user) = first {
+                let answer = super::report::ask(&rest, Asked::Identify { user: Box::new(user) }).await;
+                // The client is closed where nobody listens; so it is below.
+                let _ = tell.send(Report::Rest { epoch, answer }).await;
+            }
+            let tell = |told| {
+                let tell = tell.clone();
+                async move { drop(tell.send(Report::Link { generation, told }).await) }
+            };
+            link.run(tell).await;
+        }))));
+    }
+
+    /// Ends the connection. Politely where there is one; what the network has swallowed is not waited for.
+    pub(super) fn close_link(&mut self) {
+        self.generation += 1;
+        let link = self.link.take();
+        if let Some(outgoing) = self.outgoing.take() {
+            outgoing.close(CloseReason::ClientClosed);
+            if let Some(link) = link {
+                link.let_go();
+            }
+            let outcome = self.connection_is_gone();
+            if let Err(error) = outcome {
+                self.store.roll_back();
+                self.log(LogLevel::Error, &format!("the local file can't be used: {error}"));
+            }
+        }
+    }
+
+    /// What was under way on the connection is under way no more.
+    fn connection_is_gone(&mut self) -> Result<(), Error> {
+        self.outbox.connection_lost();
+        self.receipts.connection_lost();
+        self.syncs.clear();
+        for conversation in self.typing.connection_lost() {
+            self.views.change(&conversation);
+        }
+        self.identifying = Errand::default();
+        self.listing = Errand::default();
+        self.views.change_all();
+        self.store.end_attempts()
+    }
+
+    pub(super) fn link_told(&mut self, told: Told) -> Result<(), Error> {
+        match told {
+            Told::Connected(outgoing) => self.connected(outgoing),
+            Told::Refused { code, message } => self.refused(&code, &message),
+            Told::Ended(why) => {
+                self.log(LogLevel::Info, &format!("the connection ended: {why}"));
+                self.lost()
+            }
+            Told::Event(event) => self.event(&event),
+        }
+    }
+
+    fn lost(&mut self) -> Result<(), Error> {
+        self.link = None;
+        let was_online = self.outgoing.take().is_some();
+        self.step(Input::Lost);
+        if was_online { self.connection_is_gone() } else { Ok(()) }
+    }
+
+    fn connected(&mut self, outgoing: Outgoing) -> Result<(), Error> {
+        let now = Instant::now();
+        self.step(Input::Connected);
+        self.outgoing = Some(outgoing);
+        self.outbox.kick();
+        self.listing.want();
+        if matches!(self.store.user()?, (Some(_), false)) {
+            self.identifying.want();
+        }
+        let conversations = self.store.conversations()?;
+        for conversation in conversations.iter().take(protocol::limits::ROOMS_PER_DEVICE_CONNECTION) {
+            self.syncs.insert(conversation.id.clone(), Sync::new(now));
+            let marks = conversation.marks;
+            if marks.delivered > marks.delivered_told || marks.read > marks.read_told {
+                self.receipts.note(&conversation.id, 1, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the server has refused the key, or only cannot take the device now.
+    fn refused(&mut self, code: &str, message: &str) -> Result<(), Error> {
+        self.log(LogLevel::Warn, &format!("the server refused the connection: {code} {message}"));
+        let for_good =
+            [Code::InvalidCredentials, Code::Forbidden, Code::MissingParams, Code::ValidationError];
+        if for_good.iter().any(|known| known.as_str() == code) {
+            self.link = None;
+            self.step(Input::Refused);
+            Ok(())
+        } else {
+            self.lost()
+        }
+    }
+
+    /// The server has said on a connection or by REST that it does not know the key.
+    pub(super) fn unauthorized(&mut self) {
+        self.log(LogLevel::Warn, "the server does not know the key any more");
+        self.step(Input::Refused);
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), Error> {
+        match event.name.as_str() {
+            Message::NAME => match parsed::<Message>(event) {
+                Some(message) => self.message_came(message),
+                None => self.senseless(event),
+            },
+            StatusChange::NAME => match parsed::<StatusChange>(event) {
+                Some(change) => self.status_came(&change),
+                None => self.senseless(event),
+            },
+            ConversationJoined::NAME => match parsed::<ConversationJoined>(event) {
+                Some(joined) => self.know(&joined.conversation_id),
+                None => self.senseless(event),
+            },
+            AgentTyping::NAME => {
+                if let Some(typing) = parsed::<AgentTyping>(event)
+                    && self.syncs.contains_key(&typing.conversation_id)
+                    && self.typing.agent(&typing.conversation_id, typing.is_typing, Instant::now())
+                {
+                    self.views.change(&typing.conversation_id);
+                }
+                Ok(())
+            }
+            ServerShutdown::NAME => {
+                if let Some(leaving) = parsed::<ServerShutdown>(event) {
+                    let delay = std::time::Duration::from_millis(leaving.reconnect_delay_ms);
+                    self.step(Input::Leaving(delay));
+                }
+                Ok(())
+            }
+            // `connected` holds nothing that is needed, other devices' typing is not shown, and later servers may say
+            // more.
+            _ => Ok(()),
+        }
+    }
+
+    /// Something that can't be understood may have been a message: what is missed is asked for.
+    fn senseless(&mut self, event: &Event) -> Result<(), Error> {
+        self.log(LogLevel::Warn, &format!("{} is not of its form", event.name));
+        let now = Instant::now();
+        for sync in self.syncs.values_mut() {
+            sync.ask_again(now);
+        }
+        Ok(())
+    }
+
+    fn status_came(&mut self, change: &StatusChange) -> Result<(), Error> {
+        let seq = change.up_to_seq;
+        let read = if change.status == MessageStatus::Read { seq } else { 0 };
+        let marks = match change.by {
+            Side::Agent => Marks { agent_delivered: seq, agent_read: read, ..Marks::default() },
+            Side::User => {
+                Marks { delivered: seq, delivered_told: seq, read, read_told: read, ..Marks::default() }
+            }
+        };
+        self.store.raise(&change.conversation_id, marks)?;
+        self.views.change(&change.conversation_id);
+        Ok(())
+    }
+
+    pub(super) fn identify_if_needed(&mut self, now: Instant) -> Result<(), Error> {
+        if self.identifying.begin(now) {
+            match self.store.user()? {
+                (Some(user), false) => {
+                    self.effects.push(Effect::Ask(Asked::Identify { user: Box::new(user) }));
+                }
+                _ => self.identifying.done(),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn identified(
+        &mut self,
+        user: &User,
+        outcome: Result<protocol::rest::Done, Failed>,
+    ) -> Result<(), Error> {
+        match outcome {
+            Ok(_) => {
+                self.identifying.done();
+                self.store.user_was_told(user)
+            }
+            Err(Failed::ForNow { retry_after }) => {
+                let chance = self.chance();
+                self.identifying.failed(bounded(retry_after), Instant::now(), chance);
+                Ok(())
+            }
+            Err(Failed::Unauthorized) => {
+                self.unauthorized();
+                Ok(())
+            }
+            Err(Failed::ForGood { code, message }) => {
+                self.log(LogLevel::Error, &format!("the server refused the person's data: {code} {message}"));
+                self.identifying.done();
+                self.store.user_was_told(user)
+            }
+        }
+    }
+}
+
+fn parsed<T: DeserializeOwned>(event: &Event) -> Option<T> {
+    event.args.parse(0).ok()
+}

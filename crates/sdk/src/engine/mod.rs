@@ -1,0 +1,339 @@
+//! The client's own task: it takes commands and reports, changes the local file in one transaction, and only when that is
+//! committed sends, answers and shows. The rules it applies are elsewhere; here is in which order things happen.
+
+mod command;
+mod connecting;
+mod effect;
+mod report;
+mod sending;
+mod showing;
+mod syncing;
+mod telling;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::ConversationId;
+use socketio::Outgoing;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+pub(crate) use self::command::Command;
+use self::connecting::LinkHandle;
+use self::effect::Effect;
+use self::report::{Report, bounded};
+use self::showing::Views;
+use crate::backoff::full_jitter;
+use crate::connection;
+use crate::local::{Error, LocalStore, People};
+use crate::outbox::Outbox;
+use crate::receipts::Receipts;
+use crate::sync::Sync;
+use crate::typing::Typing;
+use crate::wire::tls::Dialer;
+use crate::{ClientError, ClientState, Config, LogLevel, Platform, limits, random};
+
+/// Reports that may wait. A link that has told more waits until some are dealt with.
+const REPORTS: usize = 256;
+/// Inputs of one transaction: a burst is committed together, and nobody waits long for it.
+const BATCH: usize = 64;
+/// Bytes of the largest message from the server: a page of messages, and room for more.
+const MAX_PAYLOAD: usize = 4 * 1024 * 1024;
+/// From one look at the time to the next where nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What the client is, all of it on one task.
+pub(crate) struct Engine {
+    platform: Arc<dyn Platform>,
+    dialer: Dialer,
+    socket_config: Arc<socketio::Config>,
+    app_id: String,
+    api_key: String,
+    people: People,
+    store: LocalStore,
+
+    connection: connection::State,
+    link: Option<LinkHandle>,
+    /// There while the server has accepted the connection.
+    outgoing: Option<Outgoing>,
+    /// Tells apart what this connection says from what older ones say.
+    generation: u64,
+    /// Tells apart answers for this person from those for others.
+    epoch: u64,
+    tasks: JoinSet<()>,
+    tell: mpsc::Sender<Report>,
+    reports: mpsc::Receiver<Report>,
+
+    outbox: Outbox,
+    receipts: Receipts,
+    typing: Typing,
+    syncs: HashMap<ConversationId, Sync>,
+    /// What the server is to be told of the person, and asked for of their conversations.
+    identifying: Errand,
+    listing: Errand,
+
+    views: Views,
+    effects: Vec<Effect>,
+    drains: Vec<Drain>,
+    is_closing: Option<oneshot::Sender<()>>,
+    is_closed: bool,
+}
+
+/// Somebody who waits for the queue to be empty.
+struct Drain {
+    until: Instant,
+    reply: oneshot::Sender<Result<u64, ClientError>>,
+}
+
+/// A request that is repeated until it goes well, while there is a connection.
+#[derive(Debug, Default)]
+struct Errand {
+    is_wanted: bool,
+    is_under_way: bool,
+    not_before: Option<Instant>,
+    failures: u32,
+}
+
+impl Errand {
+    fn want(&mut self) {
+        *self = Self { is_wanted: true, is_under_way: self.is_under_way, ..Self::default() };
+    }
+
+    /// Whether to begin now; counts as begun.
+    fn begin(&mut self, now: Instant) -> bool {
+        let begins = self.is_wanted && !self.is_under_way && self.not_before.is_none_or(|until| until <= now);
+        if begins {
+            self.is_under_way = true;
+            self.is_wanted = false;
+            self.not_before = None;
+        }
+        begins
+    }
+
+    fn failed(&mut self, retry_after: Option<Duration>, now: Instant, chance: u64) {
+        let wait = retry_after.unwrap_or_else(|| full_jitter(limits::RESEND, self.failures, chance));
+        self.failures = self.failures.saturating_add(1);
+        self.is_under_way = false;
+        self.is_wanted = true;
+        self.not_before = Some(now + wait);
+    }
+
+    fn done(&mut self) {
+        self.is_under_way = false;
+        self.failures = 0;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if self.is_wanted && !self.is_under_way { self.not_before } else { None }
+    }
+}
+
+impl Engine {
+    /// Opens the folder and prepares the first connection. Returns what shows the state as well.
+    pub(crate) fn open(
+        config: Config,
+        platform: Arc<dyn Platform>,
+    ) -> Result<(Self, watch::Receiver<Arc<ClientState>>), ClientError> {
+        if config.app_id.is_empty() || config.api_key.is_empty() {
+            return Err(ClientError::InvalidConfig("app_id and api_key are needed".into()));
+        }
+        let is_header = |text: &str| http::HeaderValue::from_str(text).is_ok();
+        if !is_header(&config.app_id) || !is_header(&config.api_key) {
+            return Err(ClientError::InvalidConfig("app_id or api_key has a character that is none".into()));
+        }
+        let dialer = Dialer::new(&config, Arc::clone(&platform))?;
+        let server = &dialer.endpoint().authority;
+        let mut people = People::open(&config.data_dir, server, &config.app_id, Arc::clone(&platform))?;
+        let store = people.current()?;
+        let socket_config = socketio::Config {
+            max_payload: MAX_PAYLOAD,
+            max_pending_events: limits::BUFFERED,
+            ..socketio::Config::default()
+        };
+        let (tell, reports) = mpsc::channel(REPORTS);
+        let connection = connection::State::new();
+        let first = showing::state(&store, &connection, &Typing::default(), &*platform)?;
+        let (views, shown) = Views::new(first);
+        let engine = Self {
+            dialer,
+            socket_config: Arc::new(socket_config),
+            app_id: config.app_id,
+            api_key: config.api_key,
+            people,
+            store,
+            connection,
+            link: None,
+            outgoing: None,
+            generation: 0,
+            epoch: 0,
+            tasks: JoinSet::new(),
+            tell,
+            reports,
+            outbox: Outbox::default(),
+            receipts: Receipts::default(),
+            typing: Typing::default(),
+            syncs: HashMap::new(),
+            identifying: Errand::default(),
+            listing: Errand::default(),
+            views,
+            effects: Vec::new(),
+            drains: Vec::new(),
+            is_closing: None,
+            is_closed: false,
+            platform,
+        };
+        Ok((engine, shown))
+    }
+
+    /// Works until the client is closed, or nobody has a handle to it any more.
+    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        self.step(connection::Input::Start);
+        self.turn();
+        while !self.is_closed {
+            let deadline = self.deadline();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.take_command(command),
+                    None => self.close(None),
+                },
+                // The engine has a sender itself, so that there is always one.
+                Some(report) = self.reports.recv() => self.take_report(report),
+                () = sleep_until(deadline) => {}
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+            }
+            for _ in 0..BATCH {
+                let Ok(report) = self.reports.try_recv() else { break };
+                self.take_report(report);
+            }
+            for _ in 0..BATCH {
+                if self.is_closed {
+                    break;
+                }
+                let Ok(command) = commands.try_recv() else { break };
+                self.take_command(command);
+            }
+            self.turn();
+        }
+        let closing = self.is_closing.take();
+        // The folder is free before anybody hears of it.
+        drop(self);
+        if let Some(done) = closing {
+            // Who does not wait does not need to know.
+            let _ = done.send(());
+        }
+    }
+
+    fn take_command(&mut self, command: Command) {
+        let outcome = self.command(command);
+        self.check(outcome);
+    }
+
+    fn take_report(&mut self, report: Report) {
+        let outcome = self.report(report);
+        self.check(outcome);
+    }
+
+    /// All that follows from what came in: what is due begins, the transaction ends, and then its effects are seen.
+    fn turn(&mut self) {
+        let outcome = self.advance(Instant::now());
+        self.check(outcome);
+        self.finish();
+        self.answer_drains();
+        if let Err(error) = self.show() {
+            self.log(LogLevel::Error, &format!("the local file can't be read: {error}"));
+        }
+    }
+
+    /// Commits, and then does what was put off until that is done.
+    fn finish(&mut self) {
+        match self.store.commit() {
+            Ok(()) => {
+                for effect in std::mem::take(&mut self.effects) {
+                    self.perform(effect);
+                }
+            }
+            Err(error) => self.check(Err(error)),
+        }
+    }
+
+    /// Begins what is due and possible.
+    fn advance(&mut self, now: Instant) -> Result<(), Error> {
+        if self.connection.deadline().is_some_and(|due| due <= now) {
+            self.step(connection::Input::Tick);
+        }
+        self.outbox.tick(now);
+        self.tell_silence(now);
+        if self.outgoing.is_some() {
+            self.identify_if_needed(now)?;
+            self.list_if_wanted(now);
+            self.ask_for_pages(now)?;
+            self.send_heads(now)?;
+            self.send_receipts(now)?;
+        }
+        if self.connection.is_draining() && self.is_done()? {
+            self.step(connection::Input::Drained);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left that the server should have.
+    fn is_done(&self) -> Result<bool, Error> {
+        Ok(self.receipts.is_idle() && self.store.counts()?.queued == 0)
+    }
+
+    /// When something is due next.
+    fn deadline(&self) -> Instant {
+        let is_online = self.outgoing.is_some();
+        let always = [self.connection.deadline(), self.typing.deadline()];
+        let online = [
+            self.outbox.deadline(),
+            self.receipts.deadline(),
+            self.identifying.deadline(),
+            self.listing.deadline(),
+            self.syncs.values().filter_map(Sync::deadline).min(),
+        ];
+        let drains = self.drains.iter().map(|drain| drain.until);
+        let due = always.into_iter().chain(online.into_iter().filter(|_| is_online)).flatten().chain(drains);
+        due.min().unwrap_or_else(|| Instant::now() + IDLE)
+    }
+
+    /// Gives up what was begun if the local file failed: nothing of it counts, everything is tried again.
+    fn check(&mut self, outcome: Result<(), Error>) {
+        let Err(error) = outcome else { return };
+        self.store.roll_back();
+        self.log(LogLevel::Error, &format!("the local file can't be used: {error}"));
+        let failure = ClientError::Storage(error.to_string());
+        for effect in std::mem::take(&mut self.effects) {
+            self.abandon(effect, &failure);
+        }
+        self.views.change_all();
+        self.close_link();
+        self.step(connection::Input::Lost);
+        for effect in std::mem::take(&mut self.effects) {
+            self.perform(effect);
+        }
+    }
+
+    fn answer_drains(&mut self) {
+        if self.drains.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let counts = self.store.counts().map_err(ClientError::from);
+        let is_done = self.is_done().unwrap_or(true);
+        for drain in self.drains.extract_if(.., |drain| is_done || counts.is_err() || drain.until <= now) {
+            // Who does not wait does not need to know.
+            let _ = drain.reply.send(counts.clone().map(|counts| counts.queued));
+        }
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        self.platform.log(level, message);
+    }
+
+    fn chance(&self) -> u64 {
+        random::chance(&*self.platform)
+    }
+}

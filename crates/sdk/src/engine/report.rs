@@ -1,0 +1,238 @@
+//! What comes back: from the live connection, and the answers to what was asked.
+
+use std::time::Duration;
+
+use protocol::rest::{
+    ConversationAnswer, ConversationPage, Done, Identify, MessagePage, OpenConversation, User,
+};
+use protocol::{ConversationId, LocalId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use socketio::Args;
+use tokio::sync::oneshot;
+
+use super::Engine;
+use crate::local::{Error, Gap};
+use crate::outbox::Failed;
+use crate::wire::http::{Credentials, Rest};
+use crate::wire::link::Told;
+use crate::{ClientError, limits};
+
+/// Something that came back.
+pub(crate) enum Report {
+    /// The live connection of this generation has something to tell.
+    Link { generation: u64, told: Told },
+    /// The answer to an event that was sent on the connection of this generation.
+    Answered { generation: u64, request: Request, outcome: Result<Args, Failed> },
+    /// The answer to a REST request for the person of this epoch.
+    Rest { epoch: u64, answer: RestAnswer },
+}
+
+/// An event whose answer is wanted.
+#[derive(Debug, Clone)]
+pub(super) enum Request {
+    Join { conversation: ConversationId },
+    Send { conversation: ConversationId, local_id: LocalId },
+    Delivered { conversation: ConversationId, seq: u64 },
+    Read { conversation: ConversationId, seq: u64 },
+}
+
+/// A REST request.
+pub(super) enum Asked {
+    /// Open a conversation for this message, the first of the person's.
+    Open {
+        local_id: LocalId,
+    },
+    Identify {
+        user: Box<User>,
+    },
+    List,
+    /// The newest page of a conversation that this client is far behind of.
+    Newest {
+        conversation: ConversationId,
+    },
+    /// The page at the end of a gap.
+    Older {
+        conversation: ConversationId,
+        gap: Gap,
+        before: String,
+        reply: oneshot::Sender<Result<bool, ClientError>>,
+    },
+}
+
+/// A REST request's answer.
+pub(crate) enum RestAnswer {
+    Open {
+        local_id: LocalId,
+        outcome: Result<ConversationAnswer, Failed>,
+    },
+    Identify {
+        user: Box<User>,
+        outcome: Result<Done, Failed>,
+    },
+    List {
+        outcome: Result<ConversationPage, Failed>,
+    },
+    Newest {
+        conversation: ConversationId,
+        outcome: Result<MessagePage, Failed>,
+    },
+    Older {
+        conversation: ConversationId,
+        gap: Gap,
+        outcome: Result<MessagePage, Failed>,
+        reply: oneshot::Sender<Result<bool, ClientError>>,
+    },
+}
+
+/// Conversations that are asked for: as many as one connection may be joined to.
+const LISTED: usize = protocol::limits::ROOMS_PER_DEVICE_CONNECTION;
+
+impl Engine {
+    pub(super) fn report(&mut self, report: Report) -> Result<(), Error> {
+        match report {
+            Report::Link { generation, told } if generation == self.generation => self.link_told(told),
+            Report::Answered { generation, request, outcome } if generation == self.generation => {
+                self.answered(request, outcome)
+            }
+            Report::Rest { epoch, answer } if epoch == self.epoch => self.rest_answered(answer),
+            // Of a connection that is over, or for a person who has gone.
+            Report::Link { .. } | Report::Answered { .. } => Ok(()),
+            Report::Rest { answer, .. } => {
+                if let RestAnswer::Older { reply, .. } = answer {
+                    // Who does not wait does not need to know.
+                    let _ = reply.send(Err(ClientError::UnknownConversation));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn answered(&mut self, request: Request, outcome: Result<Args, Failed>) -> Result<(), Error> {
+        match request {
+            Request::Join { conversation } => {
+                self.joined(&conversation, outcome.and_then(|args| parse(&args)))
+            }
+            Request::Send { conversation, local_id } => {
+                self.sent(&conversation, &local_id, outcome.and_then(|args| parse(&args)))
+            }
+            Request::Delivered { conversation, seq } => {
+                self.told_receipt(&conversation, seq, false, outcome.and_then(|args| parse(&args)))
+            }
+            Request::Read { conversation, seq } => {
+                self.told_receipt(&conversation, seq, true, outcome.and_then(|args| parse(&args)))
+            }
+        }
+    }
+
+    fn rest_answered(&mut self, answer: RestAnswer) -> Result<(), Error> {
+        match answer {
+            RestAnswer::Open { local_id, outcome } => self.opened(&local_id, outcome),
+            RestAnswer::Identify { user, outcome } => self.identified(&user, outcome),
+            RestAnswer::List { outcome } => self.listed(outcome),
+            RestAnswer::Newest { conversation, outcome } => self.newest_came(&conversation, outcome),
+            RestAnswer::Older { conversation, gap, outcome, reply } => {
+                self.older_came(&conversation, gap, outcome, reply)
+            }
+        }
+    }
+
+    /// Sends an event; its answer comes as a report, whatever happens to it.
+    pub(super) fn emit_now(&mut self, name: &'static str, payload: Box<RawValue>, request: Option<Request>) {
+        let Some(outgoing) = self.outgoing.clone() else { return };
+        let Some(request) = request else {
+            if let Ok(frame) = socketio::Frame::event(protocol::event::CLIENT_NAMESPACE, name, &payload) {
+                outgoing.send(frame);
+            }
+            return;
+        };
+        let (tell, generation) = (self.tell.clone(), self.generation);
+        self.tasks.spawn(async move {
+            let namespace = protocol::event::CLIENT_NAMESPACE;
+            let answer = outgoing.emit_with_ack(namespace, name, &payload, limits::ANSWER_TIMEOUT).await;
+            let outcome = answer.map_err(|_| Failed::TRANSPORT);
+            // The client is closed where nobody listens.
+            let _ = tell.send(Report::Answered { generation, request, outcome }).await;
+        });
+    }
+
+    /// Asks by REST; the answer comes as a report, whatever happens.
+    pub(super) fn ask_now(&mut self, asked: Asked) {
+        let rest = self.rest();
+        let (tell, epoch) = (self.tell.clone(), self.epoch);
+        self.tasks.spawn(async move {
+            let answer = ask(&rest, asked).await;
+            // The client is closed where nobody listens.
+            let _ = tell.send(Report::Rest { epoch, answer }).await;
+        });
+    }
+
+    pub(super) fn rest(&self) -> Rest {
+        Rest { dialer: self.dialer.clone(), credentials: self.credentials() }
+    }
+
+    pub(super) fn credentials(&self) -> Credentials {
+        Credentials {
+            app_id: self.app_id.clone(),
+            device_id: self.views.device_id().to_string(),
+            api_key: self.api_key.clone(),
+        }
+    }
+}
+
+pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
+    match asked {
+        Asked::Open { local_id } => {
+            let outcome = rest.post("/v1/conversations", &OpenConversation::default()).await;
+            RestAnswer::Open { local_id, outcome }
+        }
+        Asked::Identify { user } => {
+            let outcome = rest.post("/v1/identify", &Identify { user: (*user).clone() }).await;
+            RestAnswer::Identify { user, outcome }
+        }
+        Asked::List => {
+            RestAnswer::List { outcome: rest.get(&format!("/v1/conversations?limit={LISTED}")).await }
+        }
+        Asked::Newest { conversation } => {
+            let outcome = rest.get(&page(&conversation, "")).await;
+            RestAnswer::Newest { conversation, outcome }
+        }
+        Asked::Older { conversation, gap, before, reply } => {
+            let outcome = rest.get(&page(&conversation, &before)).await;
+            RestAnswer::Older { conversation, gap, outcome, reply }
+        }
+    }
+}
+
+/// Ids are letters, digits and underscores: what the server gave out needs no escaping.
+fn page(conversation: &ConversationId, before: &str) -> String {
+    format!("/v1/conversations/{conversation}/messages?before={before}&limit={}", limits::PAGE)
+}
+
+/// The answer to an event: `{ success: true, … }` or `{ success: false, error, message }`. One that makes no sense counts
+/// as none.
+fn parse<T: DeserializeOwned>(args: &Args) -> Result<T, Failed> {
+    #[derive(Deserialize)]
+    struct Outcome {
+        success: bool,
+    }
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+        #[serde(default)]
+        message: String,
+        retry_after_ms: Option<u64>,
+    }
+    let Outcome { success } = args.parse(0).map_err(|_| Failed::TRANSPORT)?;
+    if success {
+        return args.parse(0).map_err(|_| Failed::TRANSPORT);
+    }
+    let refusal: Refusal = args.parse(0).map_err(|_| Failed::TRANSPORT)?;
+    Err(Failed::with_code(&refusal.error, &refusal.message, refusal.retry_after_ms))
+}
+
+/// What a server that asks for patience is granted at most.
+pub(super) fn bounded(retry_after: Option<Duration>) -> Option<Duration> {
+    retry_after.map(|wait| wait.min(limits::RESEND.1))
+}

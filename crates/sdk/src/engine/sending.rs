@@ -1,0 +1,125 @@
+//! The outbox at work: the first message of each conversation goes out, and what its answer means.
+
+use protocol::rest::ConversationAnswer;
+use protocol::{ConversationId, ConversationStatus, LocalId, Message};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::Engine;
+use super::effect::Effect;
+use super::report::{Asked, Request};
+use crate::LogLevel;
+use crate::local::{Error, UNOPENED};
+use crate::outbox::Failed;
+
+#[derive(Serialize)]
+struct Send<'a> {
+    conversation_id: &'a str,
+    local_id: &'a str,
+    body: &'a str,
+}
+
+/// The answer to a message that was sent.
+#[derive(Deserialize)]
+pub(super) struct SendAnswer {
+    message: Message,
+}
+
+impl Engine {
+    /// Sends the first message of each conversation that may send.
+    pub(super) fn send_heads(&mut self, now: Instant) -> Result<(), Error> {
+        for head in self.store.heads()? {
+            if !self.outbox.is_free(&head.conversation_id, now) {
+                continue;
+            }
+            self.outbox.begin(head.conversation_id.clone(), head.local_id.clone());
+            if head.conversation_id.as_str() == UNOPENED {
+                self.effects.push(Effect::Ask(Asked::Open { local_id: head.local_id }));
+                continue;
+            }
+            self.store.begin_attempt(&head.local_id)?;
+            self.views.change(&head.conversation_id);
+            let send =
+                Send { conversation_id: &head.conversation_id, local_id: &head.local_id, body: &head.body };
+            let request =
+                Request::Send { conversation: head.conversation_id.clone(), local_id: head.local_id.clone() };
+            self.emit("message:send", &send, Some(request));
+        }
+        Ok(())
+    }
+
+    /// The answer to a message that was sent.
+    pub(super) fn sent(
+        &mut self,
+        conversation: &ConversationId,
+        local_id: &LocalId,
+        outcome: Result<SendAnswer, Failed>,
+    ) -> Result<(), Error> {
+        if !self.outbox.end(conversation, local_id) {
+            return Ok(());
+        }
+        self.views.change(conversation);
+        match outcome {
+            Ok(SendAnswer { message })
+                if message.local_id == *local_id && message.conversation_id == *conversation =>
+            {
+                self.outbox.succeeded();
+                self.store.put_message(&message)?;
+                // A message from the device opens a resolved conversation again.
+                self.store.set_status(conversation, ConversationStatus::Open)?;
+                self.settle(conversation)
+            }
+            Ok(_) => {
+                self.log(LogLevel::Warn, "the server answered for another message");
+                self.not_sent(conversation.clone(), local_id, Failed::TRANSPORT)
+            }
+            Err(failed) => self.not_sent(conversation.clone(), local_id, failed),
+        }
+    }
+
+    /// The server has opened a conversation for the person's first message.
+    pub(super) fn opened(
+        &mut self,
+        local_id: &LocalId,
+        outcome: Result<ConversationAnswer, Failed>,
+    ) -> Result<(), Error> {
+        let unopened = ConversationId::from(UNOPENED);
+        self.outbox.end(&unopened, local_id);
+        match outcome {
+            Ok(ConversationAnswer { conversation }) if conversation.id.as_str() != UNOPENED => {
+                self.outbox.forget(&unopened);
+                self.store.put_conversation(&conversation)?;
+                self.know(&conversation.id)
+            }
+            Ok(_) => self.not_sent(unopened, local_id, Failed::TRANSPORT),
+            Err(failed) => self.not_sent(unopened, local_id, failed),
+        }
+    }
+
+    /// A message was not sent: it waits for its next try, for another key, or is set aside.
+    fn not_sent(
+        &mut self,
+        conversation: ConversationId,
+        local_id: &LocalId,
+        failed: Failed,
+    ) -> Result<(), Error> {
+        self.views.change(&conversation);
+        match failed {
+            Failed::ForNow { retry_after } => {
+                let chance = self.chance();
+                self.outbox.failed(conversation, retry_after, Instant::now(), chance);
+                self.store.end_attempt(local_id)
+            }
+            Failed::Unauthorized => {
+                self.store.end_attempt(local_id)?;
+                self.unauthorized();
+                Ok(())
+            }
+            Failed::ForGood { code, message } => {
+                self.log(LogLevel::Warn, &format!("a message was refused: {code}"));
+                self.outbox.forget(&conversation);
+                self.store.wedge(local_id, &code, &message)
+            }
+        }
+    }
+}

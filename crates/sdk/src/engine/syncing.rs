@@ -1,0 +1,333 @@
+//! Catching up: which page is asked for, what is stored of it, and what came live meanwhile.
+
+use protocol::rest::{ConversationPage, MessagePage};
+use protocol::{Code, ConversationId, Message};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::effect::Effect;
+use super::report::{Asked, Request};
+use super::{Engine, bounded};
+use crate::local::{Error, Gap, Marks};
+use crate::outbox::Failed;
+use crate::sync::{Live, Sync, Taken, follows, is_contiguous};
+use crate::{ClientError, LogLevel, limits};
+
+#[derive(Serialize)]
+struct Join<'a> {
+    conversation_id: &'a str,
+    after: &'a str,
+}
+
+/// The answer to a join.
+#[derive(Deserialize)]
+pub(super) struct JoinAnswer {
+    last_seq: u64,
+    #[serde(default)]
+    messages: Vec<Message>,
+    #[serde(default)]
+    has_more: bool,
+}
+
+impl Engine {
+    /// A conversation that was not known, or not caught up with on this connection, is from here on.
+    pub(super) fn know(&mut self, conversation: &ConversationId) -> Result<(), Error> {
+        if self.syncs.contains_key(conversation) || conversation.is_empty() {
+            return Ok(());
+        }
+        self.store.ensure_conversation(conversation, self.platform.now())?;
+        self.views.change_all();
+        self.syncs.insert(conversation.clone(), Sync::new(Instant::now()));
+        Ok(())
+    }
+
+    pub(super) fn list_if_wanted(&mut self, now: Instant) {
+        if self.listing.begin(now) {
+            self.effects.push(Effect::Ask(Asked::List));
+        }
+    }
+
+    pub(super) fn listed(&mut self, outcome: Result<ConversationPage, Failed>) -> Result<(), Error> {
+        match outcome {
+            Ok(page) => {
+                self.listing.done();
+                for conversation in &page.conversations {
+                    self.store.put_conversation(conversation)?;
+                    if self.outgoing.is_some() {
+                        self.know(&conversation.id)?;
+                    }
+                }
+                self.views.change_all();
+                Ok(())
+            }
+            Err(Failed::ForNow { retry_after }) => {
+                let chance = self.chance();
+                self.listing.failed(bounded(retry_after), Instant::now(), chance);
+                Ok(())
+            }
+            Err(Failed::Unauthorized) => {
+                self.unauthorized();
+                Ok(())
+            }
+            Err(Failed::ForGood { code, .. }) => {
+                self.log(LogLevel::Warn, &format!("the conversations can't be listed: {code}"));
+                self.listing.done();
+                Ok(())
+            }
+        }
+    }
+
+    /// Joins each conversation that wants a page, from the last message that is here without a hole.
+    pub(super) fn ask_for_pages(&mut self, now: Instant) -> Result<(), Error> {
+        let mut wishes = Vec::new();
+        for (conversation, sync) in &mut self.syncs {
+            if let Some(is_first) = sync.take_wish(now) {
+                wishes.push((conversation.clone(), is_first));
+            }
+        }
+        for (conversation, is_first) in wishes {
+            let after = self.cursor(&conversation, is_first)?;
+            let join = Join { conversation_id: &conversation, after: &after };
+            let request = Request::Join { conversation: conversation.clone() };
+            self.emit("conversation:join", &join, Some(request));
+        }
+        Ok(())
+    }
+
+    /// The message that the page is to follow. The first page of a connection begins somewhat earlier where the person's
+    /// newest messages were not read: what became of them meanwhile is told by the messages themselves.
+    fn cursor(&self, conversation: &ConversationId, is_first: bool) -> Result<String, Error> {
+        let Some(stored) = self.store.conversation(conversation)? else { return Ok(String::new()) };
+        let tail = stored.marks.tail;
+        if is_first {
+            let above = tail.saturating_sub(u64::from(limits::PAGE) - 1);
+            let unread = self.store.oldest_unread_by_agents(conversation, above)?;
+            if let Some(seq) = unread.filter(|seq| *seq <= tail) {
+                if seq == 1 {
+                    return Ok(String::new());
+                }
+                if let Some(before) = self.store.message_at(conversation, seq - 1)? {
+                    return Ok(before.to_string());
+                }
+            }
+        }
+        Ok(self.store.message_at(conversation, tail)?.map_or(String::new(), |id| id.to_string()))
+    }
+
+    pub(super) fn joined(
+        &mut self,
+        conversation: &ConversationId,
+        outcome: Result<JoinAnswer, Failed>,
+    ) -> Result<(), Error> {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(failed) => return self.page_failed(conversation, failed),
+        };
+        let tail = self.tail(conversation)?;
+        if !follows(&answer.messages, tail)
+            || answer.messages.iter().any(|message| message.conversation_id != *conversation)
+        {
+            self.log(LogLevel::Warn, "a page does not follow what is here");
+            return self.page_failed(conversation, Failed::TRANSPORT);
+        }
+        if answer.last_seq.saturating_sub(tail) > limits::FAR_BEHIND {
+            self.effects.push(Effect::Ask(Asked::Newest { conversation: conversation.clone() }));
+            return Ok(());
+        }
+        self.take_page(conversation, &answer.messages, answer.has_more)
+    }
+
+    /// The newest page of a conversation that is far ahead: what lies between is noted, and fetched on scrolling.
+    pub(super) fn newest_came(
+        &mut self,
+        conversation: &ConversationId,
+        outcome: Result<MessagePage, Failed>,
+    ) -> Result<(), Error> {
+        let page = match outcome {
+            Ok(page) => page.messages,
+            Err(failed) => return self.page_failed(conversation, failed),
+        };
+        let tail = self.tail(conversation)?;
+        let Some(first) = page.first().map(|message| message.seq) else {
+            return self.page_failed(conversation, Failed::TRANSPORT);
+        };
+        if !is_contiguous(&page) || page.iter().any(|message| message.conversation_id != *conversation) {
+            self.log(LogLevel::Warn, "a page has holes");
+            return self.page_failed(conversation, Failed::TRANSPORT);
+        }
+        if first > tail + 1 {
+            self.store.note_gap(conversation, Gap { first: tail + 1, last: first - 1 })?;
+            self.store.raise(conversation, Marks { tail: first - 1, ..Marks::default() })?;
+            self.views.narrow(conversation);
+        }
+        self.take_page(conversation, &page, false)
+    }
+
+    /// Stores a page that follows, and what came live behind it.
+    fn take_page(
+        &mut self,
+        conversation: &ConversationId,
+        page: &[Message],
+        has_more: bool,
+    ) -> Result<(), Error> {
+        let before = self.tail(conversation)?;
+        for message in page {
+            self.store.put_message(message)?;
+        }
+        let tail = self.store.advance_tail(conversation)?;
+        let chance = self.chance();
+        let Some(sync) = self.syncs.get_mut(conversation) else { return Ok(()) };
+        let taken = Taken { has_more, brought_some: tail > before };
+        for message in sync.page_taken(tail, taken, Instant::now(), chance) {
+            self.store.put_message(&message)?;
+        }
+        self.settle_from(conversation, before)
+    }
+
+    fn page_failed(&mut self, conversation: &ConversationId, failed: Failed) -> Result<(), Error> {
+        let chance = self.chance();
+        match failed {
+            Failed::ForNow { .. } => {
+                if let Some(sync) = self.syncs.get_mut(conversation) {
+                    sync.page_failed(Instant::now(), chance);
+                }
+                Ok(())
+            }
+            Failed::Unauthorized => {
+                self.unauthorized();
+                Ok(())
+            }
+            Failed::ForGood { code, .. } if code == Code::MessageNotFound.as_str() => {
+                // The server was put back from a backup: what it holds now is the conversation.
+                self.log(
+                    LogLevel::Warn,
+                    "the server does not know the last message that is here; fetching anew",
+                );
+                self.store.begin_anew(conversation)?;
+                self.views.change(conversation);
+                if let Some(sync) = self.syncs.get_mut(conversation) {
+                    sync.page_failed(Instant::now(), chance);
+                }
+                Ok(())
+            }
+            Failed::ForGood { code, .. } => {
+                self.log(LogLevel::Warn, &format!("a conversation can't be joined: {code}"));
+                if let Some(sync) = self.syncs.get_mut(conversation) {
+                    sync.gone();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A message came live.
+    pub(super) fn message_came(&mut self, message: Message) -> Result<(), Error> {
+        let conversation = message.conversation_id.clone();
+        self.know(&conversation)?;
+        let tail = self.tail(&conversation)?;
+        // An agent who has sent does not type any more.
+        if message.sender != protocol::Sender::User && self.typing.agent(&conversation, false, Instant::now())
+        {
+            self.views.change(&conversation);
+        }
+        let Some(sync) = self.syncs.get_mut(&conversation) else { return Ok(()) };
+        match sync.live(message, tail, Instant::now()) {
+            Live::Take(message) => {
+                self.store.put_message(&message)?;
+                self.settle_from(&conversation, tail)
+            }
+            Live::Kept => Ok(()),
+        }
+    }
+
+    /// Moves the cursor as far as it goes, and takes what came early and follows now.
+    pub(super) fn settle(&mut self, conversation: &ConversationId) -> Result<(), Error> {
+        let before = self.tail(conversation)?;
+        self.settle_from(conversation, before)
+    }
+
+    fn settle_from(&mut self, conversation: &ConversationId, before: u64) -> Result<(), Error> {
+        let mut tail = self.store.advance_tail(conversation)?;
+        if let Some(sync) = self.syncs.get_mut(conversation) {
+            loop {
+                let following = sync.take_following(tail);
+                if following.is_empty() {
+                    break;
+                }
+                for message in &following {
+                    self.store.put_message(message)?;
+                }
+                tail = self.store.advance_tail(conversation)?;
+            }
+        }
+        self.views.change(conversation);
+        if tail > before { self.received(conversation, tail) } else { Ok(()) }
+    }
+
+    /// Fetches what is missing at the end of the newest gap.
+    pub(super) fn fetch_older(
+        &mut self,
+        conversation: ConversationId,
+        gap: Gap,
+        reply: oneshot::Sender<Result<bool, ClientError>>,
+    ) -> Result<(), Error> {
+        let before = self.store.message_at(&conversation, gap.last + 1)?;
+        match before.filter(|_| self.outgoing.is_some()) {
+            Some(before) => {
+                let before = before.to_string();
+                self.effects.push(Effect::Ask(Asked::Older { conversation, gap, before, reply }));
+            }
+            None => {
+                // Who does not wait does not need to know.
+                let _ = reply.send(Err(ClientError::Offline));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn older_came(
+        &mut self,
+        conversation: &ConversationId,
+        gap: Gap,
+        outcome: Result<MessagePage, Failed>,
+        reply: oneshot::Sender<Result<bool, ClientError>>,
+    ) -> Result<(), Error> {
+        let failure = match outcome {
+            Ok(page) if fills(&page.messages, gap, conversation) => {
+                // Where somebody else has filled it meanwhile there is nothing left to do.
+                if self.store.newest_gap(conversation)? == Some(gap) {
+                    for message in &page.messages {
+                        self.store.put_message(message)?;
+                    }
+                    let from = page.messages.first().map_or(gap.first, |message| message.seq);
+                    self.store.fill_gap(conversation, gap, from)?;
+                    self.views.widen(conversation);
+                }
+                let has_older = self.has_older(conversation)?;
+                self.reply(reply, has_older);
+                return Ok(());
+            }
+            Ok(_) | Err(Failed::ForNow { .. }) => ClientError::Offline,
+            Err(Failed::Unauthorized) => {
+                self.unauthorized();
+                ClientError::Offline
+            }
+            Err(Failed::ForGood { code, message }) => ClientError::Server { code, message },
+        };
+        // Who does not wait does not need to know.
+        let _ = reply.send(Err(failure));
+        Ok(())
+    }
+
+    pub(super) fn tail(&self, conversation: &str) -> Result<u64, Error> {
+        Ok(self.store.conversation(conversation)?.map_or(0, |stored| stored.marks.tail))
+    }
+}
+
+/// Whether a page ends where the gap does.
+fn fills(page: &[Message], gap: Gap, conversation: &ConversationId) -> bool {
+    page.last().is_some_and(|last| last.seq == gap.last)
+        && is_contiguous(page)
+        && page.iter().all(|message| message.conversation_id == *conversation)
+}

@@ -1,0 +1,41 @@
+//! The client's limits and times, together. What the server limits is in [`protocol::limits`].
+
+use std::time::Duration;
+
+/// Messages that may wait to be sent, for each person.
+pub const QUEUED_MESSAGES: u64 = 500;
+/// How long a message or any other event may go unanswered before it counts as failed.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a REST request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long dialling, TLS, the upgrade and the login may take together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The first and the longest wait between two tries to connect.
+pub const RECONNECT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long a connection must have held for the next wait to begin anew.
+pub const STABLE: Duration = Duration::from_secs(10);
+/// The longest delay that a leaving server may ask for.
+pub const SHUTDOWN_DELAY: Duration = Duration::from_secs(600);
+/// The first and the longest wait between two tries to send a message.
+pub const RESEND: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How long the queue is emptied for when the app goes to the background.
+pub const BACKGROUND_DRAIN: Duration = Duration::from_secs(10);
+/// How often a message may have been on its way when the process died before it is set aside.
+pub const CRASHES: u32 = 5;
+/// Messages that the server may be ahead before the newest are fetched first.
+pub const FAR_BEHIND: u64 = 500;
+/// Messages of a page that is asked for by REST, and of a timeline before older ones are asked for.
+pub const PAGE: u32 = 50;
+/// Live messages of one conversation that wait for the ones before them. Beyond it all are forgotten: they come with the
+/// pages.
+pub const BUFFERED: usize = 500;
+/// How long a receipt waits for others, and how many messages don't let it wait.
+pub const RECEIPT_BATCH: (Duration, u64) = (Duration::from_millis(300), 50);
+/// How often the agents are told that the person goes on typing.
+pub const TYPING_REFRESH: Duration = Duration::from_secs(3);
+/// Silence after which the person has stopped typing.
+pub const TYPING_SILENCE: Duration = Duration::from_secs(3);
+/// How long an agent's typing is shown without being told again.
+pub const TYPING_SHOWN: Duration = Duration::from_secs(6);
+/// Bytes of a REST answer at most.
+pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;

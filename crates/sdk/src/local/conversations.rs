@@ -1,0 +1,146 @@
+//! Conversations: their status, the cursor, and the marks of both sides.
+
+use protocol::{Conversation, ConversationId, ConversationStatus, Timestamp};
+use rusqlite::Row;
+
+use super::{LocalStore, Result, UNOPENED, counted, integer};
+
+/// A conversation as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredConversation {
+    pub(crate) id: ConversationId,
+    pub(crate) status: ConversationStatus,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) marks: Marks,
+}
+
+/// Up to where things are stored, received and read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// Up to there every message is stored, or in a gap.
+    pub(crate) tail: u64,
+    /// What the agents have received and read.
+    pub(crate) agent_delivered: u64,
+    pub(crate) agent_read: u64,
+    /// What this device has received, and how much of that the server knows.
+    pub(crate) delivered: u64,
+    pub(crate) delivered_told: u64,
+    /// What the person has read, and how much of that the server knows.
+    pub(crate) read: u64,
+    pub(crate) read_told: u64,
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT id, status, updated_at, tail_seq, agent_delivered_seq, agent_read_seq, delivered_seq, \
+         delivered_told_seq, read_seq, read_told_seq FROM conversations "
+    };
+}
+
+impl LocalStore {
+    /// All conversations, newest activity first.
+    pub(crate) fn conversations(&self) -> Result<Vec<StoredConversation>> {
+        self.all(concat!(columns!(), "ORDER BY updated_at DESC, id DESC"), [], read)
+    }
+
+    /// One conversation.
+    pub(crate) fn conversation(&self, id: &str) -> Result<Option<StoredConversation>> {
+        self.one(concat!(columns!(), "WHERE id = ?1"), [id], read)
+    }
+
+    /// The conversation with the newest activity.
+    pub(crate) fn newest_conversation(&self) -> Result<Option<ConversationId>> {
+        self.one("SELECT id FROM conversations ORDER BY updated_at DESC, id DESC LIMIT 1", [], |row| {
+            Ok(ConversationId::from(row.get::<_, String>(0)?))
+        })
+    }
+
+    /// Takes over what the server says of a conversation. What was written for one that was not open yet belongs to the
+    /// first that there is.
+    pub(crate) fn put_conversation(&mut self, conversation: &Conversation) -> Result<()> {
+        self.ensure_conversation(&conversation.id, conversation.created_at)?;
+        self.write(
+            "UPDATE conversations SET status = ?2, created_at = ?3, updated_at = max(updated_at, ?4) WHERE id = ?1",
+            (
+                conversation.id.as_str(),
+                conversation.status.as_str(),
+                conversation.created_at.epoch_ms(),
+                conversation.updated_at.epoch_ms(),
+            ),
+        )
+    }
+
+    /// Makes a row for a conversation of which nothing but the id is known; does nothing where there is one.
+    pub(crate) fn ensure_conversation(&mut self, id: &str, now: Timestamp) -> Result<()> {
+        self.write(
+            "INSERT INTO conversations (id, status, created_at, updated_at, tail_seq, agent_delivered_seq, \
+             agent_read_seq, delivered_seq, delivered_told_seq, read_seq, read_told_seq) \
+             VALUES (?1, 'open', ?2, ?2, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
+            (id, now.epoch_ms()),
+        )?;
+        self.write("UPDATE messages SET conversation_id = ?1 WHERE conversation_id = ?2", (id, UNOPENED))
+    }
+
+    /// The conversation goes on as open, or is done with.
+    pub(crate) fn set_status(&mut self, id: &str, status: ConversationStatus) -> Result<()> {
+        self.write("UPDATE conversations SET status = ?2 WHERE id = ?1", (id, status.as_str()))
+    }
+
+    /// Something happened in the conversation.
+    pub(crate) fn touch(&mut self, id: &str, at: Timestamp) -> Result<()> {
+        self.write(
+            "UPDATE conversations SET updated_at = max(updated_at, ?2) WHERE id = ?1",
+            (id, at.epoch_ms()),
+        )
+    }
+
+    /// Raises the marks to those given; none ever falls.
+    pub(crate) fn raise(&mut self, id: &str, marks: Marks) -> Result<()> {
+        self.write(
+            "UPDATE conversations SET tail_seq = max(tail_seq, ?2), \
+             agent_delivered_seq = max(agent_delivered_seq, ?3), agent_read_seq = max(agent_read_seq, ?4), \
+             delivered_seq = max(delivered_seq, ?5), delivered_told_seq = max(delivered_told_seq, ?6), \
+             read_seq = max(read_seq, ?7), read_told_seq = max(read_told_seq, ?8) WHERE id = ?1",
+            (
+                id,
+                integer(marks.tail),
+                integer(marks.agent_delivered),
+                integer(marks.agent_read),
+                integer(marks.delivered),
+                integer(marks.delivered_told),
+                integer(marks.read),
+                integer(marks.read_told),
+            ),
+        )
+    }
+
+    /// The server does not know what is stored here any more: all that came from it goes, and is fetched again. What
+    /// waits to be sent stays.
+    pub(crate) fn begin_anew(&mut self, id: &str) -> Result<()> {
+        self.write("DELETE FROM messages WHERE conversation_id = ?1 AND state = 0", [id])?;
+        self.write("DELETE FROM gaps WHERE conversation_id = ?1", [id])?;
+        self.write(
+            "UPDATE conversations SET tail_seq = 0, agent_delivered_seq = 0, agent_read_seq = 0, delivered_seq = 0, \
+             delivered_told_seq = 0, read_seq = 0, read_told_seq = 0 WHERE id = ?1",
+            [id],
+        )
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredConversation> {
+    let seq = |index: usize| row.get::<_, i64>(index).map(counted);
+    Ok(StoredConversation {
+        id: row.get::<_, String>(0)?.into(),
+        status: ConversationStatus::parse(row.get_ref(1)?.as_str()?).unwrap_or(ConversationStatus::Open),
+        updated_at: Timestamp::from_epoch_ms(row.get(2)?),
+        marks: Marks {
+            tail: seq(3)?,
+            agent_delivered: seq(4)?,
+            agent_read: seq(5)?,
+            delivered: seq(6)?,
+            delivered_told: seq(7)?,
+            read: seq(8)?,
+            read_told: seq(9)?,
+        },
+    })
+}

@@ -1,0 +1,193 @@
+//! What lasts on the device: one SQLite file for each person. Each method is a whole step of the client's, and all of
+//! them until [`LocalStore::commit`] are one transaction. Never talks to the server, and never decides.
+
+mod conversations;
+mod gaps;
+mod messages;
+mod people;
+mod queue;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use protocol::DeviceId;
+use protocol::rest::User;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Params, Row};
+
+pub(crate) use self::conversations::Marks;
+pub(crate) use self::gaps::Gap;
+pub(crate) use self::people::People;
+pub(crate) use self::queue::State;
+use crate::platform::{CommitMoment, Platform};
+
+/// The version of the schema that this code knows.
+const VERSION: i64 = 1;
+
+/// The conversation that the server has yet to open.
+pub(crate) const UNOPENED: &str = "";
+
+/// Why the local file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the file was written by a newer version of the app")]
+    Newer,
+    #[error("the file holds what this version can't read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("another client has this data folder open")]
+    InUse,
+}
+
+impl Error {
+    /// Whether the file is beyond repair.
+    pub(crate) fn is_corruption(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        matches!(self, Self::Sqlite(rusqlite::Error::SqliteFailure(error, _))
+            if matches!(error.code, DatabaseCorrupt | NotADatabase))
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// One person's file, open.
+pub(crate) struct LocalStore {
+    connection: Connection,
+    is_writing: bool,
+    platform: Arc<dyn Platform>,
+}
+
+impl LocalStore {
+    /// Opens the file, or makes it for a new device of that name.
+    pub(crate) fn open(path: &Path, new_device_id: &str, platform: Arc<dyn Platform>) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        // The engine's own lock keeps others out, so that the shared-memory file of a WAL is not needed. FULL: what was
+        // accepted is there after a power cut, too.
+        connection.execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             PRAGMA cache_size = -256; PRAGMA journal_size_limit = 262144;",
+        )?;
+        let mut store = Self { connection, is_writing: false, platform };
+        store.migrate(new_device_id)?;
+        store.connection.set_prepared_statement_cache_capacity(64);
+        Ok(store)
+    }
+
+    fn migrate(&mut self, new_device_id: &str) -> Result<()> {
+        let version: i64 = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match version {
+            VERSION => Ok(()),
+            0 => {
+                // One transaction: a file is either empty or whole.
+                self.connection.execute_batch(concat!("BEGIN IMMEDIATE;", include_str!("schema.sql")))?;
+                self.is_writing = true;
+                self.write("PRAGMA user_version = 1", [])?;
+                self.write(
+                    "INSERT INTO person (only, device_id, is_user_told) VALUES (1, ?1, 1)",
+                    [new_device_id],
+                )?;
+                self.commit()
+            }
+            _ => Err(Error::Newer),
+        }
+    }
+
+    /// Makes all that was written since the last time last. On an error nothing of it does.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        if !self.is_writing {
+            return Ok(());
+        }
+        self.platform.committing(CommitMoment::Before);
+        self.is_writing = false;
+        if let Err(error) = self.connection.execute_batch("COMMIT") {
+            // A COMMIT that fails may leave the transaction open.
+            let _ = self.connection.execute_batch("ROLLBACK");
+            return Err(error.into());
+        }
+        self.platform.committing(CommitMoment::After);
+        Ok(())
+    }
+
+    /// Forgets all that was written since the last commit.
+    pub(crate) fn roll_back(&mut self) {
+        if std::mem::take(&mut self.is_writing) {
+            // Where the failed statement has ended the transaction already, there is nothing to end.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+
+    /// The device's name.
+    pub(crate) fn device_id(&self) -> Result<DeviceId> {
+        self.one("SELECT device_id FROM person", [], |row| Ok(DeviceId::from(row.get::<_, String>(0)?)))
+            .map(|id| id.unwrap_or_else(|| DeviceId::from("")))
+    }
+
+    /// Who is identified, and whether the server was told.
+    pub(crate) fn user(&self) -> Result<(Option<User>, bool)> {
+        let row = self.one("SELECT user, is_user_told FROM person", [], |row| {
+            Ok((row.get::<_, Option<String>>(0)?, row.get::<_, bool>(1)?))
+        })?;
+        let (user, is_told) = row.unwrap_or((None, true));
+        Ok((user.map(|user| serde_json::from_str(&user)).transpose()?, is_told))
+    }
+
+    /// Keeps who is identified, until the server is told.
+    pub(crate) fn set_user(&mut self, user: &User) -> Result<()> {
+        let user = serde_json::to_string(user)?;
+        self.write("UPDATE person SET user = ?1, is_user_told = 0", [user])
+    }
+
+    /// The server was told who is identified, if it is still this person with these words.
+    pub(crate) fn user_was_told(&mut self, user: &User) -> Result<()> {
+        let user = serde_json::to_string(user)?;
+        self.write("UPDATE person SET is_user_told = 1 WHERE user = ?1", [user])
+    }
+
+    /// Changes rows, in the transaction that goes on until the next commit.
+    fn write(&mut self, sql: &str, params: impl Params) -> Result<()> {
+        self.changing(sql, params).map(|_| ())
+    }
+
+    /// As [`write`](Self::write), and says how many rows were changed.
+    fn changing(&mut self, sql: &str, params: impl Params) -> Result<usize> {
+        if !self.is_writing {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.is_writing = true;
+        }
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// SQLite's integers are signed; what is counted here never comes near the difference.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn counted(number: i64) -> u64 {
+    number.max(0).unsigned_abs()
+}

@@ -1,0 +1,220 @@
+//! Whose file is whose: a file for each app and person, and the index of them. Who logs out leaves no file behind.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protocol::UserId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Error, LocalStore, Result};
+use crate::platform::{LogLevel, Platform};
+use crate::random;
+
+/// A person who was not identified.
+const NOBODY: &str = "nobody";
+
+/// The files of one app in a folder. While it is there no other client can have it, here or in another process.
+pub(crate) struct People {
+    folder: PathBuf,
+    /// What the names of this app's files begin with.
+    prefix: String,
+    index: Index,
+    platform: Arc<dyn Platform>,
+    _lock: File,
+}
+
+/// Who has which file, by a hash of the person's id. Replaced as a whole: what it does not name is rubbish.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Index {
+    current: String,
+    files: BTreeMap<String, String>,
+}
+
+impl People {
+    /// Opens the folder for this app of this server, and throws away what a logout left when the process ended.
+    pub(crate) fn open(
+        folder: &Path,
+        server: &str,
+        app_id: &str,
+        platform: Arc<dyn Platform>,
+    ) -> Result<Self> {
+        make_private_folder(folder)?;
+        let prefix = tag(&format!("{server}\n{app_id}"));
+        let lock = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(folder.join(format!("{prefix}.lock")))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let mut people =
+            Self { folder: folder.to_owned(), prefix, index: Index::default(), platform, _lock: lock };
+        match fs::read(people.index_path()) {
+            Ok(text) => {
+                people.index = serde_json::from_slice(&text)?;
+                people.sweep()?;
+            }
+            // Without an index nothing is known to be rubbish.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                people.index.current = NOBODY.to_owned();
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(people)
+    }
+
+    /// The file of who was there last.
+    pub(crate) fn current(&mut self) -> Result<LocalStore> {
+        let person = self.index.current.clone();
+        self.file_of(&person)
+    }
+
+    /// Makes this person the current one, whose file `current` then is; whether it is another file than before. What a
+    /// person without a name has written becomes theirs, if they have no file yet.
+    pub(crate) fn change_to(&mut self, user_id: &UserId, current: &mut LocalStore) -> Result<bool> {
+        let person = tag(user_id);
+        if person == self.index.current {
+            return Ok(false);
+        }
+        let adopts = self.index.current == NOBODY && !self.index.files.contains_key(&person);
+        let theirs = if adopts { None } else { Some(self.file_of(&person)?) };
+        let mut index = self.index.clone();
+        if adopts && let Some(file) = index.files.remove(NOBODY) {
+            index.files.insert(person.clone(), file);
+        }
+        index.current = person;
+        self.replace_index(index)?;
+        match theirs {
+            Some(theirs) => {
+                *current = theirs;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Throws the current person's file away, and that of nobody in particular; `current` is a new one then.
+    pub(crate) fn forget(&mut self, current: &mut LocalStore) -> Result<()> {
+        let mut index = self.index.clone();
+        index.files.remove(&self.index.current);
+        index.files.remove(NOBODY);
+        NOBODY.clone_into(&mut index.current);
+        self.replace_index(index)?;
+        // The old file is closed before it goes.
+        *current = self.current()?;
+        self.sweep()
+    }
+
+    fn file_of(&mut self, person: &str) -> Result<LocalStore> {
+        let name = match self.index.files.get(person) {
+            Some(name) => name.clone(),
+            None => {
+                let name = format!("{}-{}.db", self.prefix, random::name(&*self.platform)?);
+                let mut index = self.index.clone();
+                index.files.insert(person.to_owned(), name.clone());
+                // Named before it is there: what is there without a name is rubbish.
+                self.replace_index(index)?;
+                name
+            }
+        };
+        let path = self.folder.join(name);
+        match self.open_store(&path) {
+            Err(error) if error.is_corruption() => {
+                // What is lost is lost; an app that can't chat any more would be worse.
+                self.platform
+                    .log(LogLevel::Error, &format!("the local file is damaged, beginning anew: {error}"));
+                remove_database(&path)?;
+                self.open_store(&path)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn open_store(&self, path: &Path) -> Result<LocalStore> {
+        make_private_file(path)?;
+        let device_id = format!("dev_{}", random::name(&*self.platform)?);
+        let mut store = LocalStore::open(path, &device_id, Arc::clone(&self.platform))?;
+        store.recover()?;
+        store.commit()?;
+        Ok(store)
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", self.prefix))
+    }
+
+    /// Replaces the index: it is the old one or the new one, whatever happens.
+    fn replace_index(&mut self, index: Index) -> Result<()> {
+        let path = self.index_path();
+        let new = path.with_extension("json.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec(&index)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        // The folder's entry must last, too.
+        File::open(&self.folder)?.sync_all()?;
+        self.index = index;
+        Ok(())
+    }
+
+    /// Removes this app's databases that the index does not name.
+    fn sweep(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let database = name.find(".db").map(|at| &name[..at + 3]);
+            if let Some(database) = database
+                && database.starts_with(&format!("{}-", self.prefix))
+                && !self.index.files.values().any(|known| known == database)
+            {
+                fs::remove_file(self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name for files that tells nothing of what it is made from.
+fn tag(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn remove_database(path: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_private_folder(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    Ok(fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?)
+}
+
+#[cfg(not(unix))]
+fn make_private_folder(folder: &Path) -> Result<()> {
+    Ok(fs::create_dir_all(folder)?)
+}
+
+/// Makes an empty file that only its owner can read; SQLite's own files beside it take over its mode.
+fn make_private_file(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?;
+    Ok(())
+}

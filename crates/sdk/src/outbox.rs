@@ -1,0 +1,149 @@
+//! When to send what waits: which conversations may send, which wait after a failure, what an answer means. Never reads a
+//! clock or a file; the messages themselves are in the local store.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use protocol::{Code, ConversationId, LocalId};
+use tokio::time::Instant;
+
+use crate::backoff::full_jitter;
+use crate::limits;
+
+/// What is on its way, and who waits until when.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    in_flight: HashMap<ConversationId, LocalId>,
+    waits: HashMap<ConversationId, Wait>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Wait {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Outbox {
+    /// Whether the first message of the conversation may be sent now.
+    pub(crate) fn is_free(&self, conversation: &ConversationId, now: Instant) -> bool {
+        !self.in_flight.contains_key(conversation)
+            && self.waits.get(conversation).and_then(|wait| wait.until).is_none_or(|until| until <= now)
+    }
+
+    /// A message is on its way.
+    pub(crate) fn begin(&mut self, conversation: ConversationId, local_id: LocalId) {
+        self.in_flight.insert(conversation, local_id);
+    }
+
+    /// Takes note of an answer; whether it was waited for.
+    pub(crate) fn end(&mut self, conversation: &ConversationId, local_id: &LocalId) -> bool {
+        if self.in_flight.get(conversation) != Some(local_id) {
+            return false;
+        }
+        self.in_flight.remove(conversation);
+        true
+    }
+
+    /// Whether this message is on its way.
+    pub(crate) fn is_in_flight(&self, local_id: &LocalId) -> bool {
+        self.in_flight.values().any(|in_flight| in_flight == local_id)
+    }
+
+    /// Something was sent well: there is no reason for anyone to wait.
+    pub(crate) fn succeeded(&mut self) {
+        self.waits.clear();
+    }
+
+    /// There is new hope: nobody waits, but failures go on counting.
+    pub(crate) fn kick(&mut self) {
+        for wait in self.waits.values_mut() {
+            wait.until = None;
+        }
+    }
+
+    /// The conversation's first message failed for now, and is tried again later.
+    pub(crate) fn failed(
+        &mut self,
+        conversation: ConversationId,
+        retry_after: Option<Duration>,
+        now: Instant,
+        chance: u64,
+    ) {
+        let wait = self.waits.entry(conversation).or_default();
+        let jitter = full_jitter(limits::RESEND, wait.failures, chance);
+        wait.failures = wait.failures.saturating_add(1);
+        wait.until = Some(now + retry_after.map_or(jitter, |wait| wait.min(limits::RESEND.1)));
+    }
+
+    /// The connection is gone, and with it what was on its way.
+    pub(crate) fn connection_lost(&mut self) {
+        self.in_flight.clear();
+    }
+
+    /// The conversation has another id now.
+    pub(crate) fn forget(&mut self, conversation: &ConversationId) {
+        self.waits.remove(conversation);
+    }
+
+    /// When a wait is over.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.waits.values().filter_map(|wait| wait.until).min()
+    }
+
+    /// Waits that are over are forgotten, so that [`deadline`](Self::deadline) lies ahead.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        for wait in self.waits.values_mut() {
+            if wait.until.is_some_and(|until| until <= now) {
+                wait.until = None;
+            }
+        }
+    }
+}
+
+/// What a failure means for what failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It may go well later.
+    ForNow { retry_after: Option<Duration> },
+    /// The server does not know the key any more: nothing can go well before there is another.
+    Unauthorized,
+    /// It never will.
+    ForGood { code: String, message: String },
+}
+
+impl Failed {
+    /// Of the transport: nothing is known.
+    pub(crate) const TRANSPORT: Self = Self::ForNow { retry_after: None };
+
+    /// By the code of an answer, on the socket or in a body.
+    pub(crate) fn with_code(code: &str, message: &str, retry_after_ms: Option<u64>) -> Self {
+        let is = |known: Code| known.as_str() == code;
+        if is(Code::InvalidCredentials) {
+            return Self::Unauthorized;
+        }
+        let for_now = [
+            Code::AuthError,
+            Code::RateLimited,
+            Code::TooManyConnections,
+            Code::ShuttingDown,
+            Code::ServerError,
+        ];
+        if for_now.into_iter().any(is) {
+            return Self::ForNow { retry_after: retry_after_ms.map(Duration::from_millis) };
+        }
+        Self::ForGood { code: code.to_owned(), message: message.to_owned() }
+    }
+
+    /// By the status of an HTTP answer that has no code of ours: from a proxy, or from a captive portal.
+    pub(crate) fn with_status(status: u16, retry_after: Option<Duration>) -> Self {
+        match status {
+            // Without our code a refusal is somebody else's, who stands between for now.
+            401 | 403 | 407 | 408 | 425 | 429 | 500..=599 => Self::ForNow { retry_after },
+            100..=399 => Self::ForNow { retry_after: None },
+            status => Self::ForGood {
+                code: format!("HTTP_{status}"),
+                message: format!("the server answered with the status {status}"),
+            },
+        }
+    }
+}

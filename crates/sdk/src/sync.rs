@@ -1,0 +1,165 @@
+//! How a conversation is caught up with: join, pages from the cursor on, then live events, which wait for the ones before
+//! them. Pure: it says what to do next and keeps what came too early; what is stored is in the local store.
+
+use std::collections::BTreeMap;
+
+use protocol::Message;
+use tokio::time::Instant;
+
+use crate::backoff::full_jitter;
+use crate::limits;
+
+/// How one conversation stands on this connection.
+#[derive(Debug)]
+pub(crate) struct Sync {
+    phase: Phase,
+    /// Live messages that came before the ones before them.
+    early: BTreeMap<u64, Message>,
+    failures: u32,
+    /// Whether a page has come: the server has let this connection in.
+    is_joined: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A page is to be asked for.
+    Wanting { from: Instant },
+    /// A page was asked for.
+    Asking,
+    /// Live events follow each other.
+    Live,
+    /// The server does not know the conversation.
+    Gone,
+}
+
+/// What a live message is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Live {
+    /// The next one, or one that is known: to be stored now.
+    Take(Box<Message>),
+    /// Kept until those before it are there.
+    Kept,
+}
+
+/// What became of a page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// Whether there is more behind it.
+    pub(crate) has_more: bool,
+    /// Whether it moved the cursor.
+    pub(crate) brought_some: bool,
+}
+
+impl Sync {
+    /// A conversation that is still to be joined.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { phase: Phase::Wanting { from: now }, early: BTreeMap::new(), failures: 0, is_joined: false }
+    }
+
+    /// Whether a page is to be asked for now, and if so, whether it is the connection's first; from here on it counts as
+    /// asked for.
+    #[must_use]
+    pub(crate) fn take_wish(&mut self, now: Instant) -> Option<bool> {
+        if !matches!(self.phase, Phase::Wanting { from } if from <= now) {
+            return None;
+        }
+        self.phase = Phase::Asking;
+        Some(!self.is_joined)
+    }
+
+    /// A live message, with everything up to `tail` being there.
+    pub(crate) fn live(&mut self, message: Message, tail: u64, now: Instant) -> Live {
+        if message.seq <= tail || (message.seq == tail + 1 && self.phase == Phase::Live) {
+            return Live::Take(Box::new(message));
+        }
+        if self.early.len() >= limits::BUFFERED {
+            // They come with the pages.
+            self.early.clear();
+        } else {
+            self.early.insert(message.seq, message);
+        }
+        if self.phase == Phase::Live {
+            // Something is missing before it.
+            self.phase = Phase::Wanting { from: now };
+        }
+        Live::Kept
+    }
+
+    /// The page that was asked for is stored and all up to `tail` is there; `has_more`: another is to be asked for, at
+    /// once if this one brought anything. Returns what came early and follows now, in order.
+    #[must_use]
+    pub(crate) fn page_taken(&mut self, tail: u64, page: Taken, now: Instant, chance: u64) -> Vec<Message> {
+        // The first page of a connection may begin before what is here, and bring nothing new.
+        let brought_some = page.brought_some || !self.is_joined;
+        self.is_joined = true;
+        let following = self.take_following(tail);
+        let tail = tail + following.len() as u64;
+        let misses_some = self.early.keys().next_back().is_some_and(|newest| *newest > tail);
+        if !page.has_more && !misses_some {
+            self.failures = 0;
+            self.phase = Phase::Live;
+        } else if brought_some || !following.is_empty() {
+            self.failures = 0;
+            self.phase = Phase::Wanting { from: now };
+        } else {
+            self.page_failed(now, chance);
+        }
+        following
+    }
+
+    /// What follows `tail` of what came early. What is below is forgotten: it is there.
+    #[must_use]
+    pub(crate) fn take_following(&mut self, mut tail: u64) -> Vec<Message> {
+        self.early = self.early.split_off(&(tail + 1));
+        let mut following = Vec::new();
+        while let Some(message) = self.early.remove(&(tail + 1)) {
+            following.push(message);
+            tail += 1;
+        }
+        following
+    }
+
+    /// The page did not come, or made no sense: it is asked for again later.
+    pub(crate) fn page_failed(&mut self, now: Instant, chance: u64) {
+        let wait = full_jitter(limits::RESEND, self.failures, chance);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Wanting { from: now + wait };
+    }
+
+    /// The server does not know the conversation.
+    pub(crate) fn gone(&mut self) {
+        self.phase = Phase::Gone;
+        self.early.clear();
+    }
+
+    /// Whether the server has let this connection in.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined && self.phase != Phase::Gone
+    }
+
+    /// Something may have been missed: a page is asked for, unless one is under way, which will tell.
+    pub(crate) fn ask_again(&mut self, now: Instant) {
+        if self.phase == Phase::Live {
+            self.phase = Phase::Wanting { from: now };
+        }
+    }
+
+    /// When a page is to be asked for.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Wanting { from } => Some(from),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a page can be stored behind `tail`: it goes on where the stored messages end, without a hole.
+pub(crate) fn follows(page: &[Message], tail: u64) -> bool {
+    let begins_well = page.first().is_none_or(|first| first.seq <= tail + 1 && first.seq > 0);
+    begins_well && is_contiguous(page)
+}
+
+/// Whether each message of a page follows the one before it.
+pub(crate) fn is_contiguous(page: &[Message]) -> bool {
+    page.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1)
+}

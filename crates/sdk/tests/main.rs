@@ -1,0 +1,4 @@
+//! The SDK from outside.
+
+mod phone;
+mod scenario;
