@@ -164,7 +164,7 @@ async fn every_ack_to_a_device_has_its_documented_form() {
         @r#"{"last_message_id":"[message]","last_seq":1,"success":true}"#);
     let caught_up = json!({ "conversation_id": conversation, "after": "" });
     insta::assert_snapshot!(form(&device.call("conversation:join", caught_up).await),
-        @r#"{"has_more":false,"last_message_id":"[message]","last_seq":1,"messages":[{"body":"Hi","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"1","sender":"user","seq":1,"status":"sent"}],"success":true}"#);
+        @r#"{"has_more":false,"last_message_id":"[message]","last_seq":1,"messages":[{"body":"Hi","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"1","sender":"user","seq":1,"status":"sent"}],"receipts":{"agent_delivered_seq":0,"agent_read_seq":0,"user_delivered_seq":0,"user_read_seq":0},"success":true}"#);
     let up_to = json!({ "conversation_id": conversation, "up_to_message_id": sent["message"]["id"] });
     for (event, payload) in [
         ("typing:start", here.clone()),

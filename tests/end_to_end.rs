@@ -28,7 +28,13 @@ async fn a_new_device_connects_opens_a_conversation_joins_it_and_writes() {
     assert_eq!(again["conversation"]["id"], conversation, "the open one, not another");
     let joined =
         device.done("conversation:join", json!({ "conversation_id": conversation, "after": "" })).await;
-    assert_eq!(joined, json!({ "success": true, "last_seq": 0, "messages": [], "has_more": false }));
+    let receipts = json!({
+        "user_delivered_seq": 0, "user_read_seq": 0, "agent_delivered_seq": 0, "agent_read_seq": 0,
+    });
+    assert_eq!(
+        joined,
+        json!({ "success": true, "last_seq": 0, "messages": [], "has_more": false, "receipts": receipts })
+    );
     let sent = device.say(conversation, "l1", "My order is missing").await;
     assert_eq!(
         (&sent["seq"], &sent["sender"], &sent["sender_name"]),

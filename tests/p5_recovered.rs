@@ -127,3 +127,24 @@ async fn a_join_with_a_cursor_gives_the_page_and_then_every_later_message_and_no
     stop.store(true, Ordering::Relaxed);
     sender.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_was_away_is_told_how_far_the_agents_got_meanwhile() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let (mut device, conversation) = app.device_in_conversation("phone").await;
+    let first = device.say(&conversation, "1", "one").await;
+    let second = device.say(&conversation, "2", "two").await;
+    drop(device);
+    let mut agent = app.agent_in(&conversation).await;
+    let read = json!({ "conversation_id": conversation, "up_to_message_id": first["id"] });
+    agent.done("message:read", read).await;
+    let mut device = app.device("phone").await;
+    let join = json!({ "conversation_id": conversation, "after": second["id"] });
+    let joined = device.done("conversation:join", join).await;
+    assert_eq!(joined["messages"], json!([]), "nothing was written");
+    assert_eq!(
+        joined["receipts"],
+        json!({ "user_delivered_seq": 0, "user_read_seq": 0, "agent_delivered_seq": 1, "agent_read_seq": 1 })
+    );
+}

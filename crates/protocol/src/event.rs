@@ -75,6 +75,20 @@ pub struct StatusChange {
     pub at: Timestamp,
 }
 
+/// How far each side has got in a conversation: what a client that was away has missed of `message:status`. Part of the
+/// answer to a join that asks for messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts {
+    /// Up to where the device has received the agents' messages.
+    pub user_delivered_seq: u64,
+    /// Up to where the person has read them.
+    pub user_read_seq: u64,
+    /// Up to where an agent's client has received the person's messages.
+    pub agent_delivered_seq: u64,
+    /// Up to where an agent has read them.
+    pub agent_read_seq: u64,
+}
+
 /// An agent types, or stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentTyping {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chat::{Agent, InFlight, Page, Principal, Receipt, Sending, cursor};
 use cluster::Watching;
-use protocol::event::{Connected, ConversationJoined};
+use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
 use serde::Serialize;
 use socketio::Event;
@@ -47,6 +47,8 @@ struct JoinAnswer {
     messages: Option<Vec<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     has_more: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<Receipts>,
 }
 
 #[derive(Serialize)]
@@ -177,6 +179,12 @@ impl Peer {
             last_seq: history.last_seq,
             messages: has_cursor.then_some(history.messages),
             has_more: has_cursor.then_some(history.has_more),
+            receipts: has_cursor.then_some(Receipts {
+                user_delivered_seq: marks.device_delivered,
+                user_read_seq: marks.device_read,
+                agent_delivered_seq: marks.agent_delivered,
+                agent_read_seq: marks.agent_read,
+            }),
         };
         let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
         // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
