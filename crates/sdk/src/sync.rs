@@ -56,15 +56,14 @@ impl Sync {
         Self { phase: Phase::Wanting { from: now }, early: BTreeMap::new(), failures: 0, is_joined: false }
     }
 
-    /// Whether a page is to be asked for now, and if so, whether it is the connection's first; from here on it counts as
-    /// asked for.
+    /// Whether a page is to be asked for now; from here on it counts as asked for.
     #[must_use]
-    pub(crate) fn take_wish(&mut self, now: Instant) -> Option<bool> {
-        if !matches!(self.phase, Phase::Wanting { from } if from <= now) {
-            return None;
+    pub(crate) fn take_wish(&mut self, now: Instant) -> bool {
+        let wants = matches!(self.phase, Phase::Wanting { from } if from <= now);
+        if wants {
+            self.phase = Phase::Asking;
         }
-        self.phase = Phase::Asking;
-        Some(!self.is_joined)
+        wants
     }
 
     /// A live message, with everything up to `tail` being there.
@@ -89,8 +88,6 @@ impl Sync {
     /// once if this one brought anything. Returns what came early and follows now, in order.
     #[must_use]
     pub(crate) fn page_taken(&mut self, tail: u64, page: Taken, now: Instant, chance: u64) -> Vec<Message> {
-        // The first page of a connection may begin before what is here, and bring nothing new.
-        let brought_some = page.brought_some || !self.is_joined;
         self.is_joined = true;
         let following = self.take_following(tail);
         let tail = tail + following.len() as u64;
@@ -98,7 +95,7 @@ impl Sync {
         if !page.has_more && !misses_some {
             self.failures = 0;
             self.phase = Phase::Live;
-        } else if brought_some || !following.is_empty() {
+        } else if page.brought_some || !following.is_empty() {
             self.failures = 0;
             self.phase = Phase::Wanting { from: now };
         } else {

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sdk::{ChatClient, ClientState, Config, LogLevel, Platform, Timeline, TimelineItem};
-use testkit::patiently;
+use testkit::PATIENCE;
+use tokio::time::timeout;
+
+use crate::world::World;
 
 /// A platform that keeps the log, to show it where a test fails.
 #[derive(Default)]
@@ -15,14 +19,14 @@ pub(crate) struct Logged {
 impl Logged {
     /// All that was logged so far.
     pub(crate) fn text(&self) -> String {
-        self.lines.lock().unwrap().join("\n")
+        self.lines.lock().expect("no test panics with the lock").join("\n")
     }
 }
 
 impl Platform for Logged {
     fn log(&self, level: LogLevel, message: &str) {
         println!("{level:?} {message}");
-        self.lines.lock().unwrap().push(format!("{level:?} {message}"));
+        self.lines.lock().expect("no test panics with the lock").push(format!("{level:?} {message}"));
     }
 }
 
@@ -30,6 +34,7 @@ impl Platform for Logged {
 pub(crate) struct Phone {
     pub(crate) client: ChatClient,
     pub(crate) platform: Arc<Logged>,
+    patience: Duration,
 }
 
 impl Phone {
@@ -37,8 +42,18 @@ impl Phone {
     pub(crate) async fn open(server_url: &str, app_id: &str, api_key: &str, folder: &Path) -> Self {
         let platform = Arc::new(Logged::default());
         let config = Config::new(server_url, app_id, api_key, folder);
-        let client = ChatClient::open(config, Arc::clone(&platform) as Arc<dyn Platform>).await.unwrap();
-        Self { client, platform }
+        let client = ChatClient::open(config, Arc::clone(&platform) as Arc<dyn Platform>)
+            .await
+            .expect("an open client");
+        Self { client, platform, patience: PATIENCE }
+    }
+
+    /// Opens a client whose platform is this world.
+    pub(crate) async fn in_world(world: &World, folder: &Path) -> Self {
+        let config = Config::new("http://chat.example.com", "app_1", "rhq_key_1", folder);
+        let client = ChatClient::open(config, Arc::new(world.clone())).await.expect("an open client");
+        // On a clock that jumps: as long as the longest wait, some times over.
+        Self { client, platform: Arc::default(), patience: Duration::from_secs(600) }
     }
 
     /// Waits for a state that is as wanted.
@@ -48,7 +63,7 @@ impl Phone {
         mut is_wanted: impl FnMut(&ClientState) -> bool,
     ) -> Arc<ClientState> {
         let mut states = self.client.subscribe_state();
-        patiently(what, async {
+        self.within(what, async {
             loop {
                 let state = states.next().await.expect("an open client");
                 if is_wanted(&state) {
@@ -66,7 +81,7 @@ impl Phone {
         mut is_wanted: impl FnMut(&Timeline) -> bool,
     ) -> Arc<Timeline> {
         let mut timelines = self.client.subscribe_timeline(None);
-        patiently(what, async {
+        self.within(what, async {
             loop {
                 let timeline = timelines.next().await.expect("an open client");
                 if is_wanted(&timeline) {
@@ -77,10 +92,20 @@ impl Phone {
         .await
     }
 
+    async fn within<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+        match timeout(self.patience, future).await {
+            Ok(value) => value,
+            Err(_) => {
+                let state = self.client.subscribe_state().current();
+                panic!("waited {:?} for {what}; the state is {state:?}", self.patience)
+            }
+        }
+    }
+
     /// Waits for a message in the current conversation.
     pub(crate) async fn item(&self, what: &str, is_wanted: impl Fn(&TimelineItem) -> bool) -> TimelineItem {
         let timeline = self.timeline(what, |timeline| timeline.items.iter().any(&is_wanted)).await;
-        timeline.items.iter().find(|item| is_wanted(item)).unwrap().clone()
+        timeline.items.iter().find(|item| is_wanted(item)).expect("it was there").clone()
     }
 }
 

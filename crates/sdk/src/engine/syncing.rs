@@ -1,5 +1,6 @@
 //! Catching up: which page is asked for, what is stored of it, and what came live meanwhile.
 
+use protocol::event::Receipts;
 use protocol::rest::{ConversationPage, MessagePage};
 use protocol::{Code, ConversationId, Message};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub(super) struct JoinAnswer {
     messages: Vec<Message>,
     #[serde(default)]
     has_more: bool,
+    #[serde(default)]
+    receipts: Receipts,
 }
 
 impl Engine {
@@ -82,12 +85,12 @@ impl Engine {
     pub(super) fn ask_for_pages(&mut self, now: Instant) -> Result<(), Error> {
         let mut wishes = Vec::new();
         for (conversation, sync) in &mut self.syncs {
-            if let Some(is_first) = sync.take_wish(now) {
-                wishes.push((conversation.clone(), is_first));
+            if sync.take_wish(now) {
+                wishes.push(conversation.clone());
             }
         }
-        for (conversation, is_first) in wishes {
-            let after = self.cursor(&conversation, is_first)?;
+        for conversation in wishes {
+            let after = self.cursor(&conversation)?;
             let join = Join { conversation_id: &conversation, after: &after };
             let request = Request::Join { conversation: conversation.clone() };
             self.emit("conversation:join", &join, Some(request));
@@ -95,23 +98,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The message that the page is to follow. The first page of a connection begins somewhat earlier where the person's
-    /// newest messages were not read: what became of them meanwhile is told by the messages themselves.
-    fn cursor(&self, conversation: &ConversationId, is_first: bool) -> Result<String, Error> {
-        let Some(stored) = self.store.conversation(conversation)? else { return Ok(String::new()) };
-        let tail = stored.marks.tail;
-        if is_first {
-            let above = tail.saturating_sub(u64::from(limits::PAGE) - 1);
-            let unread = self.store.oldest_unread_by_agents(conversation, above)?;
-            if let Some(seq) = unread.filter(|seq| *seq <= tail) {
-                if seq == 1 {
-                    return Ok(String::new());
-                }
-                if let Some(before) = self.store.message_at(conversation, seq - 1)? {
-                    return Ok(before.to_string());
-                }
-            }
-        }
+    /// The last message that is here without a hole: the page is to follow it.
+    fn cursor(&self, conversation: &ConversationId) -> Result<String, Error> {
+        let tail = self.tail(conversation)?;
         Ok(self.store.message_at(conversation, tail)?.map_or(String::new(), |id| id.to_string()))
     }
 
@@ -131,6 +120,19 @@ impl Engine {
             self.log(LogLevel::Warn, "a page does not follow what is here");
             return self.page_failed(conversation, Failed::TRANSPORT);
         }
+        let Receipts { user_delivered_seq, user_read_seq, agent_delivered_seq, agent_read_seq } =
+            answer.receipts;
+        let missed = Marks {
+            agent_delivered: agent_delivered_seq,
+            agent_read: agent_read_seq,
+            delivered: user_delivered_seq,
+            delivered_told: user_delivered_seq,
+            read: user_read_seq,
+            read_told: user_read_seq,
+            ..Marks::default()
+        };
+        self.store.raise(conversation, missed)?;
+        self.views.change(conversation);
         if answer.last_seq.saturating_sub(tail) > limits::FAR_BEHIND {
             self.effects.push(Effect::Ask(Asked::Newest { conversation: conversation.clone() }));
             return Ok(());

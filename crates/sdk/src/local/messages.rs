@@ -90,16 +90,6 @@ impl LocalStore {
         )
     }
 
-    /// The `seq` of the oldest message of the person's, from `above` on, that the agents have not read.
-    pub(crate) fn oldest_unread_by_agents(&self, conversation_id: &str, above: u64) -> Result<Option<u64>> {
-        self.one(
-            "SELECT seq FROM messages WHERE conversation_id = ?1 AND seq > ?2 AND sender = 'user' AND seq > \
-             (SELECT agent_read_seq FROM conversations WHERE id = ?1) ORDER BY seq LIMIT 1",
-            (conversation_id, integer(above)),
-            |row| row.get::<_, i64>(0).map(counted),
-        )
-    }
-
     /// Messages of the other side that the person has not read, of those that are stored and shown.
     pub(crate) fn unread(&self, conversation_id: &str) -> Result<u64> {
         let count = self.one(

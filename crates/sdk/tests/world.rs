@@ -1,0 +1,760 @@
+//! A scripted server, in this process and on a clock that tests move: it speaks the real protocol over streams in memory,
+//! keeps what it is sent as the real one does, and fails as it is told to. Also the platform that leads to it.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming as Body;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use protocol::event::{AgentTyping, ConversationJoined, Named, ServerShutdown, StatusChange};
+use protocol::rest::{ConversationAnswer, ConversationPage, Done, MessagePage};
+use protocol::{
+    Code, Conversation, ConversationId, ConversationStatus, Failure, LocalId, Message, MessageId,
+    MessageStatus, Sender, Side, Timestamp,
+};
+use sdk::{CommitMoment, Dialing, LogLevel, Platform, Stream};
+use serde::Serialize;
+use serde_json::{Value, json};
+use socketio::{AckId, CloseReason, Config, Connection, Event, Frame, Incoming, Outgoing};
+use tokio::io::DuplexStream;
+use tokio::time::Instant;
+
+use crate::wire::{self, Breaker};
+
+const NAMESPACE: &str = "/client";
+
+/// What the server does wrong with the next thing of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Stores the next message and does not answer.
+    LoseAck,
+    /// Stores the next message and cuts the connection.
+    CutAfterCommit,
+    /// Cuts the connection before it stores the next message.
+    CutBeforeCommit,
+    /// Refuses the next message for now.
+    Refuse(Code),
+    /// Refuses the next message for good.
+    RefuseForGood,
+    /// Tells the next live message twice.
+    Double,
+    /// Does not tell the next live message.
+    Skip,
+    /// Tells the next live message after the one that follows it.
+    Swap,
+    /// Does nothing for so many seconds, from the next event on.
+    Stall(u64),
+    /// Answers the next page with holes.
+    TornPage,
+    /// Answers the next REST request with this status, as a proxy would.
+    Status(u16),
+}
+
+/// A conversation as the server has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) id: ConversationId,
+    pub(crate) device_id: String,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) device_delivered: u64,
+    pub(crate) device_read: u64,
+    pub(crate) agent_delivered: u64,
+    pub(crate) agent_read: u64,
+    is_resolved: bool,
+}
+
+struct Peer {
+    number: u64,
+    device_id: String,
+    outgoing: Outgoing,
+    joined: HashSet<ConversationId>,
+    /// A live message that is told after the next one.
+    late: Option<Frame>,
+}
+
+#[derive(Default)]
+struct Inner {
+    conversations: Vec<Stored>,
+    peers: Vec<Peer>,
+    streams: Vec<Breaker>,
+    faults: VecDeque<Fault>,
+    is_down: bool,
+    has_no_network: bool,
+    refused_key: Option<String>,
+    peers_ever: u64,
+    /// When connections were tried.
+    dials: Vec<Instant>,
+    /// Names of all events that came, with their payloads.
+    events: Vec<(Instant, String, Value)>,
+    users: Vec<Value>,
+    /// Messages that were refused for good at least once.
+    refused: HashSet<LocalId>,
+    chance: u64,
+}
+
+/// The server and the way to it.
+#[derive(Clone)]
+pub(crate) struct World {
+    inner: Arc<Mutex<Inner>>,
+    began: Instant,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    /// A server that works, and chance that begins at `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        let inner = Inner { chance: seed, ..Inner::default() };
+        Self { inner: Arc::new(Mutex::new(inner)), began: Instant::now(), log: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no test panics with the lock")
+    }
+
+    /// What the client logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("no test panics with the lock").join("\n")
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.lock().faults.push_back(fault);
+    }
+
+    /// The first conversation, as the server has it.
+    pub(crate) fn conversation(&self) -> Option<Stored> {
+        self.lock().conversations.first().cloned()
+    }
+
+    pub(crate) fn conversations(&self) -> Vec<Stored> {
+        self.lock().conversations.clone()
+    }
+
+    /// Events of this name that came, with the time and the payload.
+    pub(crate) fn events(&self, name: &str) -> Vec<(Instant, Value)> {
+        let inner = self.lock();
+        let named = inner.events.iter().filter(|(_, event, _)| event == name);
+        named.map(|(at, _, payload)| (*at, payload.clone())).collect()
+    }
+
+    /// Who was identified, in order.
+    pub(crate) fn users(&self) -> Vec<Value> {
+        self.lock().users.clone()
+    }
+
+    /// Whether this message was refused for good at least once.
+    pub(crate) fn was_refused(&self, local_id: &LocalId) -> bool {
+        self.lock().refused.contains(local_id)
+    }
+
+    /// When connections were dialled.
+    pub(crate) fn dials(&self) -> Vec<Instant> {
+        self.lock().dials.clone()
+    }
+
+    /// Devices that are connected now.
+    pub(crate) fn connected(&self) -> usize {
+        self.lock().peers.iter().filter(|peer| !peer.outgoing.is_closed()).count()
+    }
+
+    /// The key that is refused from here on.
+    pub(crate) fn refuse_key(&self, key: Option<&str>) {
+        self.lock().refused_key = key.map(str::to_owned);
+    }
+
+    /// The network is there, or gone: gone, all streams fall silent.
+    pub(crate) fn network(&self, is_there: bool) {
+        let mut inner = self.lock();
+        inner.has_no_network = !is_there;
+        if !is_there {
+            for stream in &inner.streams {
+                stream.fall_silent();
+            }
+        }
+    }
+
+    /// Cuts all streams.
+    pub(crate) fn cut(&self) {
+        for stream in self.lock().streams.drain(..) {
+            stream.cut();
+        }
+    }
+
+    /// Cuts all streams after so many bytes more from the server.
+    pub(crate) fn cut_after(&self, bytes: usize) {
+        for stream in &self.lock().streams {
+            stream.cut_after(bytes);
+        }
+    }
+
+    /// Lets all streams fall silent, without a word to anybody.
+    pub(crate) fn half_open(&self) {
+        for stream in &self.lock().streams {
+            stream.fall_silent();
+        }
+    }
+
+    /// The server dies, or is there again.
+    pub(crate) fn power(&self, is_up: bool) {
+        let mut inner = self.lock();
+        inner.is_down = !is_up;
+        if !is_up {
+            for stream in inner.streams.drain(..) {
+                stream.cut();
+            }
+            inner.peers.clear();
+        }
+    }
+
+    /// The server leaves politely, and asks to come back after this time. It is there again at once.
+    pub(crate) fn leave(&self, delay: Duration) {
+        let mut inner = self.lock();
+        let reconnect_delay_ms = u64::try_from(delay.as_millis()).expect("a short time");
+        let leaving = ServerShutdown { message: "bye".into(), reconnect_delay_ms };
+        for peer in inner.peers.drain(..) {
+            peer.outgoing.send(frame(&leaving));
+            peer.outgoing.close(CloseReason::Shutdown);
+        }
+    }
+
+    /// All faults that have not happened yet never will.
+    pub(crate) fn heal(&self) {
+        self.lock().faults.clear();
+        self.network(true);
+        self.power(true);
+        self.lock().refused_key = None;
+    }
+
+    /// An agent writes into the conversation with this number; what they wrote.
+    pub(crate) fn agent_says(&self, conversation: usize, body: &str) -> Option<Message> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let id = inner.conversations.get(conversation)?.id.clone();
+        let local_id = LocalId::from(format!("a_{}", inner.random()));
+        Some(inner.store(&id, local_id, body, Sender::Agent, now))
+    }
+
+    /// The agents have received or read all that the person wrote.
+    pub(crate) fn agent_sees(&self, conversation: usize, is_read: bool) {
+        let at = self.now();
+        let mut inner = self.lock();
+        let Some(stored) = inner.conversations.get_mut(conversation) else { return };
+        let up_to_seq = stored.messages.len() as u64;
+        stored.agent_delivered = up_to_seq;
+        if is_read {
+            stored.agent_read = up_to_seq;
+        }
+        let status = if is_read { MessageStatus::Read } else { MessageStatus::Delivered };
+        let conversation_id = stored.id.clone();
+        let change =
+            StatusChange { conversation_id: conversation_id.clone(), up_to_seq, status, by: Side::Agent, at };
+        inner.tell(&conversation_id, &change);
+    }
+
+    /// An agent types.
+    pub(crate) fn agent_types(&self, conversation: usize, is_typing: bool) {
+        let mut inner = self.lock();
+        let Some(id) = inner.conversations.get(conversation).map(|stored| stored.id.clone()) else { return };
+        inner.tell(&id.clone(), &AgentTyping { conversation_id: id, is_typing });
+    }
+
+    /// The server forgets all after `seq`, as one does that is put back from a backup.
+    pub(crate) fn restore_backup(&self, seq: usize) {
+        let mut inner = self.lock();
+        for stored in &mut inner.conversations {
+            stored.messages.truncate(seq);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_epoch_ms(1_800_000_000_000).plus(self.began.elapsed())
+    }
+
+    /// Serves one stream until its end.
+    async fn serve(self, stream: DuplexStream) {
+        let service = service_fn(|request| {
+            let world = self.clone();
+            async move { world.answer(request).await }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        // A stream that was cut is none of the server's concern.
+        let _ = connection.await;
+    }
+
+    async fn answer(&self, request: Request<Body>) -> io::Result<Response<Full<Bytes>>> {
+        if request.uri().path() == "/v1/socket.io/" {
+            let (mut parts, body) = request.into_parts();
+            let response = match socketio::upgrade::respond(&parts) {
+                Ok(response) => response.map(|()| Full::default()),
+                Err(refusal) => return Ok(refusal.map(Full::from)),
+            };
+            let upgrade = hyper::upgrade::on(Request::from_parts(
+                std::mem::replace(&mut parts, Request::new(()).into_parts().0),
+                body,
+            ));
+            let world = self.clone();
+            tokio::spawn(async move {
+                if let Ok(upgraded) = upgrade.await {
+                    world.talk(TokioIo::new(upgraded)).await;
+                }
+            });
+            return Ok(response);
+        }
+        let status = {
+            let mut inner = self.lock();
+            inner.fault_if(|fault| matches!(fault, Fault::Status(_)))
+        };
+        if let Some(Fault::Status(status)) = status {
+            let mut response = Response::new(Full::from("<html>no</html>"));
+            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+            return Ok(response);
+        }
+        let (parts, body) = request.into_parts();
+        let header =
+            |name: &str| parts.headers.get(name).map(|value| value.to_str().expect("text").to_owned());
+        let device_id = header("X-Device-Id").expect("a device");
+        if header("X-Api-Key") == self.lock().refused_key {
+            return Ok(refusal(StatusCode::UNAUTHORIZED, Code::InvalidCredentials));
+        }
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let path: Vec<_> = parts.uri.path().trim_start_matches('/').split('/').collect();
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(match (&parts.method, path.as_slice()) {
+            (&Method::POST, ["v1", "conversations"]) => success(&self.open(&device_id)),
+            (&Method::GET, ["v1", "conversations"]) => success(&self.list(&device_id)),
+            (&Method::GET, ["v1", "conversations", id, "messages"]) => self.page(&device_id, id, query),
+            (&Method::POST, ["v1", "identify"]) => {
+                let user = serde_json::from_slice::<Value>(&body).expect("JSON");
+                self.lock().users.push(user["user"].clone());
+                success(&Done { success: true })
+            }
+            _ => refusal(StatusCode::NOT_FOUND, Code::ValidationError),
+        })
+    }
+
+    fn open(&self, device_id: &str) -> ConversationAnswer {
+        let now = self.now();
+        let mut inner = self.lock();
+        let known = inner
+            .conversations
+            .iter()
+            .position(|stored| stored.device_id == device_id && !stored.is_resolved);
+        let at = known.unwrap_or_else(|| {
+            let id = ConversationId::new(now, inner.random());
+            inner.conversations.push(Stored {
+                id,
+                device_id: device_id.to_owned(),
+                messages: Vec::new(),
+                device_delivered: 0,
+                device_read: 0,
+                agent_delivered: 0,
+                agent_read: 0,
+                is_resolved: false,
+            });
+            inner.conversations.len() - 1
+        });
+        ConversationAnswer { conversation: inner.conversations[at].shown(now) }
+    }
+
+    fn list(&self, device_id: &str) -> ConversationPage {
+        let now = self.now();
+        let inner = self.lock();
+        let of_device = inner.conversations.iter().filter(|stored| stored.device_id == device_id);
+        ConversationPage {
+            conversations: of_device.map(|stored| stored.shown(now)).collect(),
+            has_more: false,
+        }
+    }
+
+    fn page(&self, device_id: &str, id: &str, query: &str) -> Response<Full<Bytes>> {
+        let inner = self.lock();
+        let Some(stored) = inner.of(id, device_id) else {
+            return refusal(StatusCode::NOT_FOUND, Code::ConversationNotFound);
+        };
+        let parameter = |name: &str| {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
+        };
+        let limit: usize = parameter("limit").map_or(50, |limit| limit.parse().expect("a number"));
+        let before = parameter("before").expect("only pages backwards are asked for by REST");
+        let end = if before.is_empty() {
+            stored.messages.len()
+        } else {
+            match stored.messages.iter().position(|message| message.id.as_str() == before) {
+                Some(at) => at,
+                None => return refusal(StatusCode::NOT_FOUND, Code::MessageNotFound),
+            }
+        };
+        let start = end.saturating_sub(limit);
+        success(&MessagePage { messages: stored.statused(start, end), has_more: start > 0 })
+    }
+
+    /// A live connection, from its login to its end.
+    async fn talk<Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send>(self, io: Io) {
+        let mut connection = Connection::new(io, Bytes::new(), Arc::new(Config::default()), "sid");
+        let number = {
+            let mut inner = self.lock();
+            inner.peers_ever += 1;
+            inner.peers_ever
+        };
+        loop {
+            match connection.next().await {
+                Incoming::Connect { namespace, auth } => {
+                    let auth: Value =
+                        auth.map_or(Value::Null, |auth| serde_json::from_str(auth.get()).expect("JSON"));
+                    let mut inner = self.lock();
+                    if inner.refused_key.as_deref() == auth["api_key"].as_str() {
+                        connection.refuse(&namespace, Code::InvalidCredentials.as_str(), None);
+                        continue;
+                    }
+                    connection.accept(&namespace, "sid");
+                    let device_id = auth["device_id"].as_str().expect("a device").to_owned();
+                    let mut joined = HashSet::new();
+                    let latest = inner.conversations.iter().rfind(|stored| stored.device_id == device_id);
+                    if let Some(latest) = latest {
+                        joined.insert(latest.id.clone());
+                        connection.outgoing().send(frame(&latest.joined()));
+                    }
+                    inner.peers.push(Peer {
+                        number,
+                        device_id,
+                        outgoing: connection.outgoing(),
+                        joined,
+                        late: None,
+                    });
+                }
+                Incoming::Event { event, .. } => {
+                    if let Some(Fault::Stall(seconds)) = {
+                        let fault = self.lock().fault_if(|fault| matches!(fault, Fault::Stall(_)));
+                        fault
+                    } {
+                        tokio::time::sleep(Duration::from_secs(seconds)).await;
+                    }
+                    self.event(number, &event, &connection.outgoing());
+                }
+                Incoming::Disconnect { .. } => {}
+                Incoming::Closed(_) => {
+                    self.lock().peers.retain(|peer| peer.number != number);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn event(&self, number: u64, event: &Event, outgoing: &Outgoing) {
+        let payload: Value = event.args.parse(0).expect("JSON");
+        let now = self.now();
+        let mut inner = self.lock();
+        inner.events.push((Instant::now(), event.name.clone(), payload.clone()));
+        let Some(at) = inner.peers.iter().position(|peer| peer.number == number) else { return };
+        let device_id = inner.peers[at].device_id.clone();
+        let text = |name: &str| payload[name].as_str().unwrap_or_default().to_owned();
+        let id = text("conversation_id");
+        if inner.of(&id, &device_id).is_none() {
+            return refuse(outgoing, event.ack, Code::ConversationNotFound);
+        }
+        match event.name.as_str() {
+            "conversation:join" => {
+                let torn = inner.fault_if(|fault| *fault == Fault::TornPage).is_some();
+                let stored = inner.of(&id, &device_id).expect("it was there");
+                let after = text("after");
+                let start = if after.is_empty() {
+                    0
+                } else {
+                    match stored.messages.iter().position(|message| message.id.as_str() == after) {
+                        Some(at) => at + 1,
+                        None => return refuse(outgoing, event.ack, Code::MessageNotFound),
+                    }
+                };
+                let end = stored.messages.len().min(start + 50);
+                let mut messages = stored.statused(start, end);
+                if torn && messages.len() > 2 {
+                    messages.remove(1);
+                }
+                let has_more = end < stored.messages.len();
+                let joined = stored.joined();
+                let answer = json!({ "success": true, "last_seq": joined.last_seq,
+                    "last_message_id": joined.last_message_id, "messages": messages, "has_more": has_more,
+                    "receipts": { "user_delivered_seq": stored.device_delivered, "user_read_seq": stored.device_read,
+                        "agent_delivered_seq": stored.agent_delivered, "agent_read_seq": stored.agent_read } });
+                outgoing.send(frame(&joined));
+                ack(outgoing, event.ack, &answer);
+                inner.peers[at].joined.insert(id.as_str().into());
+            }
+            "message:send" => {
+                self.take_message(&mut inner, at, event.ack, (&id, &text("local_id"), &text("body")), now)
+            }
+            "delivery:receipt" | "message:read" => {
+                let is_read = event.name == "message:read";
+                let up_to = text("up_to_message_id");
+                let stored = inner
+                    .conversations
+                    .iter_mut()
+                    .find(|stored| stored.id.as_str() == id)
+                    .expect("it was there");
+                let Some(seq) = stored.messages.iter().position(|message| message.id.as_str() == up_to)
+                else {
+                    return refuse(outgoing, event.ack, Code::MessageNotFound);
+                };
+                let seq = seq as u64 + 1;
+                stored.device_delivered = stored.device_delivered.max(seq);
+                if is_read {
+                    stored.device_read = stored.device_read.max(seq);
+                }
+                ack(outgoing, event.ack, &json!({ "success": true }));
+            }
+            "typing:start" | "typing:stop" => {
+                if !inner.peers[at].joined.contains(id.as_str()) {
+                    refuse(outgoing, event.ack, Code::ConversationNotFound);
+                }
+            }
+            other => panic!("the SDK sent {other}"),
+        }
+    }
+
+    fn take_message(
+        &self,
+        inner: &mut Inner,
+        at: usize,
+        asked: Option<AckId>,
+        (id, local_id, body): (&str, &str, &str),
+        now: Timestamp,
+    ) {
+        let outgoing = inner.peers[at].outgoing.clone();
+        let fault = inner.fault_if(|fault| {
+            matches!(
+                fault,
+                Fault::LoseAck
+                    | Fault::CutAfterCommit
+                    | Fault::CutBeforeCommit
+                    | Fault::Refuse(_)
+                    | Fault::RefuseForGood
+            )
+        });
+        match fault {
+            Some(Fault::CutBeforeCommit) => {
+                for stream in inner.streams.drain(..) {
+                    stream.cut();
+                }
+                return;
+            }
+            Some(Fault::Refuse(code)) => return refuse(&outgoing, asked, code),
+            Some(Fault::RefuseForGood) => {
+                inner.refused.insert(local_id.into());
+                return refuse(&outgoing, asked, Code::ValidationError);
+            }
+            _ => {}
+        }
+        let conversation = ConversationId::from(id);
+        let known = inner.conversations.iter().find(|stored| stored.id == conversation).and_then(|stored| {
+            stored
+                .messages
+                .iter()
+                .position(|message| message.local_id.as_str() == local_id)
+                .map(|at| stored.statused(at, at + 1).remove(0))
+        });
+        let message = match known {
+            Some(known) => {
+                assert_eq!(known.body, body, "a retry with another text");
+                known
+            }
+            None => inner.store(&conversation, local_id.into(), body, Sender::User, now),
+        };
+        match fault {
+            Some(Fault::CutAfterCommit) => {
+                for stream in inner.streams.drain(..) {
+                    stream.cut();
+                }
+            }
+            Some(Fault::LoseAck) => {}
+            _ => ack(&outgoing, asked, &json!({ "success": true, "message": message })),
+        }
+    }
+}
+
+impl Inner {
+    fn random(&mut self) -> u64 {
+        // SplitMix64: the same seed gives the same story.
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.chance;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The next fault, if it is of this kind.
+    fn fault_if(&mut self, is_due: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let at = self.faults.iter().position(is_due)?;
+        self.faults.remove(at)
+    }
+
+    fn of(&self, id: &str, device_id: &str) -> Option<&Stored> {
+        self.conversations.iter().find(|stored| stored.id.as_str() == id && stored.device_id == device_id)
+    }
+
+    fn store(
+        &mut self,
+        id: &ConversationId,
+        local_id: LocalId,
+        body: &str,
+        sender: Sender,
+        now: Timestamp,
+    ) -> Message {
+        let nonce = self.random();
+        let stored = self.conversations.iter_mut().find(|stored| stored.id == *id).expect("a conversation");
+        let seq = stored.messages.len() as u64 + 1;
+        let message = Message {
+            id: MessageId::new(id, seq, nonce),
+            local_id,
+            conversation_id: id.clone(),
+            seq,
+            body: body.to_owned(),
+            sender,
+            sender_name: None,
+            created_at: now,
+            status: MessageStatus::Sent,
+        };
+        stored.messages.push(message.clone());
+        let frame = frame(&message);
+        let fault = self.fault_if(|fault| matches!(fault, Fault::Double | Fault::Skip | Fault::Swap));
+        for peer in self.peers.iter_mut().filter(|peer| peer.joined.contains(id)) {
+            match fault {
+                Some(Fault::Skip) => continue,
+                Some(Fault::Swap) => {
+                    peer.late = Some(frame.clone());
+                    continue;
+                }
+                Some(Fault::Double) => {
+                    peer.outgoing.send(frame.clone());
+                }
+                _ => {}
+            }
+            peer.outgoing.send(frame.clone());
+            if let Some(late) = peer.late.take() {
+                peer.outgoing.send(late);
+            }
+        }
+        message
+    }
+
+    fn tell<T: Serialize + Named>(&mut self, id: &ConversationId, payload: &T) {
+        for peer in self.peers.iter().filter(|peer| peer.joined.contains(id)) {
+            peer.outgoing.send(frame(payload));
+        }
+    }
+}
+
+impl Stored {
+    fn shown(&self, now: Timestamp) -> Conversation {
+        Conversation {
+            id: self.id.clone(),
+            app_id: "app_1".into(),
+            device_id: self.device_id.as_str().into(),
+            user_id: None,
+            status: ConversationStatus::Open,
+            last_message: None,
+            last_seq: self.messages.len() as u64,
+            created_at: now,
+            updated_at: self.messages.last().map_or(now, |message| message.created_at),
+        }
+    }
+
+    fn joined(&self) -> ConversationJoined {
+        ConversationJoined {
+            conversation_id: self.id.clone(),
+            last_message_id: self.messages.last().map(|message| message.id.clone()),
+            last_seq: self.messages.len() as u64,
+        }
+    }
+
+    /// Messages with the status that the marks give them.
+    pub(crate) fn statused(&self, start: usize, end: usize) -> Vec<Message> {
+        let mut messages = self.messages[start..end].to_vec();
+        for message in &mut messages {
+            let (delivered, read) = match message.sender {
+                Sender::User => (self.agent_delivered, self.agent_read),
+                Sender::Agent | Sender::System => (self.device_delivered, self.device_read),
+            };
+            message.status = MessageStatus::of(message.seq, delivered, read);
+        }
+        messages
+    }
+}
+
+fn frame<T: Serialize + Named>(payload: &T) -> Frame {
+    Frame::event(NAMESPACE, T::NAME, payload).expect("it serialises")
+}
+
+fn ack(outgoing: &Outgoing, id: Option<AckId>, answer: &Value) {
+    if let Some(id) = id {
+        outgoing.send(Frame::ack(NAMESPACE, id, answer).expect("it serialises"));
+    }
+}
+
+fn refuse(outgoing: &Outgoing, id: Option<AckId>, code: Code) {
+    let mut answer = json!({ "success": false, "error": code.as_str(), "message": "no" });
+    if code == Code::RateLimited {
+        answer["retry_after_ms"] = json!(2_000);
+    }
+    ack(outgoing, id, &answer);
+}
+
+fn success(body: &impl Serialize) -> Response<Full<Bytes>> {
+    Response::new(Full::from(serde_json::to_vec(body).expect("it serialises")))
+}
+
+fn refusal(status: StatusCode, code: Code) -> Response<Full<Bytes>> {
+    let mut response = success(&Failure::new(code, "no"));
+    *response.status_mut() = status;
+    response
+}
+
+impl Platform for World {
+    fn log(&self, level: LogLevel, message: &str) {
+        let line = format!("{:>9.3} {level:?} {message}", self.began.elapsed().as_secs_f64());
+        self.log.lock().expect("no test panics with the lock").push(line);
+    }
+
+    fn now(&self) -> Timestamp {
+        World::now(self)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        let mut inner = self.lock();
+        for chunk in bytes.chunks_mut(8) {
+            let random = inner.random().to_le_bytes();
+            chunk.copy_from_slice(&random[..chunk.len()]);
+        }
+        Ok(())
+    }
+
+    fn dial(&self, _host: &str, _port: u16) -> Dialing {
+        let world = self.clone();
+        Box::pin(async move {
+            let mut inner = world.lock();
+            inner.dials.push(Instant::now());
+            if inner.has_no_network {
+                return Err(io::ErrorKind::NetworkUnreachable.into());
+            }
+            if inner.is_down {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let (client, server, breaker) = wire::stream();
+            inner.streams.push(breaker);
+            tokio::spawn(world.clone().serve(server));
+            Ok(Box::new(client) as Box<dyn Stream>)
+        })
+    }
+
+    fn committing(&self, _moment: CommitMoment) {}
+}
