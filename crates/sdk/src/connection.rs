@@ -137,7 +137,7 @@ impl State {
             Input::NewKey => self.new_key(now),
             Input::NewPerson => self.new_person(now),
             Input::Leaving(delay) => {
-                let until = now + delay.min(limits::SHUTDOWN_DELAY);
+                let until = now + delay.min(limits::ASKED_WAIT);
                 self.not_before = Some(until);
                 if let Phase::Waiting { .. } = self.phase {
                     self.phase = Phase::Waiting { until };
@@ -294,6 +294,209 @@ impl State {
             (true, Some(_)) => Some(Action::Reopen),
             (true, None) => Some(Action::Close),
             (false, action) => action,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MOST: u64 = u64::MAX;
+
+    /// A state and its clock.
+    struct Machine {
+        state: State,
+        now: Instant,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            Self { state: State::new(), now: Instant::now() }
+        }
+
+        fn on(&mut self, input: Input) -> Option<Action> {
+            let (state, action) = self.state.after(input, self.now, MOST);
+            self.state = state;
+            action
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now += time;
+        }
+
+        /// How long it waits from now on; nothing where it does not wait.
+        fn wait(&self) -> Option<Duration> {
+            match self.state.phase {
+                Phase::Waiting { until } => Some(until - self.now),
+                _ => None,
+            }
+        }
+
+        fn online() -> Self {
+            let mut machine = Self::new();
+            assert_eq!(machine.on(Input::Start), Some(Action::Open));
+            assert_eq!(machine.on(Input::Connected), None);
+            machine
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn about(wait: Option<Duration>) -> u64 {
+        wait.expect("it waits").as_secs_f64().round() as u64
+    }
+
+    #[test]
+    fn waits_double_from_one_second_to_thirty_and_begin_anew_after_ten_that_held() {
+        let mut machine = Machine::new();
+        machine.on(Input::Start);
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            machine.on(Input::Lost);
+            waits.push(about(machine.wait()));
+            machine.pass(machine.wait().unwrap());
+            assert_eq!(machine.on(Input::Tick), Some(Action::Open));
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        machine.on(Input::Connected);
+        machine.pass(SECOND * 10 - Duration::from_millis(1));
+        machine.on(Input::Lost);
+        assert_eq!(about(machine.wait()), 30, "it did not hold");
+        machine.pass(machine.wait().unwrap());
+        machine.on(Input::Tick);
+        machine.on(Input::Connected);
+        machine.pass(SECOND * 10);
+        machine.on(Input::Lost);
+        assert_eq!(about(machine.wait()), 1, "it held");
+    }
+
+    #[test]
+    fn a_leaving_servers_delay_wins_over_everything() {
+        let mut machine = Machine::online();
+        machine.on(Input::Leaving(SECOND * 45));
+        machine.on(Input::Lost);
+        assert_eq!(machine.wait(), Some(SECOND * 45));
+        for input in [Input::Network(true), Input::Foreground, Input::NewKey, Input::NewPerson, Input::Tick] {
+            assert_eq!(machine.on(input), None, "{input:?}");
+            assert_eq!(machine.wait(), Some(SECOND * 45), "{input:?}");
+        }
+        machine.on(Input::Network(false));
+        machine.pass(SECOND * 20);
+        machine.on(Input::Network(true));
+        assert_eq!(machine.wait(), Some(SECOND * 25));
+        machine.pass(SECOND * 25);
+        assert_eq!(machine.on(Input::Tick), Some(Action::Open));
+    }
+
+    #[test]
+    fn the_delay_counts_although_the_socket_closed_first() {
+        let mut machine = Machine::online();
+        machine.on(Input::Lost);
+        machine.on(Input::Leaving(SECOND * 5));
+        assert_eq!(machine.wait(), Some(SECOND * 5));
+    }
+
+    #[test]
+    fn without_a_network_there_are_no_timers_and_with_it_there_is_no_wait() {
+        let mut machine = Machine::online();
+        assert_eq!(machine.on(Input::Network(false)), Some(Action::Close));
+        assert_eq!((machine.state.phase, machine.state.deadline()), (Phase::Idle, None));
+        machine.pass(SECOND * 100_000);
+        assert_eq!(machine.on(Input::Tick), None);
+        assert_eq!(machine.on(Input::Network(true)), Some(Action::Open));
+        machine.on(Input::Lost);
+        assert!(machine.wait().is_some());
+        assert_eq!(machine.on(Input::Network(true)), Some(Action::Open), "it may be another network");
+    }
+
+    #[test]
+    fn a_refused_key_waits_for_another_one() {
+        let mut machine = Machine::new();
+        machine.on(Input::Start);
+        assert_eq!(machine.on(Input::Refused), Some(Action::Close));
+        for input in [
+            Input::Network(false),
+            Input::Network(true),
+            Input::Foreground,
+            Input::Background { has_work: true },
+            Input::Foreground,
+            Input::Tick,
+            Input::Lost,
+        ] {
+            machine.on(input);
+            assert_eq!(machine.state.phase, Phase::Refused, "{input:?}");
+        }
+        assert_eq!(machine.on(Input::NewKey), Some(Action::Open));
+    }
+
+    #[test]
+    fn in_the_background_the_queue_is_emptied_for_ten_seconds_at_most() {
+        let mut machine = Machine::online();
+        assert_eq!(machine.on(Input::Background { has_work: true }), None);
+        assert_eq!(machine.state.deadline(), Some(machine.now + SECOND * 10));
+        machine.pass(SECOND * 10);
+        assert_eq!(machine.on(Input::Tick), Some(Action::Close));
+        assert_eq!(machine.state.deadline(), None);
+        assert_eq!(machine.on(Input::Foreground), Some(Action::Open));
+        machine.on(Input::Connected);
+        machine.on(Input::Background { has_work: true });
+        assert_eq!(machine.on(Input::Drained), Some(Action::Close), "done before");
+        machine.on(Input::Foreground);
+        machine.on(Input::Connected);
+        assert_eq!(machine.on(Input::Background { has_work: false }), Some(Action::Close), "nothing to do");
+    }
+
+    fn any_input() -> impl Strategy<Value = Input> {
+        prop_oneof![
+            any::<bool>().prop_map(Input::Network),
+            Just(Input::Foreground),
+            any::<bool>().prop_map(|has_work| Input::Background { has_work }),
+            Just(Input::Drained),
+            Just(Input::Connected),
+            Just(Input::Lost),
+            Just(Input::Refused),
+            Just(Input::NewKey),
+            Just(Input::NewPerson),
+            (0..60_000u64).prop_map(|ms| Input::Leaving(Duration::from_millis(ms))),
+            Just(Input::Tick),
+            Just(Input::Tick),
+        ]
+    }
+
+    proptest! {
+        /// Opening and closing alternate, nothing is opened that is not wanted or is asked to wait, and a deadline that
+        /// is met lies ahead again.
+        #[test]
+        fn whatever_comes_there_is_one_connection_at_most(
+            inputs in prop::collection::vec((any_input(), 0..20_000u64, any::<u64>()), 1..80)
+        ) {
+            let mut state = State::new();
+            let mut now = Instant::now();
+            let mut is_open = false;
+            let mut asked_until = now;
+            for (input, ms, chance) in std::iter::once((Input::Start, 0, 0)).chain(inputs) {
+                now += Duration::from_millis(ms);
+                if let Input::Leaving(delay) = input {
+                    asked_until = now + delay;
+                }
+                let (after, action) = state.after(input, now, chance);
+                match action {
+                    Some(Action::Open) => prop_assert!(!is_open),
+                    Some(Action::Close | Action::Reopen) => prop_assert!(is_open || input == Input::Refused),
+                    None => {}
+                }
+                if let Some(Action::Open) = action {
+                    prop_assert!(after.has_network && (after.is_foreground || after.drain_until.is_some()));
+                    prop_assert!(now >= asked_until);
+                }
+                is_open = after.is_open();
+                state = after;
+                let (ticked, _) = state.after(Input::Tick, now, chance);
+                prop_assert!(ticked.deadline().is_none_or(|due| due > now));
+            }
         }
     }
 }

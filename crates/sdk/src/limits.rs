@@ -14,8 +14,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 pub const RECONNECT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long a connection must have held for the next wait to begin anew.
 pub const STABLE: Duration = Duration::from_secs(10);
-/// The longest delay that a leaving server may ask for.
-pub const SHUTDOWN_DELAY: Duration = Duration::from_secs(600);
+/// The longest wait that a server may ask for: before another try to send, or to connect where it leaves.
+pub const ASKED_WAIT: Duration = Duration::from_secs(600);
 /// The first and the longest wait between two tries to send a message.
 pub const RESEND: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// How long the queue is emptied for when the app goes to the background.

@@ -72,7 +72,7 @@ impl Outbox {
         let wait = self.waits.entry(conversation).or_default();
         let jitter = full_jitter(limits::RESEND, wait.failures, chance);
         wait.failures = wait.failures.saturating_add(1);
-        wait.until = Some(now + retry_after.map_or(jitter, |wait| wait.min(limits::RESEND.1)));
+        wait.until = Some(now + retry_after.map_or(jitter, |wait| wait.min(limits::ASKED_WAIT)));
     }
 
     /// The connection is gone, and with it what was on its way.
@@ -145,5 +145,69 @@ impl Failed {
                 message: format!("the server answered with the status {status}"),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go_well_later_stays_and_what_never_will_does_not() {
+        let for_now = |failed: &Failed| matches!(failed, Failed::ForNow { .. });
+        for code in ["RATE_LIMITED", "SERVER_ERROR", "SHUTTING_DOWN", "TOO_MANY_CONNECTIONS", "AUTH_ERROR"] {
+            assert!(for_now(&Failed::with_code(code, "", None)), "{code}");
+        }
+        for status in [408, 425, 429, 500, 502, 503, 504, 401, 403, 407, 200, 302] {
+            assert!(for_now(&Failed::with_status(status, None)), "{status}");
+        }
+        for code in
+            ["VALIDATION_ERROR", "MESSAGE_TOO_LONG", "LOCAL_ID_CONFLICT", "CONVERSATION_NOT_FOUND", "FORBIDDEN", "NEW_ONE"]
+        {
+            assert_eq!(Failed::with_code(code, "why", None), Failed::ForGood { code: code.into(), message: "why".into() });
+        }
+        for status in [400, 404, 410, 413, 422] {
+            assert!(matches!(Failed::with_status(status, None), Failed::ForGood { .. }), "{status}");
+        }
+        assert_eq!(Failed::with_code("INVALID_CREDENTIALS", "", None), Failed::Unauthorized);
+        let wait = Failed::with_code("RATE_LIMITED", "", Some(1_500));
+        assert_eq!(wait, Failed::ForNow { retry_after: Some(Duration::from_millis(1_500)) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_backs_off_from_half_a_second_to_a_minute_and_a_success_ends_that_for_all() {
+        let mut outbox = Outbox::default();
+        let (here, there) = (ConversationId::from("a"), ConversationId::from("b"));
+        let now = Instant::now();
+        let mut longest = Vec::new();
+        for _ in 0..10 {
+            outbox.failed(here.clone(), None, now, u64::MAX);
+            longest.push((outbox.deadline().unwrap() - now).as_millis());
+        }
+        assert_eq!(longest[..4], [500, 1_000, 2_000, 4_000]);
+        assert_eq!(longest[9], 60_000);
+        assert!(!outbox.is_free(&here, now) && outbox.is_free(&there, now));
+        outbox.failed(here.clone(), Some(Duration::from_secs(90)), now, 0);
+        assert_eq!(outbox.deadline(), Some(now + Duration::from_secs(90)), "what the server asks for counts");
+        outbox.kick();
+        assert!(outbox.is_free(&here, now));
+        outbox.failed(here.clone(), None, now, u64::MAX);
+        assert_eq!((outbox.deadline().unwrap() - now).as_millis(), 60_000, "a kick forgives nothing");
+        outbox.succeeded();
+        outbox.failed(here.clone(), None, now, u64::MAX);
+        assert_eq!((outbox.deadline().unwrap() - now).as_millis(), 500);
+    }
+
+    #[test]
+    fn one_is_in_flight_per_conversation_and_only_its_answer_ends_it() {
+        let mut outbox = Outbox::default();
+        let (here, there) = (ConversationId::from("a"), ConversationId::from("b"));
+        let now = Instant::now();
+        outbox.begin(here.clone(), "1".into());
+        assert!(!outbox.is_free(&here, now) && outbox.is_free(&there, now));
+        assert!(!outbox.end(&here, &"2".into()));
+        assert!(outbox.is_in_flight(&"1".into()));
+        assert!(outbox.end(&here, &"1".into()));
+        assert!(outbox.is_free(&here, now));
     }
 }

@@ -98,3 +98,39 @@ impl Receipts {
         self.due.values().filter(|due| !due.is_in_flight).map(|due| due.at).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_wait_three_hundred_milliseconds_or_for_fifty_messages() {
+        let mut receipts = Receipts::default();
+        let here = ConversationId::from("a");
+        let now = Instant::now();
+        receipts.note(&here, 1, now);
+        receipts.note(&here, 48, now + Duration::from_millis(200));
+        assert_eq!(receipts.deadline(), Some(now + Duration::from_millis(300)), "from the first one on");
+        assert!(receipts.take_due(now + Duration::from_millis(299)).is_empty());
+        receipts.note(&here, 1, now + Duration::from_millis(210));
+        assert_eq!(receipts.take_due(now + Duration::from_millis(210)), [here.clone()], "fifty don't wait");
+        assert!(receipts.take_due(now + Duration::from_secs(9)).is_empty(), "one at a time");
+        assert!(!receipts.is_idle());
+        receipts.told(&here);
+        assert!(receipts.is_idle());
+    }
+
+    #[test]
+    fn a_receipt_that_failed_is_sent_again_later() {
+        let mut receipts = Receipts::default();
+        let here = ConversationId::from("a");
+        let now = Instant::now();
+        receipts.note(&here, 1, now);
+        let due = now + Duration::from_millis(300);
+        assert_eq!(receipts.take_due(due).len(), 1);
+        receipts.failed(&here, Some(Duration::from_secs(2)), due, 0);
+        assert_eq!(receipts.deadline(), Some(due + Duration::from_secs(2)));
+        receipts.note(&here, 100, due);
+        assert_eq!(receipts.deadline(), Some(due + Duration::from_secs(2)), "many don't hurry what failed");
+    }
+}

@@ -160,3 +160,88 @@ pub(crate) fn follows(page: &[Message], tail: u64) -> bool {
 pub(crate) fn is_contiguous(page: &[Message]) -> bool {
     page.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::{ConversationId, MessageId, MessageStatus, Sender, Timestamp};
+
+    use super::*;
+
+    fn message(seq: u64) -> Message {
+        let conversation_id = ConversationId::from("conv_0123456789abcdefghjkmn");
+        Message {
+            id: MessageId::new(&conversation_id, seq, 0),
+            local_id: format!("l{seq}").into(),
+            conversation_id,
+            seq,
+            body: "x".into(),
+            sender: Sender::Agent,
+            sender_name: None,
+            created_at: Timestamp::from_epoch_ms(0),
+            status: MessageStatus::Sent,
+        }
+    }
+
+    fn seqs(messages: &[Message]) -> Vec<u64> {
+        messages.iter().map(|message| message.seq).collect()
+    }
+
+    const BROUGHT: Taken = Taken { has_more: false, brought_some: true };
+
+    #[test]
+    fn live_messages_wait_for_the_pages_before_them() {
+        let now = Instant::now();
+        let mut sync = Sync::new(now);
+        assert!(sync.take_wish(now));
+        assert!(!sync.take_wish(now), "one page at a time");
+        assert_eq!(sync.live(message(4), 0, now), Live::Kept);
+        assert_eq!(sync.live(message(1), 0, now), Live::Kept, "the page brings it, in its place");
+        assert_eq!(seqs(&sync.page_taken(2, BROUGHT, now, 0)), [0u64; 0]);
+        assert!(sync.take_wish(now), "three is missing");
+        assert_eq!(seqs(&sync.page_taken(3, BROUGHT, now, 0)), [4]);
+        assert!(matches!(sync.live(message(5), 4, now), Live::Take(_)));
+        assert!(matches!(sync.live(message(2), 4, now), Live::Take(_)), "again, with another status perhaps");
+    }
+
+    #[test]
+    fn a_hole_in_what_comes_live_asks_for_a_page() {
+        let now = Instant::now();
+        let mut sync = Sync::new(now);
+        assert!(sync.take_wish(now));
+        assert!(sync.page_taken(0, Taken { has_more: false, brought_some: false }, now, 0).is_empty());
+        assert_eq!(sync.live(message(2), 0, now), Live::Kept);
+        assert!(sync.take_wish(now));
+    }
+
+    #[test]
+    fn a_server_that_never_brings_what_is_missing_is_not_asked_without_a_pause() {
+        let now = Instant::now();
+        let mut sync = Sync::new(now);
+        assert!(sync.take_wish(now));
+        assert_eq!(sync.live(message(9), 0, now), Live::Kept);
+        let empty = Taken { has_more: false, brought_some: false };
+        assert!(sync.page_taken(0, empty, now, u64::MAX).is_empty());
+        assert!(sync.deadline().is_some_and(|due| due > now));
+    }
+
+    #[test]
+    fn too_much_that_is_early_is_forgotten_since_the_pages_bring_it() {
+        let now = Instant::now();
+        let mut sync = Sync::new(now);
+        for seq in 2..5_000 {
+            sync.live(message(seq), 0, now);
+        }
+        assert!(sync.early.len() <= limits::BUFFERED);
+    }
+
+    #[test]
+    fn a_page_goes_on_where_the_stored_messages_end() {
+        let page = |range: std::ops::RangeInclusive<u64>| range.map(message).collect::<Vec<_>>();
+        assert!(follows(&page(5..=9), 4));
+        assert!(follows(&page(2..=9), 4), "some may be known");
+        assert!(follows(&[], 4));
+        assert!(!follows(&page(6..=9), 4));
+        assert!(!follows(&[message(5), message(7)], 4));
+        assert!(!follows(&[message(0)], 4));
+    }
+}

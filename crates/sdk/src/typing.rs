@@ -88,3 +88,46 @@ impl Typing {
         silent.chain(self.agents.values().copied()).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn typing_is_told_at_the_first_key_every_three_seconds_and_after_three_of_silence() {
+        let mut typing = Typing::default();
+        let here = ConversationId::from("a");
+        let mut now = Instant::now();
+        let mut told = Vec::new();
+        for key in 0..10 {
+            if typing.key(&here, now) {
+                told.push(key);
+            }
+            assert!(typing.fallen_silent(now).is_empty());
+            now += SECOND;
+        }
+        assert_eq!(told, [0, 3, 6, 9]);
+        assert_eq!(typing.deadline(), Some(now + SECOND * 2), "three after the last key");
+        assert!(typing.fallen_silent(now + SECOND).is_empty());
+        assert_eq!(typing.fallen_silent(now + SECOND * 2), [here.clone()]);
+        assert!(!typing.stop(&here), "that is told already");
+        assert!(typing.key(&here, now), "and begins anew");
+        assert!(typing.stop(&here));
+    }
+
+    #[test]
+    fn an_agents_typing_is_shown_for_six_seconds_unless_it_goes_on() {
+        let mut typing = Typing::default();
+        let here = ConversationId::from("a");
+        let now = Instant::now();
+        assert!(typing.agent(&here, true, now));
+        assert!(!typing.agent(&here, true, now + SECOND * 4), "no other picture");
+        assert!(typing.expired(now + SECOND * 9).is_empty());
+        assert_eq!(typing.expired(now + SECOND * 10), [here.clone()]);
+        assert!(!typing.agent(&here, false, now + SECOND * 10));
+    }
+}

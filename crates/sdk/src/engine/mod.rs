@@ -246,15 +246,19 @@ impl Engine {
         }
     }
 
-    /// Commits, and then does what was put off until that is done.
+    /// Commits, and then does what was put off until that is done, which may leave something to commit again.
     fn finish(&mut self) {
-        match self.store.commit() {
-            Ok(()) => {
-                for effect in std::mem::take(&mut self.effects) {
-                    self.perform(effect);
-                }
+        loop {
+            if let Err(error) = self.store.commit() {
+                return self.check(Err(error));
             }
-            Err(error) => self.check(Err(error)),
+            let effects = std::mem::take(&mut self.effects);
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.perform(effect);
+            }
         }
     }
 
