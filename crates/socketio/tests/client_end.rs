@@ -134,13 +134,11 @@ async fn a_refusal_is_told_with_its_data() {
         assert!(!outgoing.is_closed());
         let asked = outgoing.emit_with_ack("/", "e", &1, LONG).await;
         assert!(matches!(asked, Err(AckError::Closed)));
-        let server = async {
+        let script = async move {
             assert_eq!(server.expect_text().await, "40");
             assert_eq!(server.expect_close().await, Some(1000), "nothing to leave");
         };
-        tokio::join!(connection.close(CloseReason::ClientClosed), async {
-            server.await;
-        });
+        tokio::join!(connection.close(CloseReason::ClientClosed), script);
     }
 }
 
