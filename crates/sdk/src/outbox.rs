@@ -115,6 +115,14 @@ impl Failed {
     /// Of the transport: nothing is known.
     pub(crate) const TRANSPORT: Self = Self::ForNow { retry_after: None };
 
+    /// What is to be sent is larger than this server takes.
+    pub(crate) fn too_large() -> Self {
+        Self::ForGood {
+            code: Code::MessageTooLong.as_str().to_owned(),
+            message: "the server takes no message of that size".to_owned(),
+        }
+    }
+
     /// By the code of an answer, on the socket or in a body.
     pub(crate) fn with_code(code: &str, message: &str, retry_after_ms: Option<u64>) -> Self {
         let is = |known: Code| known.as_str() == code;
@@ -161,10 +169,18 @@ mod tests {
         for status in [408, 425, 429, 500, 502, 503, 504, 401, 403, 407, 200, 302] {
             assert!(for_now(&Failed::with_status(status, None)), "{status}");
         }
-        for code in
-            ["VALIDATION_ERROR", "MESSAGE_TOO_LONG", "LOCAL_ID_CONFLICT", "CONVERSATION_NOT_FOUND", "FORBIDDEN", "NEW_ONE"]
-        {
-            assert_eq!(Failed::with_code(code, "why", None), Failed::ForGood { code: code.into(), message: "why".into() });
+        for code in [
+            "VALIDATION_ERROR",
+            "MESSAGE_TOO_LONG",
+            "LOCAL_ID_CONFLICT",
+            "CONVERSATION_NOT_FOUND",
+            "FORBIDDEN",
+            "NEW_ONE",
+        ] {
+            assert_eq!(
+                Failed::with_code(code, "why", None),
+                Failed::ForGood { code: code.into(), message: "why".into() }
+            );
         }
         for status in [400, 404, 410, 413, 422] {
             assert!(matches!(Failed::with_status(status, None), Failed::ForGood { .. }), "{status}");
@@ -194,7 +210,7 @@ mod tests {
         outbox.failed(here.clone(), None, now, u64::MAX);
         assert_eq!((outbox.deadline().unwrap() - now).as_millis(), 60_000, "a kick forgives nothing");
         outbox.succeeded();
-        outbox.failed(here.clone(), None, now, u64::MAX);
+        outbox.failed(here, None, now, u64::MAX);
         assert_eq!((outbox.deadline().unwrap() - now).as_millis(), 500);
     }
 

@@ -113,7 +113,11 @@ mod tests {
         assert_eq!(receipts.deadline(), Some(now + Duration::from_millis(300)), "from the first one on");
         assert!(receipts.take_due(now + Duration::from_millis(299)).is_empty());
         receipts.note(&here, 1, now + Duration::from_millis(210));
-        assert_eq!(receipts.take_due(now + Duration::from_millis(210)), [here.clone()], "fifty don't wait");
+        assert_eq!(
+            receipts.take_due(now + Duration::from_millis(210)),
+            std::slice::from_ref(&here),
+            "fifty don't wait"
+        );
         assert!(receipts.take_due(now + Duration::from_secs(9)).is_empty(), "one at a time");
         assert!(!receipts.is_idle());
         receipts.told(&here);

@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(told, [0, 3, 6, 9]);
         assert_eq!(typing.deadline(), Some(now + SECOND * 2), "three after the last key");
         assert!(typing.fallen_silent(now + SECOND).is_empty());
-        assert_eq!(typing.fallen_silent(now + SECOND * 2), [here.clone()]);
+        assert_eq!(typing.fallen_silent(now + SECOND * 2), std::slice::from_ref(&here));
         assert!(!typing.stop(&here), "that is told already");
         assert!(typing.key(&here, now), "and begins anew");
         assert!(typing.stop(&here));
@@ -127,7 +127,7 @@ mod tests {
         assert!(typing.agent(&here, true, now));
         assert!(!typing.agent(&here, true, now + SECOND * 4), "no other picture");
         assert!(typing.expired(now + SECOND * 9).is_empty());
-        assert_eq!(typing.expired(now + SECOND * 10), [here.clone()]);
+        assert_eq!(typing.expired(now + SECOND * 10), std::slice::from_ref(&here));
         assert!(!typing.agent(&here, false, now + SECOND * 10));
     }
 }

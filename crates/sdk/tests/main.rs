@@ -1,8 +1,13 @@
 //! The SDK from outside.
 
+mod catching_up;
 mod connecting;
+mod crashing;
+mod day;
+mod people;
 mod phone;
 mod scenario;
+mod sending;
 mod stories;
 mod story;
 mod wire;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sdk::{ChatClient, ClientState, Config, LogLevel, Platform, Timeline, TimelineItem};
+use sdk::{ChatClient, ClientState, Config, ConnectionState, LogLevel, Platform, Timeline, TimelineItem};
 use testkit::PATIENCE;
 use tokio::time::timeout;
 
@@ -25,7 +25,6 @@ impl Logged {
 
 impl Platform for Logged {
     fn log(&self, level: LogLevel, message: &str) {
-        println!("{level:?} {message}");
         self.lines.lock().expect("no test panics with the lock").push(format!("{level:?} {message}"));
     }
 }
@@ -100,6 +99,18 @@ impl Phone {
                 panic!("waited {:?} for {what}; the state is {state:?}", self.patience)
             }
         }
+    }
+
+    pub(crate) async fn online(&self) {
+        self.state("the connection", |state| state.connection == ConnectionState::Online).await;
+    }
+
+    /// Waits until the current conversation shows these texts, all of them stored by the server.
+    pub(crate) async fn shows(&self, wanted: &[&str]) -> Arc<Timeline> {
+        self.timeline("the messages", |timeline| {
+            bodies(timeline) == wanted && timeline.items.iter().all(|item| item.seq.is_some())
+        })
+        .await
     }
 
     /// Waits for a message in the current conversation.

@@ -157,9 +157,11 @@ impl World {
         self.lock().dials.clone()
     }
 
-    /// Devices that are connected now.
-    pub(crate) fn connected(&self) -> usize {
-        self.lock().peers.iter().filter(|peer| !peer.outgoing.is_closed()).count()
+    /// The devices that are connected now.
+    pub(crate) fn connected(&self) -> Vec<String> {
+        let inner = self.lock();
+        let open = inner.peers.iter().filter(|peer| !peer.outgoing.is_closed());
+        open.map(|peer| peer.device_id.clone()).collect()
     }
 
     /// The key that is refused from here on.
@@ -254,6 +256,19 @@ impl World {
         let change =
             StatusChange { conversation_id: conversation_id.clone(), up_to_seq, status, by: Side::Agent, at };
         inner.tell(&conversation_id, &change);
+    }
+
+    /// The agents are done with all conversations: the next message without one opens another.
+    pub(crate) fn resolve(&self) {
+        for stored in &mut self.lock().conversations {
+            stored.is_resolved = true;
+        }
+    }
+
+    /// The device that is connected has one conversation more, as if another of its programs had opened it.
+    pub(crate) fn open_another(&self) -> ConversationId {
+        let device_id = self.lock().peers.last().expect("a connected device").device_id.clone();
+        self.open(&device_id).conversation.id
     }
 
     /// An agent types.
@@ -434,10 +449,8 @@ impl World {
                     });
                 }
                 Incoming::Event { event, .. } => {
-                    if let Some(Fault::Stall(seconds)) = {
-                        let fault = self.lock().fault_if(|fault| matches!(fault, Fault::Stall(_)));
-                        fault
-                    } {
+                    let stall = self.lock().fault_if(|fault| matches!(fault, Fault::Stall(_)));
+                    if let Some(Fault::Stall(seconds)) = stall {
                         tokio::time::sleep(Duration::from_secs(seconds)).await;
                     }
                     self.event(number, &event, &connection.outgoing());
@@ -492,7 +505,7 @@ impl World {
                 inner.peers[at].joined.insert(id.as_str().into());
             }
             "message:send" => {
-                self.take_message(&mut inner, at, event.ack, (&id, &text("local_id"), &text("body")), now)
+                self.take_message(&mut inner, at, event.ack, (&id, &text("local_id"), &text("body")), now);
             }
             "delivery:receipt" | "message:read" => {
                 let is_read = event.name == "message:read";

@@ -9,7 +9,7 @@ use protocol::{ConversationId, LocalId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use socketio::Args;
+use socketio::{AckError, Args};
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -151,7 +151,10 @@ impl Engine {
         self.tasks.spawn(async move {
             let namespace = protocol::event::CLIENT_NAMESPACE;
             let answer = outgoing.emit_with_ack(namespace, name, &payload, limits::ANSWER_TIMEOUT).await;
-            let outcome = answer.map_err(|_| Failed::TRANSPORT);
+            let outcome = answer.map_err(|error| match error {
+                AckError::TooLarge => Failed::too_large(),
+                _ => Failed::TRANSPORT,
+            });
             // The client is closed where nobody listens.
             let _ = tell.send(Report::Answered { generation, request, outcome }).await;
         });

@@ -2,7 +2,7 @@
 
 use protocol::event::Receipts;
 use protocol::rest::{ConversationPage, MessagePage};
-use protocol::{Code, ConversationId, Message};
+use protocol::{Code, ConversationId, Message, Sender};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -175,14 +175,14 @@ impl Engine {
     ) -> Result<(), Error> {
         let before = self.tail(conversation)?;
         for message in page {
-            self.store.put_message(message)?;
+            self.keep(message)?;
         }
         let tail = self.store.advance_tail(conversation)?;
         let chance = self.chance();
         let Some(sync) = self.syncs.get_mut(conversation) else { return Ok(()) };
         let taken = Taken { has_more, brought_some: tail > before };
         for message in sync.page_taken(tail, taken, Instant::now(), chance) {
-            self.store.put_message(&message)?;
+            self.keep(&message)?;
         }
         self.settle_from(conversation, before)
     }
@@ -229,14 +229,13 @@ impl Engine {
         self.know(&conversation)?;
         let tail = self.tail(&conversation)?;
         // An agent who has sent does not type any more.
-        if message.sender != protocol::Sender::User && self.typing.agent(&conversation, false, Instant::now())
-        {
+        if message.sender != Sender::User && self.typing.agent(&conversation, false, Instant::now()) {
             self.views.change(&conversation);
         }
         let Some(sync) = self.syncs.get_mut(&conversation) else { return Ok(()) };
         match sync.live(message, tail, Instant::now()) {
             Live::Take(message) => {
-                self.store.put_message(&message)?;
+                self.keep(&message)?;
                 self.settle_from(&conversation, tail)
             }
             Live::Kept => Ok(()),
@@ -251,17 +250,15 @@ impl Engine {
 
     fn settle_from(&mut self, conversation: &ConversationId, before: u64) -> Result<(), Error> {
         let mut tail = self.store.advance_tail(conversation)?;
-        if let Some(sync) = self.syncs.get_mut(conversation) {
-            loop {
-                let following = sync.take_following(tail);
-                if following.is_empty() {
-                    break;
-                }
-                for message in &following {
-                    self.store.put_message(message)?;
-                }
-                tail = self.store.advance_tail(conversation)?;
+        while let Some(sync) = self.syncs.get_mut(conversation) {
+            let following = sync.take_following(tail);
+            if following.is_empty() {
+                break;
             }
+            for message in &following {
+                self.keep(message)?;
+            }
+            tail = self.store.advance_tail(conversation)?;
         }
         self.views.change(conversation);
         if tail > before { self.received(conversation, tail) } else { Ok(()) }
@@ -300,7 +297,7 @@ impl Engine {
                 // Where somebody else has filled it meanwhile there is nothing left to do.
                 if self.store.newest_gap(conversation)? == Some(gap) {
                     for message in &page.messages {
-                        self.store.put_message(message)?;
+                        self.keep(message)?;
                     }
                     let from = page.messages.first().map_or(gap.first, |message| message.seq);
                     self.store.fill_gap(conversation, gap, from)?;
@@ -319,6 +316,15 @@ impl Engine {
         };
         // Who does not wait does not need to know.
         let _ = reply.send(Err(failure));
+        Ok(())
+    }
+
+    /// Stores a message. One of the person's that was under way is sent with it, whatever becomes of the answer.
+    fn keep(&mut self, message: &Message) -> Result<(), Error> {
+        self.store.put_message(message)?;
+        if message.sender == Sender::User && self.outbox.end(&message.conversation_id, &message.local_id) {
+            self.outbox.succeeded();
+        }
         Ok(())
     }
 

@@ -1,0 +1,175 @@
+//! Who uses the app: a file for each person, and nothing of one for the next.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sdk::{ClientError, Config, ConnectionState, User};
+use serde_json::json;
+use std::sync::Arc;
+use tokio::time::sleep;
+
+use crate::connecting::start;
+use crate::phone::{Phone, bodies};
+use crate::world::World;
+
+fn person(id: &str) -> User {
+    User { id: id.into(), name: Some(format!("Name of {id}")), email: None, attributes: None }
+}
+
+/// Whether any file below the folder holds these bytes.
+fn holds(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).expect("a folder").any(|entry| {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_leaves_nothing_behind_for_the_next_person() {
+    let (world, phone, folder) = start().await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.client.send(None, "the secret of ada").await.expect("room");
+    phone.shows(&["the secret of ada"]).await;
+    world.agent_says(0, "an answer to ada");
+    phone.state("unread", |state| state.unread == 1).await;
+    let device = phone.client.subscribe_state().current().device_id.clone();
+    phone.client.set_network(false).await.expect("open");
+    phone.client.send(None, "not sent yet").await.expect("room");
+    phone.client.logout().await.expect("it works");
+    let state = phone.client.subscribe_state().current();
+    assert_ne!(state.device_id, device);
+    assert_eq!(
+        (state.user_id.as_ref(), state.conversations.len(), state.unread, state.queued),
+        (None, 0, 0, 0)
+    );
+    phone
+        .timeline("nothing", |timeline| timeline.items.is_empty() && timeline.conversation_id.is_none())
+        .await;
+    for text in ["secret of ada", "answer to ada", "not sent yet", "Name of ada", device.as_str()] {
+        assert!(!holds(folder.path(), text), "{text}");
+    }
+    phone.client.set_network(true).await.expect("open");
+    phone.client.identify(person("bob")).await.expect("a person");
+    phone.client.send(None, "bob here").await.expect("room");
+    phone.shows(&["bob here"]).await;
+    let conversations = world.conversations();
+    assert_eq!(conversations.len(), 2);
+    assert_ne!(conversations[0].device_id, conversations[1].device_id);
+    assert_eq!(conversations[0].messages.len(), 2, "what ada had not sent is gone with her");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_person_has_what_is_theirs() {
+    let (world, phone, _folder) = start().await;
+    phone.client.send(None, "written before the login").await.expect("room");
+    phone.shows(&["written before the login"]).await;
+    let device = phone.client.subscribe_state().current().device_id.clone();
+    phone.client.identify(person("ada")).await.expect("a person");
+    assert_eq!(phone.client.subscribe_state().current().device_id, device, "it is ada's now");
+    phone.client.identify(person("bob")).await.expect("a person");
+    assert_ne!(phone.client.subscribe_state().current().device_id, device);
+    phone.timeline("nothing of ada's", |timeline| timeline.items.is_empty()).await;
+    phone.client.send(None, "bob").await.expect("room");
+    phone.shows(&["bob"]).await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.shows(&["written before the login"]).await;
+    assert_eq!(phone.client.subscribe_state().current().device_id, device);
+    phone.client.logout().await.expect("it works");
+    phone.client.identify(person("bob")).await.expect("a person");
+    phone.shows(&["bob"]).await;
+    assert_eq!(world.conversations().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_person_is_the_same_after_a_restart() {
+    let (world, phone, folder) = start().await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    phone.client.close().await;
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.shows(&["one"]).await;
+    assert_eq!(phone.client.subscribe_state().current().user_id, Some("ada".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_is_told_who_it_is_before_the_connection_and_once() {
+    let world = World::new(1);
+    world.network(false);
+    let folder = tempfile::tempdir().expect("a folder");
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.client.identify(person("ada")).await.expect("offline, too");
+    world.network(true);
+    phone.client.set_network(true).await.expect("open");
+    phone.online().await;
+    assert_eq!(world.users(), [json!({ "id": "ada", "name": "Name of ada" })]);
+    world.cut();
+    sleep(Duration::from_secs(60)).await;
+    phone.online().await;
+    phone.client.identify(person("ada")).await.expect("the same");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.users().len(), 1, "the server knows");
+    phone
+        .client
+        .identify(User { email: Some("ada@example.org".into()), ..person("ada") })
+        .await
+        .expect("more");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.users().len(), 2, "while it is connected");
+    let wrong = User { id: "".into(), ..person("ada") };
+    assert!(matches!(phone.client.identify(wrong).await, Err(ClientError::InvalidUser(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_folder_is_one_clients() {
+    let (world, phone, folder) = start().await;
+    let config = Config::new("http://chat.example.com", "app_1", "rhq_key_1", folder.path());
+    let second = sdk::ChatClient::open(config, Arc::new(world.clone())).await;
+    assert_eq!(second.err(), Some(ClientError::AlreadyOpen));
+    let config = Config::new("http://chat.example.com", "app_2", "rhq_key_1", folder.path());
+    let other_app =
+        sdk::ChatClient::open(config, Arc::new(world.clone())).await.expect("another app's files");
+    other_app.close().await;
+    phone.client.close().await;
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.online().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_file_is_replaced_and_said_so() {
+    let (world, phone, folder) = start().await;
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    phone.client.close().await;
+    let database = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "db"))
+        .expect("a database");
+    std::fs::write(&database, vec![0x5a; 8192]).expect("damage");
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.client.send(None, "two").await.expect("room");
+    let timeline = phone.timeline("a new beginning", |timeline| timeline.items.len() == 1).await;
+    assert_eq!(bodies(&timeline), ["two"]);
+    assert!(world.log().contains("damaged"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_can_not_be_is_a_clear_error() {
+    let world = World::new(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").expect("a file");
+    let config = Config::new("http://chat.example.com", "app_1", "rhq_key_1", file.join("below"));
+    let outcome = sdk::ChatClient::open(config, Arc::new(world.clone())).await;
+    assert!(matches!(outcome.err(), Some(ClientError::Storage(_))));
+    for (url, app_id, key) in
+        [("chat.example.com", "app_1", "k"), ("http://a", "", "k"), ("http://a", "app_1", "k\n")]
+    {
+        let config = Config::new(url, app_id, key, folder.path());
+        let outcome = sdk::ChatClient::open(config, Arc::new(world.clone())).await;
+        assert!(matches!(outcome.err(), Some(ClientError::InvalidConfig(_))), "{url} {app_id}");
+    }
+    let phone = Phone::in_world(&world, &folder.path().join("made/when/missing")).await;
+    phone.state("it works", |state| state.connection == ConnectionState::Online).await;
+}
