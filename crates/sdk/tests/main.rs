@@ -4,6 +4,7 @@ mod catching_up;
 mod connecting;
 mod crashing;
 mod day;
+mod fault_proxy;
 mod people;
 mod phone;
 mod scenario;
