@@ -110,6 +110,12 @@ impl Phone {
         Ok(self.client.set_network(is_available).await?)
     }
 
+    /// Waits until nothing waits to be sent, or long enough. The state may be a step behind what was accepted; this is not.
+    pub(crate) async fn drain(&self, patience: Duration) -> Result<()> {
+        self.client.drain(patience).await?;
+        Ok(())
+    }
+
     /// All that the app shows of the conversation, once everything older was asked for.
     pub(crate) async fn timeline(&self) -> Result<Vec<Entry>> {
         let mut timelines = self.client.subscribe_timeline(None);

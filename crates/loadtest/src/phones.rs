@@ -181,6 +181,7 @@ impl Party<'_> {
                 let mut http = Http::connect(route, credentials).await?;
                 let mut faults = crate::ledger::Faults::default();
                 for phone in own {
+                    phone.drain(PATIENCE).await?;
                     let written = Written { person: phone.written()?, agent: agent.clone() };
                     let stored = match phone.conversation() {
                         Some(conversation) => stored(&mut http, &conversation).await?,
