@@ -4,6 +4,7 @@ mod catching_up;
 mod connecting;
 mod crashing;
 mod day;
+mod full_disk;
 mod people;
 mod phone;
 mod scenario;
