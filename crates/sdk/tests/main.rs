@@ -7,7 +7,7 @@ mod day;
 mod full_disk;
 mod people;
 mod phone;
-mod scenario;
+mod quickstart;
 mod sending;
 mod stories;
 mod story;
