@@ -126,6 +126,11 @@ impl World {
         self.lock().faults.push_back(fault);
     }
 
+    /// How many faults have not happened yet.
+    pub(crate) fn faults(&self) -> usize {
+        self.lock().faults.len()
+    }
+
     /// The first conversation, as the server has it.
     pub(crate) fn conversation(&self) -> Option<Stored> {
         self.lock().conversations.first().cloned()
