@@ -276,6 +276,13 @@ impl World {
         self.open(&device_id).conversation.id
     }
 
+    /// Sends an event as it is to whoever is connected.
+    pub(crate) fn say(&self, name: &str, payload: &Value) {
+        for peer in &self.lock().peers {
+            peer.outgoing.send(Frame::event(NAMESPACE, name, payload).expect("it serialises"));
+        }
+    }
+
     /// An agent types.
     pub(crate) fn agent_types(&self, conversation: usize, is_typing: bool) {
         let mut inner = self.lock();
