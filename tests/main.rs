@@ -21,6 +21,7 @@ mod p5_recovered;
 mod p7_polite;
 mod p8_separate;
 mod redis_modes;
+mod sdk_scenario;
 mod storage_failure;
 
 /// The server's binary, for tests that kill it.

@@ -1,6 +1,7 @@
 //! When to connect: a state machine that is a pure function of (state, input, now, chance). It opens and closes nothing
 //! itself, and knows nothing of messages.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -37,6 +38,20 @@ pub(crate) enum Phase {
     /// The server refused the key.
     Refused,
     Closed,
+}
+
+/// As the log has it.
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "none",
+            Self::Connecting => "connecting",
+            Self::Online { .. } => "online",
+            Self::Waiting { .. } => "waiting for another try",
+            Self::Refused => "the key was refused",
+            Self::Closed => "closed",
+        })
+    }
 }
 
 /// What happened.

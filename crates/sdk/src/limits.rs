@@ -20,6 +20,8 @@ pub const ASKED_WAIT: Duration = Duration::from_secs(600);
 pub const RESEND: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// How long the queue is emptied for when the app goes to the background.
 pub const BACKGROUND_DRAIN: Duration = Duration::from_secs(10);
+/// How long a call may wait for the queue to be empty: a day is as good as for ever.
+pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 /// How often a message may have been on its way when the process died before it is set aside.
 pub const CRASHES: u32 = 5;
 /// Messages that the server may be ahead before the newest are fetched first.
@@ -29,6 +31,8 @@ pub const PAGE: u32 = 50;
 /// Live messages of one conversation that wait for the ones before them. Beyond it all are forgotten: they come with the
 /// pages.
 pub const BUFFERED: usize = 500;
+/// Pages in a row that may lack what a live message says came before it.
+pub const EMPTY_PAGES: u32 = 4;
 /// How long a receipt waits for others, and how many messages don't let it wait.
 pub const RECEIPT_BATCH: (Duration, u64) = (Duration::from_millis(300), 50);
 /// How often the agents are told that the person goes on typing.

@@ -98,8 +98,13 @@ impl Sync {
         } else if page.brought_some || !following.is_empty() {
             self.failures = 0;
             self.phase = Phase::Wanting { from: now };
-        } else {
+        } else if self.failures < limits::EMPTY_PAGES {
             self.page_failed(now, chance);
+        } else {
+            // There never was what would have to come before.
+            self.early.clear();
+            self.failures = 0;
+            self.phase = Phase::Live;
         }
         following
     }
@@ -158,7 +163,7 @@ pub(crate) fn follows(page: &[Message], tail: u64) -> bool {
 
 /// Whether each message of a page follows the one before it.
 pub(crate) fn is_contiguous(page: &[Message]) -> bool {
-    page.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1)
+    page.windows(2).all(|pair| pair[1].seq.checked_sub(1) == Some(pair[0].seq))
 }
 
 #[cfg(test)]
@@ -222,6 +227,14 @@ mod tests {
         let empty = Taken { has_more: false, brought_some: false };
         assert!(sync.page_taken(0, empty, now, u64::MAX).is_empty());
         assert!(sync.deadline().is_some_and(|due| due > now));
+        let mut later = now;
+        while let Some(due) = sync.deadline() {
+            later = due;
+            assert!(sync.take_wish(later));
+            assert!(sync.page_taken(0, empty, later, u64::MAX).is_empty());
+        }
+        assert!((3..60).contains(&(later - now).as_secs()), "some time is given");
+        assert!(matches!(sync.live(message(1), 0, later), Live::Take(_)), "and then it goes on without");
     }
 
     #[test]
@@ -243,5 +256,6 @@ mod tests {
         assert!(!follows(&page(6..=9), 4));
         assert!(!follows(&[message(5), message(7)], 4));
         assert!(!follows(&[message(0)], 4));
+        assert!(!follows(&[message(1), message(u64::MAX), message(0)], 4), "whatever a server says");
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sdk::{ClientError, Delivery, Sender};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::connecting::start;
@@ -221,4 +222,44 @@ async fn each_message_is_shown_once_whatever_the_server_repeats_or_mixes_up() {
                 && timeline.items.iter().skip(1).all(|item| item.sender == Sender::Agent)
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_talks_nonsense_is_not_believed_and_not_died_of() {
+    let (world, phone, _folder) = talking().await;
+    let conversation = world.conversation().expect("one");
+    let known = &conversation.messages[0];
+    let far = json!({ "id": "msg_x", "local_id": "x", "conversation_id": conversation.id, "seq": u64::MAX, "body": "x",
+        "sender": "agent", "created_at": "2026-01-01T00:00:00.000Z", "status": "sent" });
+    let elsewhere = json!({ "id": "msg_y", "local_id": "y", "conversation_id": "", "seq": 1, "body": "x",
+        "sender": "agent", "created_at": "2026-01-01T00:00:00.000Z", "status": "sent" });
+    let status = json!({ "conversation_id": "conv_none", "up_to_seq": u64::MAX, "status": "read", "by": "agent",
+        "at": "2026-01-01T00:00:00.000Z" });
+    let events = [
+        "message:new",
+        "message:status",
+        "conversation:joined",
+        "agent:typing",
+        "server:shutdown",
+        "connected",
+        "new:thing",
+    ];
+    for payload in
+        [json!(null), json!([]), json!(7), json!("x"), json!({ "seq": -1 }), far, elsewhere, status]
+    {
+        for event in events {
+            if event != "server:shutdown" || !payload.is_object() {
+                world.say(event, &payload);
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    world.say("message:new", &serde_json::to_value(known).expect("JSON"));
+    world.agent_says(0, "sense");
+    let timeline = phone.shows(&["hello", "sense"]).await;
+    assert_eq!(timeline.items[1].seq, Some(2));
+    sleep(SECOND * 120).await;
+    world.agent_says(0, "again");
+    phone.shows(&["hello", "sense", "again"]).await;
+    assert_eq!(phone.client.subscribe_state().current().conversations.len(), 1);
 }

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sdk::{ChatClient, CommitMoment, Config, ConnectionState, Delivery, LogLevel, Platform};
+use protocol::Code;
+use sdk::{ChatClient, CommitMoment, Config, ConnectionState, Delivery, LogLevel, Platform, Timeline};
 use testkit::{TestApp, TestServer, eventually};
+use tokio::runtime::Builder;
 
 use crate::phone::Phone;
+use crate::world::{Fault, World};
 
 /// Set for the child: where the server is, its app and key, the folder, and after how many moments it dies.
 const SCRIPT: &str = "REPLYHQ_SDK_CRASH";
@@ -144,4 +147,81 @@ async fn check_what_is_left(app: &TestApp, folder: &Path, said: &[String], dies_
         "{stored:?}"
     );
     phone.client.close().await;
+}
+
+/// One life of an app whose process ends while its message is under way: its runtime is dropped, and nothing of the client
+/// runs any more.
+fn live_and_die(world: &World, folder: &Path) {
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let phone = Phone::in_world(world, folder).await;
+        phone.item("under way", |item| item.delivery == Delivery::Sending).await;
+    });
+}
+
+fn queue_a_message(world: &World, folder: &Path) {
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let phone = Phone::in_world(world, folder).await;
+        phone.client.send(None, "first").await.expect("room");
+        phone.shows(&["first"]).await;
+        phone.client.set_network(false).await.expect("open");
+        phone.client.send(None, "poison").await.expect("room");
+        phone.client.send(None, "behind it").await.expect("room");
+        phone.client.close().await;
+    });
+}
+
+#[test]
+fn a_message_that_was_under_way_five_times_when_the_app_died_is_set_aside_and_the_next_goes_on() {
+    let world = World::new(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    queue_a_message(&world, folder.path());
+    for _ in 0..5 {
+        world.fault(Fault::Stall(1_000_000));
+        live_and_die(&world, folder.path());
+        world.heal();
+    }
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let phone = Phone::in_world(&world, folder.path()).await;
+        let item = phone.item("set aside", |item| matches!(item.delivery, Delivery::Wedged { .. })).await;
+        assert_eq!(item.body, "poison");
+        assert!(matches!(&item.delivery, Delivery::Wedged { code, .. } if code == "CRASHED"));
+        phone.item("the next one", |item| item.body == "behind it" && item.delivery == Delivery::Sent).await;
+        phone.client.retry(&item.local_id).await.expect("wedged");
+        phone.shows(&["first", "behind it", "poison"]).await;
+    });
+}
+
+#[test]
+fn a_message_that_survives_an_attempt_begins_to_count_anew() {
+    let world = World::new(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    queue_a_message(&world, folder.path());
+    for _ in 0..3 {
+        for _ in 0..4 {
+            world.fault(Fault::Stall(1_000_000));
+            live_and_die(&world, folder.path());
+            world.heal();
+        }
+        let runtime =
+            Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            world.fault(Fault::Refuse(Code::ServerError));
+            world.fault(Fault::Refuse(Code::ServerError));
+            let phone = Phone::in_world(&world, folder.path()).await;
+            let is_refused = |timeline: &Timeline| {
+                world.faults() == 0 && timeline.items.iter().all(|item| item.delivery != Delivery::Sending)
+            };
+            phone.timeline("the refusal", is_refused).await;
+            phone.client.set_network(false).await.expect("open");
+            phone.client.close().await;
+        });
+    }
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let phone = Phone::in_world(&world, folder.path()).await;
+        phone.shows(&["first", "poison", "behind it"]).await;
+    });
 }

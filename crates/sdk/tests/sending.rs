@@ -176,6 +176,12 @@ async fn draining_waits_for_the_queue_or_the_time() {
     let before = Instant::now();
     assert_eq!(phone.client.drain(SECOND * 3).await, Ok(1));
     assert_eq!((Instant::now() - before).as_secs(), 3);
+    let waits = tokio::spawn({
+        let client = phone.client.clone();
+        async move { client.drain(Duration::MAX).await }
+    });
+    phone.client.set_network(true).await.expect("open");
+    assert_eq!(waits.await.expect("no panic"), Ok(0), "for as long as it takes");
 }
 
 #[tokio::test(start_paused = true)]

@@ -126,6 +126,11 @@ impl World {
         self.lock().faults.push_back(fault);
     }
 
+    /// How many faults have not happened yet.
+    pub(crate) fn faults(&self) -> usize {
+        self.lock().faults.len()
+    }
+
     /// The first conversation, as the server has it.
     pub(crate) fn conversation(&self) -> Option<Stored> {
         self.lock().conversations.first().cloned()
@@ -269,6 +274,13 @@ impl World {
     pub(crate) fn open_another(&self) -> ConversationId {
         let device_id = self.lock().peers.last().expect("a connected device").device_id.clone();
         self.open(&device_id).conversation.id
+    }
+
+    /// Sends an event as it is to whoever is connected.
+    pub(crate) fn say(&self, name: &str, payload: &Value) {
+        for peer in &self.lock().peers {
+            peer.outgoing.send(Frame::event(NAMESPACE, name, payload).expect("it serialises"));
+        }
     }
 
     /// An agent types.

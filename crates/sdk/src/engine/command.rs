@@ -76,7 +76,8 @@ impl Engine {
                 Ok(())
             }
             Command::Drain { timeout, reply } => {
-                self.drains.push(Drain { until: Instant::now() + timeout, reply });
+                let until = Instant::now() + timeout.min(limits::LONGEST_DRAIN);
+                self.drains.push(Drain { until, reply });
                 Ok(())
             }
             Command::Close { done } => {

@@ -43,7 +43,7 @@ impl Engine {
         self.connection = after;
         if before.phase != after.phase {
             self.views.change_state();
-            self.log(LogLevel::Info, &format!("connection: {:?}", after.phase));
+            self.log(LogLevel::Info, &format!("connection: {}", after.phase));
         }
         if let Some(action) = action {
             // What an ending connection still says does not count from here on.

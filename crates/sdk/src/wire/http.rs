@@ -71,7 +71,8 @@ impl Rest {
         }
         Err(match serde_json::from_slice::<Failure>(&body) {
             Ok(failure) => {
-                let wait_ms = failure.retry_after_ms.or(retry_after.map(|wait| wait.as_secs() * 1_000));
+                let wait_ms =
+                    failure.retry_after_ms.or(retry_after.map(|wait| wait.as_secs().saturating_mul(1_000)));
                 Failed::with_code(failure.code.as_str(), &failure.message, wait_ms)
             }
             Err(_) => Failed::with_status(status, retry_after),

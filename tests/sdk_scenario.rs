@@ -1,0 +1,165 @@
+//! The SDK's scenario, the one that every language's binding runs: a person's day with an app, against a real server in
+//! a process that is killed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sdk::{
+    ChatClient, ClientState, Config, ConnectionState, Delivery, Dialing, LogLevel, Platform, Sender, Stream,
+    Timeline, User,
+};
+use serde_json::{Value, json};
+use testkit::{Backend, ServerProcess, TestApp, patiently};
+use tokio::net::TcpStream;
+
+use crate::BINARY;
+
+/// The app's system: its way to the server leads to wherever that is now, as a load balancer's would.
+struct Phone {
+    server: Mutex<SocketAddr>,
+    log: Mutex<String>,
+}
+
+impl Platform for Phone {
+    fn log(&self, _level: LogLevel, message: &str) {
+        let mut log = self.log.lock().unwrap();
+        log.push_str(message);
+        log.push('\n');
+    }
+
+    fn dial(&self, _host: &str, _port: u16) -> Dialing {
+        let server = *self.server.lock().unwrap();
+        Box::pin(async move { Ok(Box::new(TcpStream::connect(server).await?) as Box<dyn Stream>) })
+    }
+}
+
+async fn state(
+    client: &ChatClient,
+    what: &str,
+    is_wanted: impl Fn(&ClientState) -> bool,
+) -> Arc<ClientState> {
+    let mut states = client.subscribe_state();
+    patiently(what, async {
+        loop {
+            let state = states.next().await.unwrap();
+            if is_wanted(&state) {
+                return state;
+            }
+        }
+    })
+    .await
+}
+
+async fn timeline(client: &ChatClient, what: &str, is_wanted: impl Fn(&Timeline) -> bool) -> Arc<Timeline> {
+    let mut timelines = client.subscribe_timeline(None);
+    patiently(what, async {
+        loop {
+            let timeline = timelines.next().await.unwrap();
+            if is_wanted(&timeline) {
+                return timeline;
+            }
+        }
+    })
+    .await
+}
+
+fn bodies(timeline: &Timeline) -> Vec<&str> {
+    timeline.items.iter().map(|item| item.body.as_str()).collect()
+}
+
+/// Whether any file in the folder holds this text.
+fn holds(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_day_with_an_app() {
+    let backend = Backend::fresh().await;
+    let server = ServerProcess::start(BINARY, &backend, &[]).await;
+    let app = server.app().await;
+    let folder = tempfile::tempdir().unwrap();
+    let phone = Arc::new(Phone { server: Mutex::new(server.address()), log: Mutex::default() });
+
+    // Offline: what was written is there.
+    let config = Config::new("http://chat.example.com", &app.app_id, &app.api_key, folder.path());
+    let client = ChatClient::open(config, Arc::clone(&phone) as Arc<dyn Platform>).await.unwrap();
+    client.set_network(false).await.unwrap();
+    let person = User { id: "u1".into(), name: Some("Grace".into()), email: None, attributes: None };
+    client.identify(person).await.unwrap();
+    for body in ["one", "two", "three"] {
+        client.send(None, body).await.unwrap();
+    }
+    let shown = timeline(&client, "what was written", |timeline| timeline.items.len() == 3).await;
+    assert!(shown.items.iter().all(|item| item.delivery == Delivery::Queued));
+    assert_eq!(client.subscribe_state().current().connection, ConnectionState::Offline);
+
+    // Connected: it is sent, once and in order.
+    client.set_network(true).await.unwrap();
+    let sent =
+        |timeline: &Timeline| timeline.items.iter().filter(|item| item.delivery == Delivery::Sent).count();
+    let shown = timeline(&client, "all sent", |timeline| sent(timeline) == 3).await;
+    assert_eq!(bodies(&shown), ["one", "two", "three"]);
+    let conversation = shown.conversation_id.clone().unwrap();
+
+    // An agent types and answers; the unread count and the read mark go back and forth.
+    let mut agent = app.agent_in(&conversation).await;
+    agent.done("typing:start", json!({ "conversation_id": conversation.as_str() })).await;
+    timeline(&client, "the agent's typing", |timeline| timeline.is_agent_typing).await;
+    client.typing(None, true).await.unwrap();
+    assert_eq!(agent.expect("user:typing").await["is_typing"], true);
+    agent.say(&conversation, "a1", "Hello, Grace").await;
+    let shown = timeline(&client, "the answer", |timeline| timeline.items.len() == 4).await;
+    assert_eq!((shown.items[3].sender, shown.items[3].seq), (Sender::Agent, Some(4)));
+    state(&client, "one unread", |state| state.unread == 1).await;
+    client.mark_read(None).await.unwrap();
+    state(&client, "none unread", |state| state.unread == 0).await;
+    let read =
+        json!({ "conversation_id": conversation.as_str(), "up_to_message_id": shown.items[2].message_id });
+    agent.done("message:read", read).await;
+    timeline(&client, "read by the agent", |timeline| timeline.items[2].delivery == Delivery::Read).await;
+
+    // The server is killed; the app goes on, and so does the server.
+    server.kill().await;
+    state(&client, "the loss", |state| state.connection != ConnectionState::Online).await;
+    client.send(None, "four").await.unwrap();
+    let server = ServerProcess::start(BINARY, &backend, &[]).await;
+    *phone.server.lock().unwrap() = server.address();
+    let app = TestApp { address: server.address(), ..app };
+    let path = format!("/v1/admin/conversations/{conversation}/messages");
+    app.as_agent().post(&path, &json!({ "local_id": "a2", "body": "Still here" })).await.ok();
+    let shown = timeline(&client, "both", |timeline| {
+        timeline.items.len() == 6 && timeline.items.iter().all(|item| item.seq.is_some())
+    })
+    .await;
+    let stored = app.as_agent().get(&path).await.ok();
+    let stored: Vec<_> = stored["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["body"].as_str().unwrap())
+        .collect();
+    assert_eq!(bodies(&shown), stored, "nothing lost, doubled or reordered");
+    assert_eq!(stored[..4], ["one", "two", "three", "Hello, Grace"]);
+    let presence: Value = app
+        .as_agent()
+        .get(&format!("/v1/admin/devices/{}/presence", client.subscribe_state().current().device_id))
+        .await
+        .ok();
+    assert_eq!(presence["is_online"], true);
+
+    // Logged out: nothing of Grace is left.
+    assert_eq!(client.drain(Duration::from_secs(20)).await, Ok(0));
+    client.logout().await.unwrap();
+    timeline(&client, "nothing", |timeline| timeline.items.is_empty()).await;
+    for text in ["Grace", "three", "Hello", conversation.as_str()] {
+        assert!(!holds(folder.path(), text), "{text}");
+    }
+    client.close().await;
+    let log = phone.log.lock().unwrap();
+    assert!(!log.contains("Hello") && !log.contains("four") && !log.contains(&app.api_key), "{log}");
+}
