@@ -23,11 +23,14 @@ pub(crate) fn smoke() -> Result<()> {
         "sends",
         "rest",
         "fanout",
+        "sdk",
         "--seconds=3",
         "--warmup=1",
         "--window=4",
         "--pairs=20",
         "--subscribers=100",
+        "--clients=50",
+        "--messages=30",
     ];
     let arguments = tool::with_binary(arguments.map(OsString::from).into(), debug.join("replyhq").into());
     let printed =

@@ -22,6 +22,7 @@ pub use self::certificates::Certificates;
 pub use self::command::{pinned, run};
 pub use self::fault_proxy::{FaultProxy, Passage};
 pub use self::install::install_missing;
+pub use self::port::Port;
 pub use self::postgres::{Durability, Postgres, PostgresOptions};
 pub use self::redis::{Redis, RedisOptions};
 pub use self::redis_cluster::RedisCluster;

@@ -14,14 +14,17 @@ const COUNT: u16 = 10_000;
 
 /// A port of 127.0.0.1 that no other test or tool of this user's takes until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _claim: File,
 }
 
 impl Port {
     /// Claims one that is free.
-    pub(crate) fn claim() -> Result<Self> {
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn claim() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let claims = std::env::temp_dir().join(format!("replyhq-ports-{}", geteuid().as_raw()));
         fs::create_dir_all(&claims).with_context(|| format!("creating {}", claims.display()))?;
@@ -39,7 +42,7 @@ impl Port {
     }
 
     /// The port's number.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -85,6 +85,21 @@ impl Service {
         bail!("{} did not stop within {STOP_LIMIT:?}", self.name)
     }
 
+    /// Kills the process with all that it has started, as `kill -9` does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// If it can't be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        let (name, pid) = (self.name, self.own_pid()?);
+        tree::kill(pid)?;
+        let until = Instant::now() + STOP_LIMIT;
+        while self.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < until, "{name} outlived being killed for {STOP_LIMIT:?}");
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
     /// The end of the log, for an error message.
     pub fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();

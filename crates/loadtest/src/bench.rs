@@ -51,6 +51,21 @@ pub(crate) fn device(app: &App, kind: &str, start: u32, index: usize) -> Login {
     }
 }
 
+impl Work {
+    /// What was done since an earlier reading.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            elapsed: self.elapsed - before.elapsed,
+            done: self.done - before.done,
+            delivered: self.delivered - before.delivered,
+            server: self.server - before.server,
+            services: self.services - before.services,
+            tool: self.tool - before.tool,
+            machine: self.machine - before.machine,
+        }
+    }
+}
+
 impl Bench<'_> {
     /// The route of connection number `index`.
     pub(crate) fn route(&self, index: usize) -> Route {
@@ -122,18 +137,11 @@ impl Bench<'_> {
         tokio::time::sleep(Duration::from_secs(self.options.seconds)).await;
         let after = self.reading(meter)?;
         meter.stop();
-        Ok(Work {
-            elapsed: after.elapsed - before.elapsed,
-            done: after.done - before.done,
-            delivered: after.delivered - before.delivered,
-            server: after.server - before.server,
-            services: after.services - before.services,
-            tool: after.tool - before.tool,
-            machine: after.machine - before.machine,
-        })
+        Ok(after.since(&before))
     }
 
-    fn reading(&self, meter: &Meter) -> Result<Work> {
+    /// How far the clocks and counters are.
+    pub(crate) fn reading(&self, meter: &Meter) -> Result<Work> {
         let (server, services) = self.running.cpu_seconds()?;
         let own = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let tool = own.tv_sec as f64 + own.tv_nsec as f64 / 1e9;
@@ -168,13 +176,24 @@ impl Envelope {
 
     /// The packet of message `number`, whose ack will bear the same number.
     pub(crate) fn packet(&self, number: u64) -> String {
+        self.packet_asking(number, number)
+    }
+
+    /// The packet of message `number`, whose ack will bear another number: one connection may write into several
+    /// conversations.
+    pub(crate) fn packet_asking(&self, ack: u64, number: u64) -> String {
         format!(
-            "42{},{number}[\"message:send\",{{\"conversation_id\":\"{}\",\"local_id\":\"{}-{number}\",\"body\":\"{}\"}}]",
+            "42{},{ack}[\"message:send\",{{\"conversation_id\":\"{}\",\"local_id\":\"{}-{number}\",\"body\":\"{}\"}}]",
             self.namespace,
             self.conversation,
             self.local_prefix,
             packet::body(number, self.body)
         )
+    }
+
+    /// The name of message `number`, unique in its conversation.
+    pub(crate) fn local_id(&self, number: u64) -> String {
+        format!("{}-{number}", self.local_prefix)
     }
 
     /// The REST body of message `number`.

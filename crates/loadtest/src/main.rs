@@ -1,11 +1,13 @@
 //! The load tool: it starts ReplyHQ and the Node baseline in private folders, loads them, and compares.
 
+mod answers;
 mod backing;
 mod bench;
 mod connects;
 mod crowd;
 mod fanout;
 mod frame;
+mod history;
 mod http;
 mod idle;
 mod ledger;
@@ -17,6 +19,8 @@ mod paced;
 mod pacer;
 mod packet;
 mod pair;
+mod phone;
+mod phones;
 mod report;
 mod rest;
 mod sends;
@@ -43,6 +47,8 @@ use tokio::{
 };
 
 const SPARE_FILES: u64 = 1_000;
+/// Of a client of the SDK: its folder's lock, its database and that one's log, a socket, and requests beside it.
+const FILES_PER_CLIENT: usize = 8;
 
 fn main() -> ExitCode {
     match start(&Options::parse()) {
@@ -58,7 +64,13 @@ fn main() -> ExitCode {
 fn start(options: &Options) -> Result<bool> {
     ensure!(options.pairs > 0 && options.subscribers > 1, "at least one pair and two subscribers");
     machine::pin(options.tool_core)?;
-    machine::raise_open_files(options.connections.max(options.subscribers) as u64 + SPARE_FILES)?;
+    ensure!(options.clients > 0 && options.messages > 1, "at least one client and two messages");
+    if let Some((mode, contender)) = options.refused_modes() {
+        bail!("{} is not for {}: it measures ReplyHQ's own SDK", mode.name(), contender.name());
+    }
+    let clients = options.clients * FILES_PER_CLIENT;
+    let files = options.connections.max(options.subscribers).max(clients) as u64 + SPARE_FILES;
+    machine::raise_open_files(files)?;
     // One core, one thread: more would only be in each other's way.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
@@ -89,6 +101,10 @@ async fn measure_all(options: &Options) -> Result<bool> {
             for index in order {
                 let target = &mut targets[index];
                 let name = target.contender.name();
+                if !mode.is_for(target.contender) {
+                    report::progress(&format!("round {}: {} is not for {name}", round + 1, mode.name()));
+                    continue;
+                }
                 report::progress(&format!("round {}: {}, {name}", round + 1, mode.name()));
                 let outcome = Box::pin(run(options, target, mode)).await;
                 let outcome = outcome.with_context(|| format!("{}, {name}", mode.name()))?;
@@ -114,8 +130,8 @@ async fn measure_all(options: &Options) -> Result<bool> {
 
 /// One mode against one server, freshly started.
 async fn run(options: &Options, target: &mut Target, mode: Mode) -> Result<Outcome> {
-    let running = target.start().await?;
-    let outcome = Box::pin(drive(options, target, &running, mode)).await;
+    let mut running = target.start().await?;
+    let outcome = Box::pin(drive(options, target, &mut running, mode)).await;
     let mut outcome = outcome.with_context(|| format!("the server's last words:\n{}", running.log_tail()))?;
     if let Err(error) = target.stop(running).await {
         outcome.faults.broken += 1;
@@ -124,12 +140,15 @@ async fn run(options: &Options, target: &mut Target, mode: Mode) -> Result<Outco
     Ok(outcome)
 }
 
-async fn drive(options: &Options, target: &mut Target, running: &Running, mode: Mode) -> Result<Outcome> {
+async fn drive(options: &Options, target: &mut Target, running: &mut Running, mode: Mode) -> Result<Outcome> {
     let apps = match mode {
         Mode::Sends | Mode::Paced | Mode::Rest => options.pairs.div_ceil(options.pairs_per_app.max(1)),
         _ => 1,
     };
     let apps = target.apps(running, apps).await?;
+    if mode == Mode::Sdk {
+        return phones::run(options, target, running, &apps).await;
+    }
     let bench = Bench { options, running, apps: &apps };
     match mode {
         Mode::Idle => idle::run(&bench).await,
@@ -139,6 +158,7 @@ async fn drive(options: &Options, target: &mut Target, running: &Running, mode: 
         Mode::Rest => rest::run(&bench).await,
         Mode::Fanout => fanout::run(&bench).await,
         Mode::Stalled => stalled::run(&bench).await,
+        Mode::Sdk => unreachable!("it has been run"),
     }
 }
 
@@ -165,6 +185,14 @@ fn circumstances(options: &Options, targets: &[Target]) -> Result<Circumstances>
         "Each figure is the median of {} round(s) of {} s after {} s of warming up.",
         options.rounds, options.seconds, options.warmup
     ));
+    if options.chosen_modes().contains(&Mode::Sdk) {
+        notes.push(format!(
+            "sdk: {} clients run in the tool, so {} SQLite files are open in it. They share {} threads on its core, and \
+             one disk with the server: a message is synced by its client before it is sent and when it is acknowledged, \
+             and by the server in between.",
+            options.clients, options.clients, options.client_threads
+        ));
+    }
     let mut command = vec!["loadtest".to_owned()];
     command.extend(std::env::args().skip(1));
     Ok(Circumstances {

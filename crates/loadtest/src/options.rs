@@ -70,6 +70,16 @@ pub(crate) struct Options {
     /// stalled: characters per message, so many that the stalled reader's buffers fill up soon.
     #[arg(long, value_name = "N", default_value_t = 1_500)]
     pub(crate) stalled_body: usize,
+    /// sdk: how many clients.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) clients: usize,
+    /// sdk: how many messages each client's person writes, and how many the agents answer in each conversation. More
+    /// than 50 of both together, and a client has to ask for older ones.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) messages: usize,
+    /// sdk: how many threads the clients share, all on the tool's core. So many can wait for the disk at a time.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) client_threads: usize,
     /// Characters per message in all other modes.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) body: usize,
@@ -97,6 +107,13 @@ impl Options {
         if self.modes.is_empty() { Mode::value_variants().to_vec() } else { self.modes.clone() }
     }
 
+    /// The modes that were asked for and mean nothing for one of the servers.
+    pub(crate) fn refused_modes(&self) -> Option<(Mode, Contender)> {
+        let pairs =
+            self.modes.iter().flat_map(|mode| self.contenders().into_iter().map(|server| (*mode, server)));
+        pairs.into_iter().find(|(mode, server)| !mode.is_for(*server))
+    }
+
     /// The servers to measure.
     pub(crate) fn contenders(&self) -> Vec<Contender> {
         let mut contenders = vec![self.target];
@@ -122,6 +139,9 @@ pub(crate) enum Mode {
     Fanout,
     /// What one connection that stops reading does to the others.
     Stalled,
+    /// Many clients of the SDK, as apps have it, through a killed server and networks that go away. Not for the Node
+    /// baseline, which has no SDK.
+    Sdk,
 }
 
 impl Mode {
@@ -135,7 +155,13 @@ impl Mode {
             Self::Rest => "rest",
             Self::Fanout => "fanout",
             Self::Stalled => "stalled",
+            Self::Sdk => "sdk",
         }
+    }
+
+    /// Whether it can be run against that server. The SDK speaks to ReplyHQ and to nothing else.
+    pub(crate) fn is_for(self, contender: Contender) -> bool {
+        self != Self::Sdk || contender != Contender::Node
     }
 }
 
@@ -178,7 +204,16 @@ mod tests {
         assert_eq!(options.chosen_modes(), [Mode::Sends, Mode::Paced]);
         assert_eq!(options.contenders(), [Contender::Replyhq, Contender::Node]);
         assert_eq!(options.window, [1, 4]);
-        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 7);
+        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 8);
+    }
+
+    #[test]
+    fn the_sdk_is_refused_for_the_baseline_where_it_is_asked_for() {
+        let refused =
+            |arguments: &[&str]| Options::parse_from([&["loadtest"], arguments].concat()).refused_modes();
+        assert_eq!(refused(&["sdk", "--against", "node"]), Some((Mode::Sdk, Contender::Node)));
+        assert_eq!(refused(&["sdk", "sends"]), None);
+        assert_eq!(refused(&["--against", "node"]), None, "everything is what is possible");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     options::{Contender, Options},
     usage,
 };
-use ::backing::{Service, Signal, pinned, run};
+use ::backing::{Port, Service, Signal, pinned, run};
 use anyhow::{Context, Result, ensure};
 use std::{
     fs::{self, Permissions},
@@ -21,6 +21,7 @@ const PERMISSIONS: [&str; 4] = ["view_sessions", "view_presence", "view_conversa
 const OLDEST_NODE: u32 = 20;
 /// Both cores: making apps is not measured.
 const CREATORS: usize = 2;
+const ANY_PORT: u16 = 0;
 
 /// An app and an agent's token for it.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Target {
     backing: Option<Backing>,
     apps: Vec<App>,
     starts: u32,
+    /// Where the server listens: the same at each start, so that clients find one that was killed and came back.
+    port: Port,
     server_core: usize,
     all_cores: String,
 }
@@ -86,7 +89,18 @@ impl Target {
         };
         let server_core = options.server_core;
         let all_cores = format!("{server_core},{}", options.tool_core);
-        Ok(Self { contender, dir, program, backing, apps: Vec::new(), starts: 0, server_core, all_cores })
+        let port = Port::claim()?;
+        Ok(Self {
+            contender,
+            dir,
+            program,
+            backing,
+            apps: Vec::new(),
+            starts: 0,
+            port,
+            server_core,
+            all_cores,
+        })
     }
 
     /// The versions of everything that takes part.
@@ -110,10 +124,10 @@ impl Target {
             }
         };
         let redis = backing.as_ref().map(|backing| backing.redis_url.as_str());
-        let (server, address) = self.serve("server", &store, redis).await?;
+        let (server, address) = self.serve("server", self.port.number(), &store, redis).await?;
         let (second, far_address) = match self.contender {
             Contender::ReplyhqTwoNodes => {
-                let (second, address) = self.serve("second", &store, redis).await?;
+                let (second, address) = self.serve("second", ANY_PORT, &store, redis).await?;
                 (Some(second), address)
             }
             _ => (None, address),
@@ -121,14 +135,25 @@ impl Target {
         Ok(Running { server, second, backing, store, address, far_address, start: self.starts })
     }
 
+    /// Starts a server anew that was killed, on the same data and where it listened before.
+    pub(crate) async fn start_again(&self, running: &mut Running) -> Result<()> {
+        let redis = running.backing.as_ref().map(|backing| backing.redis_url.as_str());
+        let (server, address) = self.serve("server-again", self.port.number(), &running.store, redis).await?;
+        running.server = server;
+        ensure!(address == running.address, "the server came back at {address}");
+        Ok(())
+    }
+
     async fn serve(
         &self,
         name: &'static str,
+        port: u16,
         store: &[String],
         redis: Option<&str>,
     ) -> Result<(Service, SocketAddr)> {
         let mut command = pinned(self.server_core, &self.program[0]);
-        command.args(&self.program[1..]).args(["serve", "--listen", "127.0.0.1:0"]).args(store);
+        let listen = format!("127.0.0.1:{port}");
+        command.args(&self.program[1..]).args(["serve", "--listen", &listen]).args(store);
         if let Some(redis) = redis {
             command.args(["--redis-url", redis]);
         }
@@ -201,6 +226,11 @@ fn create_app(cores: &str, program: &[PathBuf], store: &[String], name: &str) ->
 }
 
 impl Running {
+    /// Kills the server, as `kill -9` does.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        self.server.kill().await
+    }
+
     /// The process under test.
     pub(crate) fn pid(&self) -> u32 {
         self.server.pid()

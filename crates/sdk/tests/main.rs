@@ -4,6 +4,7 @@ mod catching_up;
 mod connecting;
 mod crashing;
 mod day;
+mod fault_proxy;
 mod full_disk;
 mod people;
 mod phone;
