@@ -12,5 +12,6 @@ mod quickstart;
 mod sending;
 mod stories;
 mod story;
+mod tls;
 mod wire;
 mod world;

@@ -96,7 +96,7 @@ impl Phone {
             Ok(value) => value,
             Err(_) => {
                 let state = self.client.subscribe_state().current();
-                panic!("waited {:?} for {what}; the state is {state:?}", self.patience)
+                panic!("waited {:?} for {what}; {state:?}\n{}", self.patience, self.platform.text())
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The quickstart of docs/sdk/rust.md, against a real server.
 
+#![expect(clippy::print_stderr, reason = "an app shows what it has; this one has no screen")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -166,6 +166,16 @@ async fn texts_that_no_message_can_have_are_refused_before_they_are_queued() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_an_answer_sees_what_it_says() {
+    let (_world, phone, _folder) = start().await;
+    phone.client.set_network(false).await.expect("open");
+    let one = phone.client.send(None, "one").await.expect("room");
+    assert_eq!(phone.client.subscribe_state().current().queued, 1);
+    phone.client.cancel(&one).await.expect("it waits");
+    assert_eq!(phone.client.subscribe_state().current().queued, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_waits_for_the_queue_or_the_time() {
     let (world, phone, _folder) = start().await;
     phone.client.send(None, "one").await.expect("room");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Code;
+use protocol::{Code, Message};
 use sdk::{
     ChatClient, ClientError, ClientState, Config, ConnectionState, Delivery, LocalId, Sender, Timeline,
 };
@@ -189,8 +189,9 @@ impl<'a> Story<'a> {
         // What was skipped shows with what comes next; the real server never leaves it at that.
         self.world.agent_says(0, "the last one");
         // Pages, receipts and statuses come to rest.
-        self.client.mark_read(None).await.expect("open");
         sleep(Duration::from_secs(180)).await;
+        self.scroll_to_the_beginning().await;
+        self.check_unread();
         self.client.mark_read(None).await.expect("open");
         sleep(Duration::from_secs(30)).await;
         self.check_server();
@@ -238,14 +239,30 @@ impl<'a> Story<'a> {
         assert_eq!(order, written, "out of order");
     }
 
-    /// The phone shows what the server has, all of it once somebody has scrolled to the beginning.
-    async fn check_phone(&self) {
+    /// What was passed over because the phone was far behind is fetched.
+    async fn scroll_to_the_beginning(&self) {
         for _ in 0..1000 {
             if !self.client.load_older(None).await.expect("a connection") {
-                break;
+                return;
             }
         }
-        sleep(Duration::from_secs(1)).await;
+        panic!("there is no beginning");
+    }
+
+    /// What the person has not read is what the agents wrote behind what the server was told was read.
+    fn check_unread(&self) {
+        let unread = self.client.subscribe_state().current().unread;
+        let wanted = self.world.conversation().map_or(0, |conversation| {
+            let is_unread = |message: &&Message| {
+                message.sender == Sender::Agent && message.seq > conversation.device_read
+            };
+            conversation.messages.iter().filter(is_unread).count()
+        });
+        assert_eq!(unread, wanted as u64, "{}", self.world.log());
+    }
+
+    /// The phone shows what the server has, all of it once somebody has scrolled to the beginning.
+    async fn check_phone(&self) {
         let mut timelines = self.client.subscribe_timeline(None);
         let timeline = timelines.next().await.expect("an open client");
         check_picture(&timeline);

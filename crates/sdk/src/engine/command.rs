@@ -232,9 +232,7 @@ impl Engine {
         self.listing = Errand::default();
         self.views.begin_anew();
         // The connection is opened as the device that is shown.
-        if let Err(error) = self.show() {
-            self.log(crate::LogLevel::Error, &format!("the local file can't be read: {error}"));
-        }
+        self.show_or_say();
         self.step(Input::NewPerson);
     }
 

@@ -241,17 +241,16 @@ impl Engine {
         self.check(outcome);
         self.finish();
         self.answer_drains();
-        if let Err(error) = self.show() {
-            self.log(LogLevel::Error, &format!("the local file can't be read: {error}"));
-        }
     }
 
-    /// Commits, and then does what was put off until that is done, which may leave something to commit again.
+    /// Commits, shows what changed, and then does what was put off until that is done: who has an answer sees what it says.
+    /// What is done may leave something to commit again.
     fn finish(&mut self) {
         loop {
             if let Err(error) = self.store.commit() {
                 return self.check(Err(error));
             }
+            self.show_or_say();
             let effects = std::mem::take(&mut self.effects);
             if effects.is_empty() {
                 return;
@@ -317,6 +316,14 @@ impl Engine {
         self.step(connection::Input::Lost);
         for effect in std::mem::take(&mut self.effects) {
             self.perform(effect);
+        }
+        self.show_or_say();
+    }
+
+    /// Shows what changed. What can't be read is shown the next time.
+    fn show_or_say(&mut self) {
+        if let Err(error) = self.show() {
+            self.log(LogLevel::Error, &format!("the local file can't be read: {error}"));
         }
     }
 

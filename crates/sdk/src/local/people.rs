@@ -1,7 +1,7 @@
 //! Whose file is whose: a file for each app and person, and the index of them. Who logs out leaves no file behind.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,10 +49,8 @@ impl People {
             .write(true)
             .truncate(false)
             .open(folder.join(format!("{prefix}.lock")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
+        if !is_ours_alone(&lock)? {
+            return Err(Error::InUse);
         }
         let mut people =
             Self { folder: folder.to_owned(), prefix, index: Index::default(), platform, _lock: lock };
@@ -158,7 +156,8 @@ impl People {
         file.write_all(&serde_json::to_vec(&index)?)?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
-        // The folder's entry must last, too.
+        // The folder's entry must last, too. Elsewhere a folder can't be opened as a file.
+        #[cfg(unix)]
         File::open(&self.folder)?.sync_all()?;
         self.index = index;
         Ok(())
@@ -196,6 +195,28 @@ fn remove_database(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Locks a file for as long as it is open; false where somebody else has. Not by the standard library, which has no locks
+/// on Android.
+#[cfg(unix)]
+fn is_ours_alone(file: &File) -> Result<bool> {
+    use rustix::fs::{FlockOperation, flock};
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(std::io::Error::from(error).into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_ours_alone(file: &File) -> Result<bool> {
+    use std::fs::TryLockError;
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }
 
 #[cfg(unix)]
