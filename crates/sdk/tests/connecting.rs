@@ -196,3 +196,21 @@ async fn dropping_the_last_handle_closes_the_client() {
     phone.client.send(None, "one").await.expect("room");
     phone.item("sent", |item| item.delivery == Delivery::Sent).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_old_connection_still_says_does_not_count() {
+    let (world, phone, _folder) = start().await;
+    for number in 0..60 {
+        phone.online().await;
+        world.cut();
+        // The end of the old connection and the wish for a new one come together, in either order.
+        for _ in 0..number % 6 {
+            tokio::task::yield_now().await;
+        }
+        phone.client.set_api_key(format!("rhq_key_{number}")).await.expect("open");
+    }
+    phone.online().await;
+    sleep(SECOND * 120).await;
+    assert_eq!(world.connected().len(), 1);
+    assert_eq!(phone.client.subscribe_state().current().connection, ConnectionState::Online);
+}

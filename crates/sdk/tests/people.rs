@@ -173,3 +173,29 @@ async fn a_folder_that_can_not_be_is_a_clear_error() {
     let phone = Phone::in_world(&world, &folder.path().join("made/when/missing")).await;
     phone.state("it works", |state| state.connection == ConnectionState::Online).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_one_person_never_reaches_the_next() {
+    // At each step of the way of an answer the person logs out; some times, since what comes together is taken in any order.
+    for steps in (0..25).chain(0..25).chain(0..25) {
+        let (world, phone, folder) = start().await;
+        phone.online().await;
+        phone.client.send(None, "the secret of ada").await.expect("room");
+        while world.conversation().is_none() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..steps {
+            tokio::task::yield_now().await;
+        }
+        phone.client.logout().await.expect("it works");
+        sleep(Duration::from_secs(60)).await;
+        let state = phone.client.subscribe_state().current();
+        assert_eq!(state.conversations.len(), 0, "after {steps} steps");
+        assert!(!holds(folder.path(), "secret of ada"), "after {steps} steps");
+        for conversation in world.conversations() {
+            assert!(!holds(folder.path(), conversation.id.as_str()), "after {steps} steps");
+            assert_ne!(conversation.device_id, state.device_id.as_str());
+        }
+        phone.client.close().await;
+    }
+}

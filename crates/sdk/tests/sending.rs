@@ -227,3 +227,27 @@ async fn what_is_on_the_phone_is_shown_without_a_network() {
     assert_eq!((state.unread, state.conversations.len()), (1, 1));
     assert_ne!(state.connection, ConnectionState::Online);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_is_reason_enough_to_try_at_once() {
+    let (world, phone, _folder) = start().await;
+    phone.client.send(None, "zero").await.expect("room");
+    phone.shows(&["zero"]).await;
+    for _ in 0..9 {
+        world.fault(Fault::Refuse(Code::ServerError));
+    }
+    phone.client.send(None, "one").await.expect("room");
+    while world.faults() > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Up to a minute would be waited now; the seed makes it long.
+    sleep(Duration::from_millis(100)).await;
+    let tries = world.events("message:send").len();
+    world.cut();
+    phone.state("the loss", |state| state.connection != ConnectionState::Online).await;
+    phone.online().await;
+    let back = Instant::now();
+    phone.shows(&["zero", "one"]).await;
+    assert_eq!(world.events("message:send").len(), tries + 1);
+    assert!(back.elapsed() < Duration::from_millis(100), "{:?}", back.elapsed());
+}
