@@ -47,16 +47,16 @@ arguments=(--locked --profile sdk -p sdk-ffi --lib --crate-type "$kind")
 if [[ -n $target ]]; then
     arguments+=(--target "$target")
 fi
-link=()
 if [[ $kind == cdylib ]]; then
     # Addresses that the loader is to adjust, in a form that is a tenth as large: 100 kB less. Android's loader has
     # known its own form since version 6; glibc this one since 2.36.
     case ${target:-$(rustc -vV | sed -n 's/^host: //p')} in
-        *-android*) link=(-- -C link-arg=-Wl,--pack-dyn-relocs=android) ;;
-        *-linux-gnu*) link=(-- -C link-arg=-Wl,-z,pack-relative-relocs) ;;
+        # And pages of 16 KiB, which newer devices have.
+        *-android*) arguments+=(-- -C 'link-arg=-Wl,--pack-dyn-relocs=android,-z,max-page-size=16384') ;;
+        *-linux-gnu*) arguments+=(-- -C 'link-arg=-Wl,-z,pack-relative-relocs') ;;
     esac
 fi
-cargo rustc "${arguments[@]}" "${link[@]}" >&2
+cargo rustc "${arguments[@]}" >&2
 
 folder=${CARGO_TARGET_DIR:-target}/${target:+$target/}sdk
 case $kind-${target:-$OSTYPE} in

@@ -134,7 +134,9 @@ private fun story() = runBlocking {
             val seen = deliveries.getValue(localId)
             check(Delivery.Queued in seen && Delivery.Sent in seen && Delivery.Read in seen) { "$localId: $seen" }
         }
-        val kept = waitFor("all is read") { agent.messages(conversation).takeIf { all -> all.all { it.status == "read" } } }
+        val kept = waitFor("all is read") {
+            agent.messages(conversation).takeIf { messages -> messages.all { it.status == "read" } }
+        }
         expect((1..6).toList(), kept.map { it.seq })
         expect(stored.map { it.body }, kept.map { it.body })
         val bodies = listOf("First of Ann", "Second of Ann", "Third of Ann", "Fourth of Ann")

@@ -9,7 +9,7 @@ use sdk::{ChatClient, ClientError, ConversationId, StateSubscription, TimelineSu
 use tokio::task::AbortHandle;
 
 use crate::delivery::{DeliveryThread, Log, LogListener, Newest, News, StateListener, TimelineListener};
-use crate::engine::Engine;
+use crate::engine::{Engine, Work};
 use crate::types::signed;
 use crate::{ClientConfig, ClientState, SdkError, Timeline, User};
 
@@ -43,7 +43,7 @@ impl SdkClient {
         Ok(Arc::new(Self { client, engine, delivery, log }))
     }
 
-    /// Says who uses the app. What is not sent yet is theirs.
+    /// Says who uses the app. What was written without a name becomes theirs, unless they have a file here already.
     ///
     /// # Errors
     /// `INVALID_USER`, `STORAGE`, `CLOSED`.
@@ -65,7 +65,7 @@ impl SdkClient {
     /// Without a conversation, it goes to the person's current one; the first message opens it.
     ///
     /// # Errors
-    /// `EMPTY_BODY`, `BODY_TOO_LONG`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
+    /// `EMPTY_BODY`, `BODY_TOO_LONG`, `INVALID_BODY`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
     pub async fn send(&self, conversation: Option<String>, body: String) -> Result<String, SdkError> {
         let conversation = named(conversation);
         self.run(async move |client| client.send(conversation, &body).await).await.map(|id| id.to_string())
@@ -74,12 +74,13 @@ impl SdkClient {
     /// Tries a wedged message again.
     ///
     /// # Errors
-    /// `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
+    /// `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
     pub async fn retry(&self, local_id: String) -> Result<(), SdkError> {
         self.run(async move |client| client.retry(&local_id.into()).await).await
     }
 
-    /// Removes a message that was not sent.
+    /// Takes a message back that waits or was set aside. One that was on its way before may have reached the server all
+    /// the same, and then shows up again as sent.
     ///
     /// # Errors
     /// `UNKNOWN_MESSAGE`, `NOT_POSSIBLE` if it was sent, `STORAGE`, `CLOSED`.
@@ -87,7 +88,8 @@ impl SdkClient {
         self.run(async move |client| client.cancel(&local_id.into()).await).await
     }
 
-    /// Fetches older messages into the timeline. Returns whether there are still more.
+    /// Makes the timeline show up to 50 older messages more, fetched where they are not on the device. Returns whether
+    /// there are still more.
     ///
     /// # Errors
     /// `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, the server's.
@@ -105,7 +107,7 @@ impl SdkClient {
         self.run(async move |client| client.mark_read(conversation).await).await
     }
 
-    /// Says whether the person types.
+    /// Says whether the person types: true with each key, false when they leave the field.
     ///
     /// # Errors
     /// `UNKNOWN_CONVERSATION`, `CLOSED`.
@@ -122,7 +124,8 @@ impl SdkClient {
         self.run(async move |client| client.set_network(is_available).await).await
     }
 
-    /// Says whether the person sees the app. Without this, it is taken to be seen.
+    /// Says whether the person sees the app; without this, it is taken to be seen. In the background the queue is
+    /// emptied for up to 10 s, then the connection is closed.
     ///
     /// # Errors
     /// `CLOSED`.
@@ -133,7 +136,7 @@ impl SdkClient {
     /// Goes on with another API key.
     ///
     /// # Errors
-    /// `INVALID_CONFIG`, `CLOSED`.
+    /// `CLOSED`.
     pub async fn set_api_key(&self, api_key: String) -> Result<(), SdkError> {
         self.run(async move |client| client.set_api_key(api_key).await).await
     }
@@ -141,7 +144,7 @@ impl SdkClient {
     /// Waits until nothing is queued, at most that long. Returns how many messages still are.
     ///
     /// # Errors
-    /// `CLOSED`.
+    /// `STORAGE`, `CLOSED`.
     pub async fn drain(&self, timeout: Duration) -> Result<i64, SdkError> {
         self.run(async move |client| client.drain(timeout).await).await.map(signed)
     }
@@ -193,12 +196,12 @@ impl SdkClient {
 
 impl SdkClient {
     /// Runs a call of the client's on its own thread.
-    async fn run<T, F>(&self, call: impl FnOnce(ChatClient) -> F) -> Result<T, SdkError>
+    fn run<T, F>(&self, call: impl FnOnce(ChatClient) -> F) -> Work<Result<T, SdkError>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ClientError>> + Send + 'static,
     {
-        self.engine.run(Box::pin(call(self.client.clone()))).await
+        self.engine.run(Box::pin(call(self.client.clone())))
     }
 
     /// Carries snapshots to the listener until there are no more.

@@ -66,22 +66,24 @@ impl Engine {
     ///
     /// # Errors
     /// The work's own; `INTERNAL` if it panics; `CLOSED` if the thread is gone.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         work: Work<Result<T, ClientError>>,
-    ) -> Result<T, SdkError> {
+    ) -> Work<Result<T, SdkError>> {
         let (answer, answered) = oneshot::channel();
         let running = self.spawn(Box::pin(async move {
             // Whoever waited may have stopped.
             let _ = answer.send(work.await);
         }));
-        match answered.await {
-            Ok(outcome) => outcome.map_err(Into::into),
-            Err(_) => Err(match running.await {
-                Err(error) if error.is_panic() => SdkError::internal(format!("the SDK failed: {error}")),
-                _ => SdkError::closed(),
-            }),
-        }
+        Box::pin(async move {
+            match answered.await {
+                Ok(outcome) => outcome.map_err(Into::into),
+                Err(_) => Err(match running.await {
+                    Err(error) if error.is_panic() => SdkError::internal(format!("the SDK failed: {error}")),
+                    _ => SdkError::closed(),
+                }),
+            }
+        })
     }
 }
 

@@ -84,6 +84,8 @@ class Client:
     async def identify(self, user_id, *, name=None, email=None, attributes=None):
         """Says who uses the program; `attributes` is anything else that agents should see, at most 8 KiB as JSON.
 
+        What was written without a name becomes theirs, unless they have a file here already.
+
         Raises `INVALID_USER`, `STORAGE`, `CLOSED`.
         """
         attributes_json = None if attributes is None else json.dumps(attributes)
@@ -106,17 +108,25 @@ class Client:
         return await _told(self._opened.send(conversation, body))
 
     async def retry(self, local_id):
-        """Tries a wedged message again. Raises `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`."""
+        """Tries a wedged message again.
+
+        Raises `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
+        """
         await _told(self._opened.retry(local_id))
 
     async def cancel(self, local_id):
-        """Removes a message that was not sent. Raises `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`."""
+        """Takes a message back that waits or was set aside.
+
+        One that was on its way before may have reached the server all the same, and then shows up again as sent. Raises
+        `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
+        """
         await _told(self._opened.cancel(local_id))
 
     async def load_older(self, conversation=None):
-        """Fetches older messages into the timeline. Returns whether there are still more.
+        """Makes the timeline show up to 50 older messages more, fetched where they are not on the device.
 
-        Raises `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the server's code.
+        Returns whether there are still more. Raises `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the
+        server's code.
         """
         return await _told(self._opened.load_older(conversation))
 
@@ -125,7 +135,10 @@ class Client:
         await _told(self._opened.mark_read(conversation))
 
     async def typing(self, is_typing, conversation=None):
-        """Says whether the person types. Raises `UNKNOWN_CONVERSATION`, `CLOSED`."""
+        """Says whether the person types: true with each key, false when they leave the field.
+
+        Raises `UNKNOWN_CONVERSATION`, `CLOSED`.
+        """
         await _told(self._opened.typing(conversation, is_typing))
 
     async def set_network(self, is_available):
@@ -133,17 +146,20 @@ class Client:
         await _told(self._opened.set_network(is_available))
 
     async def set_foreground(self, is_foreground):
-        """Says whether the person sees the program. Until this is called, they are taken to. Raises `CLOSED`."""
+        """Says whether the person sees the program; until this is called, they are taken to.
+
+        In the background the queue is emptied for up to 10 s, then the connection is closed. Raises `CLOSED`.
+        """
         await _told(self._opened.set_foreground(is_foreground))
 
     async def set_api_key(self, api_key):
-        """Goes on with another API key. Raises `INVALID_CONFIG`, `CLOSED`."""
+        """Goes on with another API key. Raises `CLOSED`."""
         await _told(self._opened.set_api_key(api_key))
 
     async def drain(self, timeout):
         """Waits until nothing is queued, at most `timeout` seconds. Returns how many messages still are.
 
-        Raises `CLOSED`.
+        Raises `STORAGE`, `CLOSED`.
         """
         return await _told(self._opened.drain(timedelta(seconds=timeout)))
 

@@ -78,7 +78,7 @@ public final class ReplyHQClient: Sendable {
         }
     }
 
-    /// Says who uses the app. Until then the person has no name; what they have written stays theirs.
+    /// Says who uses the app. What was written without a name becomes theirs, unless they have a file here already.
     ///
     /// - Throws: `INVALID_USER`, `STORAGE`, `CLOSED`.
     public func identify(_ user: User) async throws {
@@ -104,19 +104,21 @@ public final class ReplyHQClient: Sendable {
 
     /// Tries a wedged message again.
     ///
-    /// - Throws: `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
+    /// - Throws: `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
     public func retry(_ localId: String) async throws {
         try await told { try await self.sdk.retry(localId: localId) }
     }
 
-    /// Removes a message that was not sent.
+    /// Takes a message back that waits or was set aside. One that was on its way before may have reached the server
+    /// all the same, and then shows up again as sent.
     ///
     /// - Throws: `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
     public func cancel(_ localId: String) async throws {
         try await told { try await self.sdk.cancel(localId: localId) }
     }
 
-    /// Fetches older messages into the timeline. Returns whether there are still more.
+    /// Makes the timeline show up to 50 older messages more, fetched where they are not on the device. Returns whether
+    /// there are still more.
     ///
     /// - Throws: `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the server's code.
     @discardableResult
@@ -131,7 +133,7 @@ public final class ReplyHQClient: Sendable {
         try await told { try await self.sdk.markRead(conversation: conversation) }
     }
 
-    /// Says whether the person types. Call it with each key; the SDK tells the server as seldom as it can.
+    /// Says whether the person types: true with each key, false when they leave the field.
     ///
     /// - Throws: `UNKNOWN_CONVERSATION`, `CLOSED`.
     public func typing(_ isTyping: Bool, in conversation: String? = nil) async throws {
@@ -145,7 +147,8 @@ public final class ReplyHQClient: Sendable {
         try await told { try await self.sdk.setNetwork(isAvailable: isAvailable) }
     }
 
-    /// Says whether the person sees the app. Until this is called, it is taken to be seen.
+    /// Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
+    /// is emptied for up to 10 s, then the connection is closed.
     ///
     /// - Throws: `CLOSED`.
     public func setForeground(_ isForeground: Bool) async throws {
@@ -154,14 +157,14 @@ public final class ReplyHQClient: Sendable {
 
     /// Goes on with another API key.
     ///
-    /// - Throws: `INVALID_CONFIG`, `CLOSED`.
+    /// - Throws: `CLOSED`.
     public func setApiKey(_ apiKey: String) async throws {
         try await told { try await self.sdk.setApiKey(apiKey: apiKey) }
     }
 
     /// Waits until nothing is queued, at most that many seconds. Returns how many messages still are.
     ///
-    /// - Throws: `CLOSED`.
+    /// - Throws: `STORAGE`, `CLOSED`.
     @discardableResult
     public func drain(timeout: TimeInterval) async throws -> Int64 {
         try await told { try await self.sdk.drain(timeout: timeout) }

@@ -17,7 +17,7 @@ import kotlinx.coroutines.flow.update
 /**
  * What a call of the SDK fails with.
  *
- * @property code a constant word: the SDK's own, such as `OFFLINE`, or the server's. docs/sdk/README.md has all of them.
+ * @property code a constant word: the SDK's own, such as `OFFLINE`, or the server's; docs/sdk/README.md has all of them
  */
 class ReplyHQException(val code: String, override val message: String, cause: Throwable? = null) :
     Exception(message, cause)
@@ -86,7 +86,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     }.conflate()
 
     /**
-     * Says who uses the app. Until then the person has no name; what they have written stays theirs.
+     * Says who uses the app. What was written without a name becomes theirs, unless they have a file here already.
      *
      * @throws ReplyHQException `INVALID_USER`, `STORAGE`, `CLOSED`.
      */
@@ -111,19 +111,21 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     /**
      * Tries a wedged message again.
      *
-     * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
+     * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
      */
     suspend fun retry(localId: String) = told { sdk.retry(localId) }
 
     /**
-     * Removes a message that was not sent.
+     * Takes a message back that waits or was set aside. One that was on its way before may have reached the server all
+     * the same, and then shows up again as sent.
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
      */
     suspend fun cancel(localId: String) = told { sdk.cancel(localId) }
 
     /**
-     * Fetches older messages into the timeline. Returns whether there are still more.
+     * Makes the timeline show up to 50 older messages more, fetched where they are not on the device. Returns whether
+     * there are still more.
      *
      * @throws ReplyHQException `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the server's.
      */
@@ -137,7 +139,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     suspend fun markRead(conversation: String? = null) = told { sdk.markRead(conversation) }
 
     /**
-     * Says whether the person types. Call it with each key; the SDK tells the server as seldom as it can.
+     * Says whether the person types: true with each key, false when they leave the field.
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `CLOSED`.
      */
@@ -151,7 +153,8 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     suspend fun setNetwork(isAvailable: Boolean) = told { sdk.setNetwork(isAvailable) }
 
     /**
-     * Says whether the person sees the app. Until this is called, it is taken to be seen.
+     * Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
+     * is emptied for up to 10 s, then the connection is closed.
      *
      * @throws ReplyHQException `CLOSED`.
      */
@@ -160,14 +163,14 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     /**
      * Goes on with another API key.
      *
-     * @throws ReplyHQException `INVALID_CONFIG`, `CLOSED`.
+     * @throws ReplyHQException `CLOSED`.
      */
     suspend fun setApiKey(apiKey: String) = told { sdk.setApiKey(apiKey) }
 
     /**
      * Waits until nothing is queued, at most that long. Returns how many messages still are.
      *
-     * @throws ReplyHQException `CLOSED`.
+     * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
     suspend fun drain(timeout: Duration): Long = told { sdk.drain(timeout.toJavaDuration()) }
 
