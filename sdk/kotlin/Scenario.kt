@@ -119,6 +119,7 @@ private fun story() = runBlocking {
         client.state.waitFor("the connection is lost") { it.connection !is ConnectionState.Online }
         mine += client.send("Fourth of Ann")
         client.state.waitFor("one queued") { it.queued == 1L }
+        timeline.waitFor("it is shown as queued") { it.items.size == 5 && it.items.last().delivery is Delivery.Queued }
         server.start()
         agent.write(conversation, "Are you there?")
         timeline.waitFor("six messages") { shown -> shown.items.size == 6 && shown.items.all { it.seq != null } }

@@ -51,5 +51,5 @@ done
 
 gradle --project-dir sdk/kotlin --project-cache-dir "$folder/gradle" -PcargoTarget="$(realpath "$folder/..")" \
     assembleRelease
-cp sdk/kotlin/build/outputs/aar/replyhq-release.aar "$folder/replyhq.aar"
+cp "$folder/build/outputs/aar/replyhq-release.aar" "$folder/replyhq.aar"
 echo "$folder/replyhq.aar"

@@ -8,6 +8,9 @@ plugins {
 // Of the repository; build-aar.sh says where cargo builds.
 val target = file(providers.gradleProperty("cargoTarget").getOrElse("../../target"))
 
+// Nothing is built among the sources.
+layout.buildDirectory = file("$target/sdk-android/build")
+
 android {
     namespace = "com.replyhq.sdk"
     compileSdk = 36

@@ -200,6 +200,7 @@ class Story(Setting):
             await states.wait_for(lambda state: not state.connection.is_ONLINE())
             mine.append(await client.send("Fourth of Ann"))
             await states.wait_for(lambda state: state.queued == 1)
+            await timeline.wait_for(lambda shown: len(shown.items) == 5 and shown.items[-1].delivery.is_QUEUED())
             await ada.expect("disconnect")
             await server.start()
             await agent.write(conversation, "Are you there?")

@@ -137,8 +137,11 @@ fn in_swift() -> Result<()> {
         swiftc
     };
     let mut module = swiftc();
-    module.args(["-module-name", "ReplyHQ", "-emit-module", "-emit-library", "-static", "-o", "libReplyHQ.a"]);
-    module.arg("ReplyHQBindings.swift").args(sources(&folder("swift/Sources/ReplyHQ"), "swift")?);
+    module.args(["-module-name", "ReplyHQ", "-emit-module", "-emit-library", "-static"]);
+    module
+        .args(["-o", "libReplyHQ.a"])
+        .arg("ReplyHQBindings.swift")
+        .args(sources(&folder("swift/Sources/ReplyHQ"), "swift")?);
     tool::run(&mut module)?;
     let mut suite = swiftc();
     suite.args(["-module-name", "Suite", "-o", "suite"]).args(sources(&folder("swift/Tests"), "swift")?);

@@ -106,6 +106,7 @@ private func story() async throws {
     _ = try await states.wait("the connection is lost") { $0.connection != .online }
     mine.append(try await client.send("Fourth of Ann"))
     _ = try await states.wait("one queued") { $0.queued == 1 }
+    _ = try await timeline.wait("it is shown as queued") { $0.items.count == 5 && $0.items[4].delivery == .queued }
     try await server.start()
     try await agent.write(conversation, "Are you there?")
     let six = try await timeline.wait("six messages") { $0.items.count == 6 && $0.items.allSatisfy { $0.seq != nil } }
