@@ -9,7 +9,7 @@ use backing::{Postgres, Redis, RedisOptions};
 use crate::tool;
 
 /// The oldest Node that the JavaScript suite runs on.
-const OLDEST_NODE: u32 = 18;
+pub(crate) const OLDEST_NODE: u32 = 18;
 
 /// Installs what both suites need, and the databases that the tests start. Returns the Python to use.
 pub(crate) fn install() -> Result<PathBuf> {
@@ -17,9 +17,14 @@ pub(crate) fn install() -> Result<PathBuf> {
     // The demo's commands are run as they are printed.
     provision::debian_program("curl", "curl")?;
     provision::node_packages(&clients.join("js"), OLDEST_NODE)?;
+    python_environment()
+}
+
+/// The Python that has the stock client; the SDK's suite in Python uses it, too.
+pub(crate) fn python_environment() -> Result<PathBuf> {
     provision::python_environment(
         &tool::target_dir()?.join("python-clients"),
-        &clients.join("python/requirements.txt"),
+        &tool::root().join("tests/clients/python/requirements.txt"),
     )
 }
 

@@ -6,6 +6,7 @@ mod clients;
 mod demo;
 mod fuzz;
 mod load;
+mod sdk;
 mod steps;
 mod test;
 mod tool;
@@ -46,6 +47,10 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         arguments: Vec<OsString>,
     },
+    /// The mobile SDK: its library, its size, its bindings, and the suites in Python, Kotlin and Swift
+    Sdk,
+    /// Only write the SDK's bindings, to be packaged
+    SdkBindings,
     /// Build and run every fuzz target
     Fuzz {
         /// How long each target runs
@@ -71,6 +76,8 @@ fn run(command: Command) -> Result<()> {
         Command::Test => test::run(),
         Command::Load { arguments } => load::run(arguments),
         Command::Chaos { arguments } => chaos::run(arguments),
+        Command::Sdk => sdk::run(),
+        Command::SdkBindings => sdk::bindings(),
         Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::Steps;
-use crate::{chaos, check, clients, demo, fuzz, load, tool};
+use crate::{chaos, check, clients, demo, fuzz, load, sdk, tool};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 10;
@@ -20,6 +20,7 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     let python = steps.run("install what is missing", || {
         demo::c_compiler()?;
         backing::install_missing()?;
+        sdk::install()?;
         clients::install()
     })?;
     steps.run("formatting and lints", check::run)?;
@@ -39,6 +40,7 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     steps.run("JavaScript, on Postgres and Redis", || clients::javascript(Some(&shared)))?;
     steps.run("Python, on Postgres and Redis", || clients::python(&python, Some(&shared)))?;
     drop(shared);
+    sdk::run_steps(steps, &python)?;
     steps.run("fuzz targets: build", fuzz::build)?;
     steps.run("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
     steps.run("a short load", load::smoke)?;

@@ -1,0 +1,337 @@
+//! What crosses the border, and how it is made from the types of `sdk`. All conversion is here.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::SdkError;
+
+/// What a client is opened with.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct ClientConfig {
+    /// Where the server is: `https://chat.example.com`.
+    pub server_url: String,
+    /// `app_…`
+    pub app_id: String,
+    /// `rhq_key_…`; it is in every copy of the app and hence no secret.
+    pub api_key: String,
+    /// A folder of the SDK's own, which it makes. One client at a time.
+    pub data_dir: String,
+    /// Certificates in PEM to trust beside the usual ones, for a server with a private authority.
+    #[uniffi(default = None)]
+    pub extra_root_certificates_pem: Option<String>,
+}
+
+/// Who uses the app, as the app itself knows them.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct User {
+    /// The app's own id for the person.
+    pub id: String,
+    /// Shown to agents.
+    #[uniffi(default = None)]
+    pub name: Option<String>,
+    /// Shown to agents.
+    #[uniffi(default = None)]
+    pub email: Option<String>,
+    /// Anything else that agents should see: a JSON object, at most 8 KiB.
+    #[uniffi(default = None)]
+    pub attributes_json: Option<String>,
+}
+
+/// How important a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum LogLevel {
+    /// Something is wrong and needs a person.
+    Error,
+    /// Something went wrong and is dealt with.
+    Warn,
+    /// What happens.
+    Info,
+    /// What happens, in detail.
+    Debug,
+}
+
+/// The whole state of a client at one moment, but for the messages.
+#[derive(Debug, Clone, PartialEq, uniffi::Record)]
+pub struct ClientState {
+    /// How it stands with the server.
+    pub connection: ConnectionState,
+    /// Who was last identified, until they log out.
+    pub user_id: Option<String>,
+    /// This person on this device, as the server knows it; another one after a logout.
+    pub device_id: String,
+    /// The person's conversations, newest activity first.
+    pub conversations: Vec<ConversationSummary>,
+    /// Messages to the person that they have not read, in all conversations.
+    pub unread: i64,
+    /// Messages that wait to be sent.
+    pub queued: i64,
+    /// Messages that were set aside; each is to be retried or cancelled.
+    pub wedged: i64,
+}
+
+/// How it stands with the server.
+#[derive(Debug, Clone, PartialEq, uniffi::Enum)]
+pub enum ConnectionState {
+    /// There is no connection, and none is tried: no network, or the app is in the background.
+    Offline,
+    /// An attempt is being made.
+    Connecting,
+    /// Connected.
+    Online,
+    /// An attempt failed.
+    Waiting {
+        /// When the next one is made.
+        until: SystemTime,
+    },
+    /// The server does not accept the API key; the app is to set another one.
+    AuthFailed,
+    /// The client was closed.
+    Closed,
+}
+
+/// One conversation, as a list of conversations shows it.
+#[derive(Debug, Clone, PartialEq, uniffi::Record)]
+pub struct ConversationSummary {
+    /// `conv_…`
+    pub id: String,
+    /// Whether it goes on.
+    pub status: ConversationStatus,
+    /// The newest message, if there is one.
+    pub last_message: Option<TimelineItem>,
+    /// Messages to the person that they have not read.
+    pub unread: i64,
+    /// Whether an agent types right now.
+    pub is_agent_typing: bool,
+    /// When something last happened in it.
+    pub updated_at: SystemTime,
+}
+
+/// Whether a conversation goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum ConversationStatus {
+    /// It does.
+    Open,
+    /// Done with; a new message of the person opens it again.
+    Resolved,
+}
+
+/// The messages of one conversation that the device has: the newest ones, without a gap between them.
+#[derive(Debug, Clone, PartialEq, uniffi::Record)]
+pub struct Timeline {
+    /// `conv_…`; none until the server has opened the person's conversation.
+    pub conversation_id: Option<String>,
+    /// In the order in which they are shown: what the server has, then what waits to be sent.
+    pub items: Vec<TimelineItem>,
+    /// Whether the server has older ones, which `load_older` would fetch.
+    pub has_older: bool,
+    /// Whether an agent types right now.
+    pub is_agent_typing: bool,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, uniffi::Record)]
+pub struct TimelineItem {
+    /// The sender's name for it; stays the same from the first moment on, and is unique in its conversation.
+    pub local_id: String,
+    /// `msg_…`, as soon as the server has it.
+    pub message_id: Option<String>,
+    /// Its place in the conversation (1, 2, 3 …), as soon as the server has it.
+    pub seq: Option<i64>,
+    /// The text.
+    pub body: String,
+    /// Who wrote it.
+    pub sender: Sender,
+    /// The agent's name, or the person's if the app told it.
+    pub sender_name: Option<String>,
+    /// When it was stored, by the server's clock; by the device's until then.
+    pub created_at: SystemTime,
+    /// How far it got.
+    pub delivery: Delivery,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
+pub enum Sender {
+    /// The person at the device.
+    User,
+    /// An agent.
+    Agent,
+    /// ReplyHQ itself.
+    System,
+}
+
+/// How far a message got. A message to the person is `Delivered` until they have `Read` it.
+#[derive(Debug, Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum Delivery {
+    /// It waits on the device, and survives the end of the app.
+    Queued,
+    /// It is on its way; the server has not confirmed it.
+    Sending,
+    /// The server has it.
+    Sent,
+    /// The other side's program has it.
+    Delivered,
+    /// The other side has read it.
+    Read,
+    /// It was set aside, and the next ones go on without it: it is to be retried or cancelled.
+    Wedged {
+        /// The server's code, or `CRASHED` for one that was on its way too often when the app died.
+        code: String,
+        /// The reason, for a person who develops.
+        message: String,
+    },
+}
+
+impl From<ClientConfig> for sdk::Config {
+    fn from(config: ClientConfig) -> Self {
+        let ClientConfig { server_url, app_id, api_key, data_dir, extra_root_certificates_pem } = config;
+        let mut config = Self::new(server_url, app_id, api_key, PathBuf::from(data_dir));
+        config.extra_root_certificates_pem = extra_root_certificates_pem;
+        config
+    }
+}
+
+impl TryFrom<User> for sdk::User {
+    type Error = SdkError;
+
+    fn try_from(user: User) -> Result<Self, SdkError> {
+        let attributes = user.attributes_json.as_deref().map(serde_json::from_str).transpose();
+        let attributes = attributes
+            .map_err(|error| SdkError::not_an_object(format!("attributes are a JSON object: {error}")))?;
+        Ok(Self { id: user.id.into(), name: user.name, email: user.email, attributes })
+    }
+}
+
+impl From<sdk::LogLevel> for LogLevel {
+    fn from(level: sdk::LogLevel) -> Self {
+        match level {
+            sdk::LogLevel::Error => Self::Error,
+            sdk::LogLevel::Warn => Self::Warn,
+            sdk::LogLevel::Info => Self::Info,
+            sdk::LogLevel::Debug => Self::Debug,
+        }
+    }
+}
+
+impl From<&sdk::ClientState> for ClientState {
+    fn from(state: &sdk::ClientState) -> Self {
+        Self {
+            connection: (&state.connection).into(),
+            user_id: state.user_id.as_ref().map(ToString::to_string),
+            device_id: state.device_id.to_string(),
+            conversations: state.conversations.iter().map(Into::into).collect(),
+            unread: signed(state.unread),
+            queued: signed(state.queued),
+            wedged: signed(state.wedged),
+        }
+    }
+}
+
+impl From<&sdk::ConnectionState> for ConnectionState {
+    fn from(state: &sdk::ConnectionState) -> Self {
+        match state {
+            sdk::ConnectionState::Offline => Self::Offline,
+            sdk::ConnectionState::Connecting => Self::Connecting,
+            sdk::ConnectionState::Online => Self::Online,
+            sdk::ConnectionState::Waiting { until } => Self::Waiting { until: time(*until) },
+            sdk::ConnectionState::AuthFailed => Self::AuthFailed,
+            sdk::ConnectionState::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<&sdk::ConversationSummary> for ConversationSummary {
+    fn from(summary: &sdk::ConversationSummary) -> Self {
+        Self {
+            id: summary.id.to_string(),
+            status: match summary.status {
+                sdk::ConversationStatus::Open => ConversationStatus::Open,
+                sdk::ConversationStatus::Resolved => ConversationStatus::Resolved,
+            },
+            last_message: summary.last_message.as_ref().map(Into::into),
+            unread: signed(summary.unread),
+            is_agent_typing: summary.is_agent_typing,
+            updated_at: time(summary.updated_at),
+        }
+    }
+}
+
+impl From<&sdk::Timeline> for Timeline {
+    fn from(timeline: &sdk::Timeline) -> Self {
+        Self {
+            conversation_id: timeline.conversation_id.as_ref().map(ToString::to_string),
+            items: timeline.items.iter().map(Into::into).collect(),
+            has_older: timeline.has_older,
+            is_agent_typing: timeline.is_agent_typing,
+        }
+    }
+}
+
+impl From<&sdk::TimelineItem> for TimelineItem {
+    fn from(item: &sdk::TimelineItem) -> Self {
+        Self {
+            local_id: item.local_id.to_string(),
+            message_id: item.message_id.as_ref().map(ToString::to_string),
+            seq: item.seq.map(signed),
+            body: item.body.clone(),
+            sender: match item.sender {
+                sdk::Sender::User => Sender::User,
+                sdk::Sender::Agent => Sender::Agent,
+                sdk::Sender::System => Sender::System,
+            },
+            sender_name: item.sender_name.clone(),
+            created_at: time(item.created_at),
+            delivery: (&item.delivery).into(),
+        }
+    }
+}
+
+impl From<&sdk::Delivery> for Delivery {
+    fn from(delivery: &sdk::Delivery) -> Self {
+        match delivery {
+            sdk::Delivery::Queued => Self::Queued,
+            sdk::Delivery::Sending => Self::Sending,
+            sdk::Delivery::Sent => Self::Sent,
+            sdk::Delivery::Delivered => Self::Delivered,
+            sdk::Delivery::Read => Self::Read,
+            sdk::Delivery::Wedged { code, message } => {
+                Self::Wedged { code: code.clone(), message: message.clone() }
+            }
+        }
+    }
+}
+
+/// Counts and places are signed: a `Long`, an `Int64`. Kotlin's and Swift's unsigned ones fit nothing else there.
+pub(crate) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn time(timestamp: sdk::Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(timestamp.epoch_ms().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_a_json_object() {
+        let user = |attributes: &str| User {
+            id: "u1".into(),
+            name: None,
+            email: None,
+            attributes_json: Some(attributes.into()),
+        };
+        let user_with = sdk::User::try_from(user(r#"{"plan":"pro","seats":3}"#)).unwrap();
+        assert_eq!(user_with.attributes.unwrap()["seats"], 3);
+        for wrong in ["[1]", "7", "", "{"] {
+            let SdkError::Failed { code, detail } = sdk::User::try_from(user(wrong)).unwrap_err();
+            assert_eq!(code, "INVALID_USER", "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_count_beyond_the_signed_ones_is_the_greatest() {
+        assert_eq!((signed(3), signed(u64::MAX)), (3, i64::MAX));
+    }
+}

@@ -1,0 +1,193 @@
+// The SDK on the JVM against a real server: the quickstart, what the wrapper itself promises, and one long story.
+
+package com.replyhq.sdk.tests
+
+import com.replyhq.sdk.ClientConfig
+import com.replyhq.sdk.ConnectionState
+import com.replyhq.sdk.Delivery
+import com.replyhq.sdk.LogLevel
+import com.replyhq.sdk.ReplyHQClient
+import com.replyhq.sdk.ReplyHQException
+import com.replyhq.sdk.Sender
+import com.replyhq.sdk.Timeline
+import com.replyhq.sdk.User
+import java.io.File
+import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlin.io.path.createTempDirectory
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeoutOrNull
+
+fun main() {
+    test("the quickstart sends its message") {
+        Server().use { server ->
+            server.start()
+            quickstart(server.url, server.appId, server.apiKey, folder().path)
+            val agent = Agent(server)
+            expect(listOf("Hello!"), agent.messages(agent.conversations().single()).map { it.body })
+        }
+    }
+    test("errors have a code, flows end with the client, and a throwing listener harms nothing", ::wrapper)
+    test("nothing is lost, doubled or out of order from the first message to the logout", ::story)
+}
+
+private suspend fun wrapper() {
+    val folder = folder()
+    val config = ClientConfig("http://127.0.0.1:9", "app_1", "rhq_key_1", folder.path)
+    expect("INVALID_CONFIG", codeOf { ReplyHQClient.open(config.copy(serverUrl = "nowhere")) })
+    val lines = CopyOnWriteArrayList<Pair<LogLevel, String>>()
+    val client = ReplyHQClient.open(config) { level, line ->
+        lines += level to line
+        error("the app's own defect")
+    }
+    expect("ALREADY_OPEN", codeOf { ReplyHQClient.open(config) })
+    expect("EMPTY_BODY", codeOf { client.send("") })
+    expect("INVALID_USER", codeOf { client.identify(User("")) })
+    client.setNetwork(false)
+    runBlocking {
+        val timelines = async(Dispatchers.Default) { client.timeline().toList() }
+        client.send("Hello")
+        client.state.waitFor("queued") { it.queued == 1L }
+        client.shutDown()
+        expect(listOf("Hello"), timelines.await().last().items.map { it.body })
+    }
+    expect(ConnectionState.Closed, client.state.value.connection)
+    expect("CLOSED", codeOf { client.send("Hello") })
+    expect("CLOSED", codeOf { client.timeline().first() })
+    client.shutDown()
+    client.close()
+
+    val again = ReplyHQClient.open(config)
+    expect(1L, again.state.value.queued)
+    again.shutDown()
+}
+
+private fun story() = runBlocking {
+    Server().use { server ->
+        val agent = Agent(server)
+        val folder = folder()
+        val client = ReplyHQClient.open(ClientConfig(server.url, server.appId, server.apiKey, folder.path))
+        client.setNetwork(false)
+        client.identify(User("user-ann-42", name = "Ann Example", email = "ann@example.com"))
+        val timeline = MutableStateFlow(Timeline(null, emptyList(), false, false))
+        val deliveries = ConcurrentHashMap<String, MutableSet<Delivery>>()
+        val watching = launch(Dispatchers.Default) {
+            client.timeline().collect { newest ->
+                newest.items.forEach { deliveries.getOrPut(it.localId, ::LinkedHashSet).add(it.delivery) }
+                timeline.value = newest
+            }
+        }
+
+        // Offline: three messages are kept, in order.
+        val mine = listOf("First of Ann", "Second of Ann", "Third of Ann").map { client.send(it) }.toMutableList()
+        client.state.waitFor("three queued") { it.queued == 3L && it.connection is ConnectionState.Offline }
+        timeline.waitFor("three shown") { shown -> shown.items.map { it.delivery } == List(3) { Delivery.Queued } }
+
+        // Online: they are sent.
+        server.start()
+        client.setNetwork(true)
+        client.state.waitFor("online") { it.connection is ConnectionState.Online && it.queued == 0L }
+        val conversation = checkNotNull(timeline.waitFor("three sent") { shown ->
+            shown.items.size == 3 && shown.items.all { it.delivery is Delivery.Sent }
+        }.conversationId)
+        expect(listOf(conversation), agent.conversations())
+
+        // The agent types and answers.
+        agent.connect(conversation).use { ada ->
+            ada.typing(true)
+            timeline.waitFor("typing") { it.isAgentTyping }
+            ada.typing(false)
+            timeline.waitFor("typing no more") { !it.isAgentTyping }
+        }
+        agent.write(conversation, "Hello Ann")
+        val answer = timeline.waitFor("an answer") { it.items.size == 4 }.items.last()
+        expect(Triple("Hello Ann", Sender.AGENT, "Ada"), Triple(answer.body, answer.sender, answer.senderName))
+        client.state.waitFor("one unread") { it.unread == 1L }
+        client.typing(true)
+
+        // The server dies and comes back; both sides write meanwhile or soon after.
+        server.kill()
+        client.state.waitFor("the connection is lost") { it.connection !is ConnectionState.Online }
+        mine += client.send("Fourth of Ann")
+        client.state.waitFor("one queued") { it.queued == 1L }
+        timeline.waitFor("it is shown as queued") { it.items.size == 5 && it.items.last().delivery is Delivery.Queued }
+        server.start()
+        agent.write(conversation, "Are you there?")
+        timeline.waitFor("six messages") { shown -> shown.items.size == 6 && shown.items.all { it.seq != null } }
+        client.state.waitFor("two unread") { it.unread == 2L && it.queued == 0L }
+
+        // Both sides read.
+        client.markRead()
+        client.state.waitFor("none unread") { it.unread == 0L }
+        val stored = timeline.value.items
+        agent.connect(conversation).use { it.read(stored.last { item -> item.localId in mine }.messageId!!) }
+        timeline.waitFor("all read") { shown -> shown.items.all { it.delivery is Delivery.Read } }
+        for (localId in mine) {
+            val seen = deliveries.getValue(localId)
+            check(Delivery.Queued in seen && Delivery.Sent in seen && Delivery.Read in seen) { "$localId: $seen" }
+        }
+        val kept = waitFor("all is read") {
+            agent.messages(conversation).takeIf { messages -> messages.all { it.status == "read" } }
+        }
+        expect((1..6).toList(), kept.map { it.seq })
+        expect(stored.map { it.body }, kept.map { it.body })
+        val bodies = listOf("First of Ann", "Second of Ann", "Third of Ann", "Fourth of Ann")
+        expect(bodies, kept.filter { it.sender == "user" }.map { it.body })
+        expect(listOf("Hello Ann", "Are you there?"), kept.filter { it.sender == "agent" }.map { it.body })
+
+        // Nothing of the person stays.
+        client.logout()
+        client.state.waitFor("nobody") { it.userId == null && it.conversations.isEmpty() && it.unread == 0L }
+        timeline.waitFor("nothing") { it.items.isEmpty() && it.conversationId == null }
+        client.shutDown()
+        watching.join()
+        for (trace in kept.map { it.body } + listOf("user-ann-42", "Ann Example", "ann@example.com", conversation)) {
+            for (file in folder.walk().filter(File::isFile)) {
+                check(trace !in file.readText(Charsets.ISO_8859_1)) { "$file still has $trace" }
+            }
+        }
+    }
+}
+
+private fun test(name: String, body: suspend () -> Unit) {
+    val started = System.nanoTime()
+    runBlocking { body() }
+    println("ok: $name (${(System.nanoTime() - started) / 1_000_000} ms)")
+}
+
+/** A folder that is thrown away when the tests end. */
+private fun folder(): File {
+    val folder = createTempDirectory("replyhq-kotlin-sdk-").toFile()
+    Runtime.getRuntime().addShutdownHook(Thread { folder.deleteRecursively() })
+    return folder
+}
+
+private fun <T> expect(expected: T, found: T) = check(expected == found) { "expected $expected, found $found" }
+
+private suspend fun codeOf(call: suspend () -> Unit): String = try {
+    call()
+    "none"
+} catch (failed: ReplyHQException) {
+    failed.code
+}
+
+private suspend fun <T : Any> StateFlow<T>.waitFor(what: String, fits: (T) -> Boolean): T =
+    checkNotNull(withTimeoutOrNull(PATIENCE.seconds) { first(fits) }) { "waited for: $what; it is $value" }
+
+private suspend fun <T : Any> waitFor(what: String, look: () -> T?): T {
+    val deadline = System.nanoTime() + PATIENCE.seconds.inWholeNanoseconds
+    while (true) {
+        look()?.let { return it }
+        check(System.nanoTime() < deadline) { "waited for: $what" }
+        delay(20)
+    }
+}

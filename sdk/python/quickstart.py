@@ -1,0 +1,28 @@
+"""The quickstart of docs/sdk/python.md, as the tests run it."""
+
+# [quickstart]
+import asyncio
+
+from replyhq import Client
+
+
+async def quickstart(server_url, app_id, api_key, data_dir):
+    async with Client(server_url, app_id, api_key, data_dir) as client:
+        await client.identify("user-42", name="Ann", attributes={"plan": "pro", "seats": 3})
+
+        async def show():
+            # Each value is the whole picture, so a screen only has to show the newest one.
+            async for timeline in client.timeline():
+                for item in timeline.items:
+                    print(f"{item.sender.name}: {item.body} ({item.delivery})")
+
+        screen = asyncio.create_task(show())
+
+        # Stored before this returns; sent now, or when there is a network again.
+        await client.send("Hello!")
+
+        waiting = await client.drain(10)
+        print(f"{waiting} messages wait to be sent")
+    # The client is closed, and so the iterator has ended.
+    await screen
+# [/quickstart]

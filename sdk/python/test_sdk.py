@@ -1,0 +1,251 @@
+"""The SDK in Python against a real server: the quickstart, what the wrapper itself promises, and one long story."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+import unittest
+import urllib.request
+from pathlib import Path
+
+from client import Client as StockClient
+from client import agent_auth
+from server import PATIENCE, Server
+
+from quickstart import quickstart
+from replyhq import Client, ReplyHQError, Sender
+
+
+class Agent:
+    """An agent who uses REST."""
+
+    def __init__(self, server, app):
+        self.url = f"{server.url}/v1/admin/conversations"
+        self.headers = {
+            "X-App-Id": app["app_id"], "Authorization": f"Bearer {app['admin_token']}",
+            "Content-Type": "application/json",
+        }
+
+    async def request(self, method, path="", body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, self.headers, method=method)
+
+        def answer():
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                return json.load(response)
+
+        return await asyncio.to_thread(answer)
+
+    async def conversations(self):
+        return [conversation["id"] for conversation in (await self.request("GET"))["conversations"]]
+
+    async def messages(self, conversation):
+        return (await self.request("GET", f"/{conversation}/messages?limit=200"))["messages"]
+
+    async def write(self, conversation, body):
+        await self.request("POST", f"/{conversation}/messages", {"local_id": body, "body": body})
+
+
+class Watcher:
+    """All that an iterator of snapshots gave."""
+
+    def __init__(self, snapshots):
+        self.newest = None
+        self.changed = asyncio.Condition()
+        self.deliveries = {}
+        self.task = asyncio.create_task(self.watch(snapshots))
+
+    async def watch(self, snapshots):
+        async for snapshot in snapshots:
+            for item in getattr(snapshot, "items", []):
+                self.deliveries.setdefault(item.local_id, set()).add(str(item.delivery))
+            async with self.changed:
+                self.newest = snapshot
+                self.changed.notify_all()
+
+    async def wait_for(self, fits):
+        async with self.changed:
+            wanted = self.changed.wait_for(lambda: self.newest is not None and fits(self.newest))
+            try:
+                await asyncio.wait_for(wanted, PATIENCE)
+            except asyncio.TimeoutError:
+                raise AssertionError(f"waited {PATIENCE} s; it is {self.newest}") from None
+        return self.newest
+
+
+class Setting(unittest.IsolatedAsyncioTestCase):
+    def folder(self):
+        folder = tempfile.mkdtemp(prefix="replyhq-python-sdk-")
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
+
+    async def server(self):
+        """A server that is not started, and its app."""
+        server = Server()
+        self.addAsyncCleanup(server.discard)
+        return server, await server.app()
+
+    async def assert_code(self, code, call):
+        with self.assertRaises(ReplyHQError) as caught:
+            await call
+        self.assertEqual(caught.exception.code, code)
+
+
+class Quickstart(Setting):
+    async def test_the_quickstart_sends_its_message(self):
+        server, app = await self.server()
+        await server.start()
+        await quickstart(server.url, app["app_id"], app["api_key"], self.folder())
+        agent = Agent(server, app)
+        [conversation] = await agent.conversations()
+        self.assertEqual([message["body"] for message in await agent.messages(conversation)], ["Hello!"])
+
+
+class Wrapper(Setting):
+    async def test_errors_have_a_code_iterators_end_with_the_client_and_a_failing_logger_harms_nothing(self):
+        folder = self.folder()
+
+        def client(server_url="http://127.0.0.1:9", log=None):
+            return Client(server_url, "app_1", "rhq_key_1", folder, log=log)
+
+        def log(level, message):
+            raise RuntimeError("the program's own defect")
+
+        await self.assert_code("INVALID_CONFIG", client("nowhere").open())
+        await self.assert_code("CLOSED", client().send("Hello"))
+        async with client(log=log) as first:
+            await self.assert_code("ALREADY_OPEN", client().open())
+            await self.assert_code("EMPTY_BODY", first.send(""))
+            await self.assert_code("INVALID_USER", first.identify(""))
+            await first.set_network(False)
+            states, timelines = Watcher(first.states()), Watcher(first.timeline())
+            await first.send("Hello")
+            await states.wait_for(lambda state: state.queued == 1)
+        await asyncio.wait_for(asyncio.gather(states.task, timelines.task), PATIENCE)
+        self.assertTrue(states.newest.connection.is_CLOSED())
+        self.assertEqual([item.body for item in timelines.newest.items], ["Hello"])
+        await self.assert_code("CLOSED", first.send("Hello"))
+        self.assertTrue([state async for state in first.states()][-1].connection.is_CLOSED())
+        await first.close()
+        async with client() as again:
+            self.assertEqual(again.state.queued, 1)
+
+    async def test_a_loop_that_is_busy_gets_the_newest_and_no_backlog(self):
+        async with Client("http://127.0.0.1:9", "app_1", "rhq_key_1", self.folder()) as client:
+            await client.set_network(False)
+            seen = []
+
+            async def watch():
+                async for state in client.states():
+                    seen.append(state.queued)
+                    if state.queued == 50:
+                        return
+                    await gate.wait()
+
+            gate = asyncio.Event()
+            watching = asyncio.create_task(watch())
+            for number in range(50):
+                await client.send(f"Number {number}")
+            gate.set()
+            await asyncio.wait_for(watching, PATIENCE)
+            self.assertLess(len(seen), 10, seen)
+
+
+class Story(Setting):
+    async def test_nothing_is_lost_doubled_or_out_of_order_from_the_first_message_to_the_logout(self):
+        server, app = await self.server()
+        agent, folder = Agent(server, app), self.folder()
+        async with Client(server.url, app["app_id"], app["api_key"], folder) as client:
+            await client.set_network(False)
+            await client.identify("user-ann-42", name="Ann Example", email="ann@example.com")
+            states, timeline = Watcher(client.states()), Watcher(client.timeline())
+
+            # Offline: three messages are kept, in order.
+            mine = [await client.send(body) for body in ("First of Ann", "Second of Ann", "Third of Ann")]
+            await states.wait_for(lambda state: state.queued == 3 and state.connection.is_OFFLINE())
+            await timeline.wait_for(
+                lambda shown: len(shown.items) == 3 and all(item.delivery.is_QUEUED() for item in shown.items)
+            )
+
+            # Online: they are sent.
+            await server.start()
+            await client.set_network(True)
+            await states.wait_for(lambda state: state.connection.is_ONLINE() and state.queued == 0)
+            shown = await timeline.wait_for(
+                lambda shown: len(shown.items) == 3 and all(item.delivery.is_SENT() for item in shown.items)
+            )
+            conversation = shown.conversation_id
+            self.assertEqual(await agent.conversations(), [conversation])
+
+            # The agent types and answers.
+            ada = StockClient(server, "/admin", agent_auth(app))
+            self.addAsyncCleanup(ada.disconnect)
+            await ada.connect()
+            await ada.expect("connected")
+            await ada.done("conversation:join", {"conversation_id": conversation})
+            await ada.done("typing:start", {"conversation_id": conversation})
+            await timeline.wait_for(lambda shown: shown.is_agent_typing)
+            await ada.done("typing:stop", {"conversation_id": conversation})
+            await timeline.wait_for(lambda shown: not shown.is_agent_typing)
+            await agent.write(conversation, "Hello Ann")
+            answer = (await timeline.wait_for(lambda shown: len(shown.items) == 4)).items[-1]
+            self.assertEqual((answer.body, answer.sender, answer.sender_name), ("Hello Ann", Sender.AGENT, "Ada"))
+            await states.wait_for(lambda state: state.unread == 1)
+            await client.typing(True)
+            self.assertTrue((await ada.expect("user:typing"))["is_typing"])
+
+            # The server dies and comes back; both sides write meanwhile or soon after.
+            server.process.kill()
+            await server.process.wait()
+            await states.wait_for(lambda state: not state.connection.is_ONLINE())
+            mine.append(await client.send("Fourth of Ann"))
+            await states.wait_for(lambda state: state.queued == 1)
+            await timeline.wait_for(lambda shown: len(shown.items) == 5 and shown.items[-1].delivery.is_QUEUED())
+            await ada.expect("disconnect")
+            await server.start()
+            await agent.write(conversation, "Are you there?")
+            await timeline.wait_for(
+                lambda shown: len(shown.items) == 6 and all(item.seq is not None for item in shown.items)
+            )
+            await states.wait_for(lambda state: state.unread == 2 and state.queued == 0)
+
+            # Both sides read.
+            await client.mark_read()
+            await states.wait_for(lambda state: state.unread == 0)
+            stored = timeline.newest.items
+            last = [item for item in stored if item.local_id in mine][-1]
+            await ada.expect("connected")
+            await ada.done("conversation:join", {"conversation_id": conversation})
+            await ada.done("message:read", {"conversation_id": conversation, "up_to_message_id": last.message_id})
+            await timeline.wait_for(lambda shown: all(item.delivery.is_READ() for item in shown.items))
+            for local_id in mine:
+                seen = timeline.deliveries[local_id]
+                self.assertLessEqual({"Delivery.QUEUED()", "Delivery.SENT()", "Delivery.READ()"}, seen)
+
+            async def kept_as_read():
+                while not all(message["status"] == "read" for message in await agent.messages(conversation)):
+                    await asyncio.sleep(0.02)
+                return await agent.messages(conversation)
+
+            kept = await asyncio.wait_for(kept_as_read(), PATIENCE)
+            self.assertEqual([message["seq"] for message in kept], list(range(1, 7)))
+            self.assertEqual([message["body"] for message in kept], [item.body for item in stored])
+            by = {
+                sender: [message["body"] for message in kept if message["sender"] == sender]
+                for sender in ("user", "agent")
+            }
+            self.assertEqual(by["user"], ["First of Ann", "Second of Ann", "Third of Ann", "Fourth of Ann"])
+            self.assertEqual(by["agent"], ["Hello Ann", "Are you there?"])
+
+            # Nothing of the person stays.
+            await client.logout()
+            await states.wait_for(
+                lambda state: state.user_id is None and not state.conversations and state.unread == 0
+            )
+            await timeline.wait_for(lambda shown: not shown.items and shown.conversation_id is None)
+        traces = [message["body"] for message in kept]
+        traces += ["user-ann-42", "Ann Example", "ann@example.com", conversation]
+        for file in Path(folder).rglob("*"):
+            content = file.read_bytes() if file.is_file() else b""
+            for trace in traces:
+                self.assertNotIn(trace.encode(), content, file)

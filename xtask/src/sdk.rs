@@ -1,0 +1,239 @@
+//! `cargo xtask sdk`: the mobile SDK as apps have it. The native library in its own profile, the bindings that are made
+//! from it, and each language's suite, against the server's binary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::clients::OLDEST_NODE;
+use crate::steps::Steps;
+use crate::{clients, demo, tool};
+
+/// What the SDK may add to an app: the stripped library, in bytes.
+const LARGEST_LIBRARY: u64 = 3_000_000;
+
+/// Java's way to native libraries; of Debian's package `libjna-java`.
+const JNA: &str = "/usr/share/java/jna.jar";
+
+/// Installs what is missing, builds, and runs all suites.
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    let outcome = run_alone(&mut steps);
+    tool::say(&format!("\n{}", steps.summary()));
+    outcome
+}
+
+fn run_alone(steps: &mut Steps) -> Result<()> {
+    let python = steps.run("install what is missing", || {
+        demo::c_compiler()?;
+        install()?;
+        clients::python_environment()
+    })?;
+    steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
+    run_steps(steps, &python)
+}
+
+/// Installs what the suites need beside the Python environment of the stock clients.
+pub(crate) fn install() -> Result<()> {
+    provision::debian_program("java", "default-jre-headless")?;
+    if !Path::new(JNA).exists() {
+        provision::debian_packages(&["libjna-java"])?;
+    }
+    provision::node_packages(&folder("kotlin"), OLDEST_NODE)
+}
+
+/// All that has to do with the SDK. The workspace has been built.
+pub(crate) fn run_steps(steps: &mut Steps, python: &Path) -> Result<()> {
+    let library = steps.run("SDK: library", library)?;
+    steps.run("SDK: bindings", write_bindings)?;
+    steps.run("SDK: Python", || in_python(&library, python))?;
+    steps.run("SDK: Kotlin", || in_kotlin(&library))?;
+    steps.run("SDK: Swift", in_swift)
+}
+
+/// Builds the crate and writes the bindings, for those who package the SDK.
+pub(crate) fn bindings() -> Result<()> {
+    demo::c_compiler()?;
+    tool::run(&mut tool::cargo(["build", "--locked", "-p", "sdk-ffi"]))?;
+    write_bindings()?;
+    tool::say(&format!("the bindings are in {}", bindings_folder()?.display()));
+    Ok(())
+}
+
+/// Builds the library as apps have it, and holds it to its size.
+fn library() -> Result<PathBuf> {
+    let built = tool::output(Command::new(folder("build-library.sh")).arg("cdylib"))?;
+    let library = tool::root().join(built.trim());
+    let bytes = fs::metadata(&library).with_context(|| format!("looking at {}", library.display()))?.len();
+    tool::say(&format!("{bytes} bytes, of {LARGEST_LIBRARY} at most"));
+    ensure!(
+        bytes <= LARGEST_LIBRARY,
+        "the SDK's library has {bytes} bytes and may have {LARGEST_LIBRARY}: see docs/decisions/0009-sdk-bindings.md"
+    );
+    Ok(library)
+}
+
+/// Writes the bindings for all languages. They are read from the library that was built with the workspace: in the one
+/// for apps, the names that tell of them are stripped.
+fn write_bindings() -> Result<()> {
+    let source = tool::target_dir()?.join("debug/libreplyhq_sdk.rlib");
+    let generator = ["run", "--quiet", "--locked", "-p", "sdk-bindgen", "--features", "generator", "--"];
+    tool::run(tool::cargo(generator).arg(source).arg(bindings_folder()?))
+}
+
+/// Puts the package together as a wheel has it, and runs its suite.
+fn in_python(library: &Path, python: &Path) -> Result<()> {
+    let packages = bindings_folder()?.join("python");
+    let package = packages.join("replyhq");
+    copy_all(&folder("python/src/replyhq"), "py", &package)?;
+    copy(&packages.join("replyhq_sdk.py"), &package)?;
+    copy(library, &package)?;
+    let paths = std::env::join_paths([packages, tool::root().join("tests/clients/python")])?;
+    let mut suite = Command::new(python);
+    suite.args(["-B", "-m", "unittest", "--verbose"]).current_dir(folder("python")).env("PYTHONPATH", paths);
+    tool::run(suite.env("REPLYHQ_BINARY", server()?))
+}
+
+/// Compiles bindings, wrapper, quickstart and suite in one go, which takes most of the time, and runs the suite.
+fn in_kotlin(library: &Path) -> Result<()> {
+    let compiler = folder("kotlin/node_modules/kotlin-compiler/lib");
+    let compiled = bindings_folder()?.join("kotlin.jar");
+    let mut libraries = vec![PathBuf::from(JNA)];
+    libraries.extend(["kotlin-stdlib.jar", "kotlinx-coroutines-core-jvm.jar"].map(|jar| compiler.join(jar)));
+
+    let mut compile = Command::new("java");
+    compile.arg("-classpath").arg(compiler.join("*")).arg("org.jetbrains.kotlin.cli.jvm.K2JVMCompiler");
+    // Of the generated code, warnings tell nothing that could be changed here.
+    compile.args(["-no-stdlib", "-no-reflect", "-nowarn", "-classpath"]);
+    compile.arg(std::env::join_paths(&libraries)?).arg("-d").arg(&compiled);
+    compile.arg(bindings_folder()?.join("kotlin")).arg(folder("kotlin/src/main/kotlin"));
+    tool::run(compile.args(sources(&folder("kotlin"), "kt")?))?;
+
+    libraries.push(compiled);
+    let mut suite = Command::new("java");
+    let native = library.parent().context("the library is in no folder")?;
+    suite.arg(format!("-Djna.library.path={}", native.display()));
+    suite.arg("-classpath").arg(std::env::join_paths(&libraries)?).arg("com.replyhq.sdk.tests.ScenarioKt");
+    tool::run(suite.env("REPLYHQ_BINARY", server()?))
+}
+
+/// Compiles the module and the suite and runs it, where there is a Swift compiler. Debian has none, and neither has any
+/// registry that this uses.
+fn in_swift() -> Result<()> {
+    if provision::program("swiftc").is_none() {
+        tool::say("there is no swiftc here: the Swift wrapper was NOT compiled, and its suite was NOT run");
+        return Ok(());
+    }
+    let archive = tool::output(Command::new(folder("build-library.sh")).arg("staticlib"))?;
+    let bindings = bindings_folder()?.join("swift");
+    // swiftc finds a C module by this name of its map.
+    let module_map = bindings.join("module.modulemap");
+    fs::copy(bindings.join("ReplyHQFFI.modulemap"), module_map)?;
+    let swiftc = || {
+        let mut swiftc = Command::new("swiftc");
+        swiftc.args(["-swift-version", "5", "-parse-as-library", "-I"]).arg(&bindings).current_dir(&bindings);
+        swiftc
+    };
+    let mut module = swiftc();
+    module.args(["-module-name", "ReplyHQ", "-emit-module", "-emit-library", "-static"]);
+    module
+        .args(["-o", "libReplyHQ.a"])
+        .arg("ReplyHQBindings.swift")
+        .args(sources(&folder("swift/Sources/ReplyHQ"), "swift")?);
+    tool::run(&mut module)?;
+    let mut suite = swiftc();
+    suite.args(["-module-name", "Suite", "-o", "suite"]).args(sources(&folder("swift/Tests"), "swift")?);
+    // What Rust's own library needs of the system.
+    suite.arg("libReplyHQ.a").arg(tool::root().join(archive.trim())).args(["-lm", "-lpthread", "-ldl"]);
+    tool::run(&mut suite)?;
+    tool::run(Command::new(bindings.join("suite")).env("REPLYHQ_BINARY", server()?))
+}
+
+/// In the repository, what is written by hand.
+fn folder(name: &str) -> PathBuf {
+    tool::root().join("sdk").join(name)
+}
+
+/// Where the generated code goes, and what is put together with it.
+fn bindings_folder() -> Result<PathBuf> {
+    Ok(tool::target_dir()?.join("sdk-bindings"))
+}
+
+fn server() -> Result<PathBuf> {
+    Ok(tool::target_dir()?.join("debug/replyhq"))
+}
+
+/// The files directly in a folder that end so, in the order of their names.
+fn sources(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|found| found == extension));
+    files.sort();
+    Ok(files)
+}
+
+fn copy_all(from: &Path, extension: &str, to: &Path) -> Result<()> {
+    sources(from, extension)?.iter().try_for_each(|file| copy(file, to))
+}
+
+/// Copies a file into a folder, which is made if it is missing.
+fn copy(file: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
+    fs::copy(file, to.join(name)).with_context(|| format!("copying {}", file.display()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands between `[quickstart]` and `[/quickstart]`, without the lines of the marks.
+    fn marked(source: &str) -> String {
+        let is_begin = |line: &&str| line.trim_end().ends_with(" [quickstart]");
+        let is_end = |line: &&str| line.trim_end().ends_with(" [/quickstart]");
+        let lines =
+            source.lines().skip_while(|line| !is_begin(line)).skip(1).take_while(|line| !is_end(line));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_quickstarts_of_the_documents_are_what_the_suites_run() {
+        for (document, file, language) in [
+            ("kotlin.md", "sdk/kotlin/Quickstart.kt", "kotlin"),
+            ("swift.md", "sdk/swift/Tests/Quickstart.swift", "swift"),
+            ("python.md", "sdk/python/quickstart.py", "python"),
+        ] {
+            let code = marked(&fs::read_to_string(tool::root().join(file)).unwrap());
+            assert!(code.lines().count() > 5, "{file} has no marked region");
+            let text = fs::read_to_string(tool::root().join("docs/sdk").join(document)).unwrap();
+            assert!(
+                text.contains(&format!("```{language}\n{code}\n```\n")),
+                "docs/sdk/{document} has another quickstart than {file}:\n{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn both_parts_of_uniffi_are_one_release() {
+        let lock = fs::read_to_string(tool::root().join("Cargo.lock")).unwrap();
+        let version = |name: &str| {
+            let line = format!("name = \"{name}\"\nversion = ");
+            let (_, rest) = lock.split_once(&line).unwrap();
+            rest.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(version("uniffi"), version("uniffi_bindgen"));
+    }
+
+    #[test]
+    fn only_the_sources_of_a_folder_are_compiled() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.kt", "a.kt", "package.json"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = sources(folder.path(), "kt").unwrap();
+        assert_eq!(found, ["a.kt", "b.kt"].map(|name| folder.path().join(name)));
+    }
+}
