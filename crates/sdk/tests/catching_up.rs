@@ -50,6 +50,19 @@ async fn what_was_missed_is_fetched_page_by_page() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_with_holes_is_asked_for_again() {
+    let (world, phone, _folder) = talking().await;
+    away(&world, &phone).await;
+    for body in ["one", "two", "three", "four"] {
+        world.agent_says(0, body);
+    }
+    world.fault(Fault::TornPage);
+    back(&world, &phone).await;
+    phone.shows(&["hello", "one", "two", "three", "four"]).await;
+    assert_eq!(world.faults(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_far_behind_sees_the_newest_first_and_the_rest_on_scrolling() {
     let (world, phone, _folder) = talking().await;
     away(&world, &phone).await;

@@ -40,6 +40,17 @@ async fn a_lost_answer_is_asked_for_again_after_fifteen_seconds_and_stores_nothi
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_about_another_message_is_none() {
+    let (world, phone, _folder) = start().await;
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    world.fault(Fault::AnswerWithAnother);
+    phone.client.send(None, "two").await.expect("room");
+    phone.shows(&["one", "two"]).await;
+    assert_eq!(world.conversation().expect("one").messages.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_server_asks_for_is_waited() {
     let (world, phone, _folder) = start().await;
     phone.client.send(None, "one").await.expect("room");

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     CutAfterCommit,
     /// Cuts the connection before it stores the next message.
     CutBeforeCommit,
+    /// Does not store the next message, and answers with the first one of the conversation.
+    AnswerWithAnother,
     /// Refuses the next message for now.
     Refuse(Code),
     /// Refuses the next message for good.
@@ -562,6 +564,7 @@ impl World {
                 Fault::LoseAck
                     | Fault::CutAfterCommit
                     | Fault::CutBeforeCommit
+                    | Fault::AnswerWithAnother
                     | Fault::Refuse(_)
                     | Fault::RefuseForGood
             )
@@ -572,6 +575,10 @@ impl World {
                     stream.cut();
                 }
                 return;
+            }
+            Some(Fault::AnswerWithAnother) => {
+                let another = &inner.of(id, &inner.peers[at].device_id).expect("a conversation").messages[0];
+                return ack(&outgoing, asked, &json!({ "success": true, "message": another }));
             }
             Some(Fault::Refuse(code)) => return refuse(&outgoing, asked, code),
             Some(Fault::RefuseForGood) => {

@@ -54,8 +54,10 @@ impl Engine {
             Command::Identify { user, reply } => self.identify(&user, reply),
             Command::Logout { reply } => self.log_out(reply),
             Command::SetNetwork { is_available, reply } => {
+                if is_available {
+                    self.outbox.kick();
+                }
                 self.step(Input::Network(is_available));
-                self.outbox.kick();
                 self.reply(reply, ());
                 Ok(())
             }

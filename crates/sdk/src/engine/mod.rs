@@ -268,7 +268,7 @@ impl Engine {
         }
         self.outbox.tick(now);
         self.tell_silence(now);
-        if self.outgoing.is_some() {
+        if self.is_online() {
             self.identify_if_needed(now)?;
             self.list_if_wanted(now);
             self.ask_for_pages(now)?;
@@ -281,6 +281,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether there is a connection that is to go on: nothing is begun on one that is about to be closed.
+    fn is_online(&self) -> bool {
+        self.outgoing.is_some() && matches!(self.connection.phase, connection::Phase::Online { .. })
+    }
+
     /// Whether nothing is left that the server should have.
     fn is_done(&self) -> Result<bool, Error> {
         Ok(self.receipts.is_idle() && self.store.counts()?.queued == 0)
@@ -288,7 +293,7 @@ impl Engine {
 
     /// When something is due next.
     fn deadline(&self) -> Instant {
-        let is_online = self.outgoing.is_some();
+        let is_online = self.is_online();
         let always = [self.connection.deadline(), self.typing.deadline()];
         let online = [
             self.outbox.deadline(),
