@@ -353,3 +353,67 @@ impl Engine {
         random::chance(&*self.platform)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::rest::ConversationAnswer;
+    use protocol::{Conversation, ConversationStatus, Timestamp};
+
+    use super::report::RestAnswer;
+    use super::*;
+    use crate::connection::{Input, Phase};
+    use crate::wire::link::Told;
+
+    struct Silent;
+
+    impl Platform for Silent {
+        fn log(&self, _level: LogLevel, _message: &str) {}
+
+        fn dial(&self, _host: &str, _port: u16) -> crate::Dialing {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn engine(folder: &tempfile::TempDir) -> Engine {
+        let config = Config::new("http://chat.example.com", "app_1", "rhq_key_1", folder.path());
+        Engine::open(config, Arc::new(Silent)).unwrap().0
+    }
+
+    /// What comes together is taken in any order; here it comes in the worst one.
+    #[tokio::test]
+    async fn an_answer_for_who_has_gone_is_not_the_next_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut engine = engine(&folder);
+        let asked = engine.epoch;
+        engine.take_command(Command::Logout { reply: oneshot::channel().0 });
+        let conversation = Conversation {
+            id: "conv_of_who_has_gone".into(),
+            app_id: "app_1".into(),
+            device_id: "dev_1".into(),
+            user_id: None,
+            status: ConversationStatus::Open,
+            last_message: None,
+            last_seq: 0,
+            created_at: Timestamp::from_epoch_ms(0),
+            updated_at: Timestamp::from_epoch_ms(0),
+        };
+        let outcome = Ok(ConversationAnswer { conversation });
+        let answer = RestAnswer::Open { local_id: "m_1".into(), outcome };
+        engine.take_report(Report::Rest { epoch: asked, answer });
+        engine.turn();
+        assert_eq!(engine.store.conversations().unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_old_connection_is_not_the_new_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut engine = engine(&folder);
+        engine.step(Input::Start);
+        engine.turn();
+        let old = engine.generation;
+        engine.step(Input::Connected);
+        engine.take_command(Command::SetApiKey { api_key: "another".into(), reply: oneshot::channel().0 });
+        engine.take_report(Report::Link { generation: old, told: Told::Ended("late".into()) });
+        assert_eq!(engine.connection.phase, Phase::Connecting);
+    }
+}
