@@ -1,30 +1,26 @@
 //! A scripted server, in this process and on a clock that tests move: it speaks the real protocol over streams in memory,
 //! keeps what it is sent as the real one does, and fails as it is told to. Also the platform that leads to it.
 
+mod live;
+mod rest;
+
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming as Body;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use protocol::event::{AgentTyping, ConversationJoined, Named, ServerShutdown, StatusChange};
-use protocol::rest::{ConversationAnswer, ConversationPage, Done, MessagePage};
 use protocol::{
-    Code, Conversation, ConversationId, ConversationStatus, Failure, LocalId, Message, MessageId,
-    MessageStatus, Sender, Side, Timestamp,
+    Code, Conversation, ConversationId, ConversationStatus, LocalId, Message, MessageId, MessageStatus,
+    Sender, Side, Timestamp,
 };
 use sdk::{CommitMoment, Dialing, LogLevel, Platform, Stream};
 use serde::Serialize;
-use serde_json::{Value, json};
-use socketio::{AckId, CloseReason, Config, Connection, Event, Frame, Incoming, Outgoing};
-use tokio::io::DuplexStream;
+use serde_json::Value;
+use socketio::{CloseReason, Frame, Outgoing};
 use tokio::time::Instant;
 
+use self::live::frame;
 use crate::wire::{self, Breaker};
 
 const NAMESPACE: &str = "/client";
@@ -303,315 +299,6 @@ impl World {
     fn now(&self) -> Timestamp {
         Timestamp::from_epoch_ms(1_800_000_000_000).plus(self.began.elapsed())
     }
-
-    /// Serves one stream until its end.
-    async fn serve(self, stream: DuplexStream) {
-        let service = service_fn(|request| {
-            let world = self.clone();
-            async move { world.answer(request).await }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        // A stream that was cut is none of the server's concern.
-        let _ = connection.await;
-    }
-
-    async fn answer(&self, request: Request<Body>) -> io::Result<Response<Full<Bytes>>> {
-        if request.uri().path() == "/v1/socket.io/" {
-            let (mut parts, body) = request.into_parts();
-            let response = match socketio::upgrade::respond(&parts) {
-                Ok(response) => response.map(|()| Full::default()),
-                Err(refusal) => return Ok(refusal.map(Full::from)),
-            };
-            let upgrade = hyper::upgrade::on(Request::from_parts(
-                std::mem::replace(&mut parts, Request::new(()).into_parts().0),
-                body,
-            ));
-            let world = self.clone();
-            tokio::spawn(async move {
-                if let Ok(upgraded) = upgrade.await {
-                    world.talk(TokioIo::new(upgraded)).await;
-                }
-            });
-            return Ok(response);
-        }
-        let status = {
-            let mut inner = self.lock();
-            inner.fault_if(|fault| matches!(fault, Fault::Status(_)))
-        };
-        if let Some(Fault::Status(status)) = status {
-            let mut response = Response::new(Full::from("<html>no</html>"));
-            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-            return Ok(response);
-        }
-        let (parts, body) = request.into_parts();
-        let header =
-            |name: &str| parts.headers.get(name).map(|value| value.to_str().expect("text").to_owned());
-        let device_id = header("X-Device-Id").expect("a device");
-        if header("X-Api-Key") == self.lock().refused_key {
-            return Ok(refusal(StatusCode::UNAUTHORIZED, Code::InvalidCredentials));
-        }
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let path: Vec<_> = parts.uri.path().trim_start_matches('/').split('/').collect();
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(match (&parts.method, path.as_slice()) {
-            (&Method::POST, ["v1", "conversations"]) => success(&self.open(&device_id)),
-            (&Method::GET, ["v1", "conversations"]) => success(&self.list(&device_id)),
-            (&Method::GET, ["v1", "conversations", id, "messages"]) => self.page(&device_id, id, query),
-            (&Method::POST, ["v1", "identify"]) => {
-                let user = serde_json::from_slice::<Value>(&body).expect("JSON");
-                self.lock().users.push(user["user"].clone());
-                success(&Done { success: true })
-            }
-            _ => refusal(StatusCode::NOT_FOUND, Code::ValidationError),
-        })
-    }
-
-    fn open(&self, device_id: &str) -> ConversationAnswer {
-        let now = self.now();
-        let mut inner = self.lock();
-        let known = inner
-            .conversations
-            .iter()
-            .position(|stored| stored.device_id == device_id && !stored.is_resolved);
-        let at = known.unwrap_or_else(|| {
-            let id = ConversationId::new(now, inner.random());
-            inner.conversations.push(Stored {
-                id,
-                device_id: device_id.to_owned(),
-                messages: Vec::new(),
-                device_delivered: 0,
-                device_read: 0,
-                agent_delivered: 0,
-                agent_read: 0,
-                is_resolved: false,
-            });
-            inner.conversations.len() - 1
-        });
-        ConversationAnswer { conversation: inner.conversations[at].shown(now) }
-    }
-
-    fn list(&self, device_id: &str) -> ConversationPage {
-        let now = self.now();
-        let inner = self.lock();
-        let of_device = inner.conversations.iter().filter(|stored| stored.device_id == device_id);
-        ConversationPage {
-            conversations: of_device.map(|stored| stored.shown(now)).collect(),
-            has_more: false,
-        }
-    }
-
-    fn page(&self, device_id: &str, id: &str, query: &str) -> Response<Full<Bytes>> {
-        let inner = self.lock();
-        let Some(stored) = inner.of(id, device_id) else {
-            return refusal(StatusCode::NOT_FOUND, Code::ConversationNotFound);
-        };
-        let parameter = |name: &str| {
-            query
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value)
-        };
-        let limit: usize = parameter("limit").map_or(50, |limit| limit.parse().expect("a number"));
-        let before = parameter("before").expect("only pages backwards are asked for by REST");
-        let end = if before.is_empty() {
-            stored.messages.len()
-        } else {
-            match stored.messages.iter().position(|message| message.id.as_str() == before) {
-                Some(at) => at,
-                None => return refusal(StatusCode::NOT_FOUND, Code::MessageNotFound),
-            }
-        };
-        let start = end.saturating_sub(limit);
-        success(&MessagePage { messages: stored.statused(start, end), has_more: start > 0 })
-    }
-
-    /// A live connection, from its login to its end.
-    async fn talk<Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send>(self, io: Io) {
-        let mut connection = Connection::new(io, Bytes::new(), Arc::new(Config::default()), "sid");
-        let number = {
-            let mut inner = self.lock();
-            inner.peers_ever += 1;
-            inner.peers_ever
-        };
-        loop {
-            match connection.next().await {
-                Incoming::Connect { namespace, auth } => {
-                    let auth: Value =
-                        auth.map_or(Value::Null, |auth| serde_json::from_str(auth.get()).expect("JSON"));
-                    let mut inner = self.lock();
-                    if inner.refused_key.as_deref() == auth["api_key"].as_str() {
-                        connection.refuse(&namespace, Code::InvalidCredentials.as_str(), None);
-                        continue;
-                    }
-                    connection.accept(&namespace, "sid");
-                    let device_id = auth["device_id"].as_str().expect("a device").to_owned();
-                    let mut joined = HashSet::new();
-                    let latest = inner.conversations.iter().rfind(|stored| stored.device_id == device_id);
-                    if let Some(latest) = latest {
-                        joined.insert(latest.id.clone());
-                        connection.outgoing().send(frame(&latest.joined()));
-                    }
-                    inner.peers.push(Peer {
-                        number,
-                        device_id,
-                        outgoing: connection.outgoing(),
-                        joined,
-                        late: None,
-                    });
-                }
-                Incoming::Event { event, .. } => {
-                    let stall = self.lock().fault_if(|fault| matches!(fault, Fault::Stall(_)));
-                    if let Some(Fault::Stall(seconds)) = stall {
-                        tokio::time::sleep(Duration::from_secs(seconds)).await;
-                    }
-                    self.event(number, &event, &connection.outgoing());
-                }
-                Incoming::Disconnect { .. } => {}
-                Incoming::Closed(_) => {
-                    self.lock().peers.retain(|peer| peer.number != number);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn event(&self, number: u64, event: &Event, outgoing: &Outgoing) {
-        let payload: Value = event.args.parse(0).expect("JSON");
-        let now = self.now();
-        let mut inner = self.lock();
-        inner.events.push((Instant::now(), event.name.clone(), payload.clone()));
-        let Some(at) = inner.peers.iter().position(|peer| peer.number == number) else { return };
-        let device_id = inner.peers[at].device_id.clone();
-        let text = |name: &str| payload[name].as_str().unwrap_or_default().to_owned();
-        let id = text("conversation_id");
-        if inner.of(&id, &device_id).is_none() {
-            return refuse(outgoing, event.ack, Code::ConversationNotFound);
-        }
-        match event.name.as_str() {
-            "conversation:join" => {
-                let torn = inner.fault_if(|fault| *fault == Fault::TornPage).is_some();
-                let stored = inner.of(&id, &device_id).expect("it was there");
-                let after = text("after");
-                let start = if after.is_empty() {
-                    0
-                } else {
-                    match stored.messages.iter().position(|message| message.id.as_str() == after) {
-                        Some(at) => at + 1,
-                        None => return refuse(outgoing, event.ack, Code::MessageNotFound),
-                    }
-                };
-                let end = stored.messages.len().min(start + 50);
-                let mut messages = stored.statused(start, end);
-                if torn && messages.len() > 2 {
-                    messages.remove(1);
-                }
-                let has_more = end < stored.messages.len();
-                let joined = stored.joined();
-                let answer = json!({ "success": true, "last_seq": joined.last_seq,
-                    "last_message_id": joined.last_message_id, "messages": messages, "has_more": has_more,
-                    "receipts": { "user_delivered_seq": stored.device_delivered, "user_read_seq": stored.device_read,
-                        "agent_delivered_seq": stored.agent_delivered, "agent_read_seq": stored.agent_read } });
-                outgoing.send(frame(&joined));
-                ack(outgoing, event.ack, &answer);
-                inner.peers[at].joined.insert(id.as_str().into());
-            }
-            "message:send" => {
-                self.take_message(&mut inner, at, event.ack, (&id, &text("local_id"), &text("body")), now);
-            }
-            "delivery:receipt" | "message:read" => {
-                let is_read = event.name == "message:read";
-                let up_to = text("up_to_message_id");
-                let stored = inner
-                    .conversations
-                    .iter_mut()
-                    .find(|stored| stored.id.as_str() == id)
-                    .expect("it was there");
-                let Some(seq) = stored.messages.iter().position(|message| message.id.as_str() == up_to)
-                else {
-                    return refuse(outgoing, event.ack, Code::MessageNotFound);
-                };
-                let seq = seq as u64 + 1;
-                stored.device_delivered = stored.device_delivered.max(seq);
-                if is_read {
-                    stored.device_read = stored.device_read.max(seq);
-                }
-                ack(outgoing, event.ack, &json!({ "success": true }));
-            }
-            "typing:start" | "typing:stop" => {
-                if !inner.peers[at].joined.contains(id.as_str()) {
-                    refuse(outgoing, event.ack, Code::ConversationNotFound);
-                }
-            }
-            other => panic!("the SDK sent {other}"),
-        }
-    }
-
-    fn take_message(
-        &self,
-        inner: &mut Inner,
-        at: usize,
-        asked: Option<AckId>,
-        (id, local_id, body): (&str, &str, &str),
-        now: Timestamp,
-    ) {
-        let outgoing = inner.peers[at].outgoing.clone();
-        let fault = inner.fault_if(|fault| {
-            matches!(
-                fault,
-                Fault::LoseAck
-                    | Fault::CutAfterCommit
-                    | Fault::CutBeforeCommit
-                    | Fault::AnswerWithAnother
-                    | Fault::Refuse(_)
-                    | Fault::RefuseForGood
-            )
-        });
-        match fault {
-            Some(Fault::CutBeforeCommit) => {
-                for stream in inner.streams.drain(..) {
-                    stream.cut();
-                }
-                return;
-            }
-            Some(Fault::AnswerWithAnother) => {
-                let another = &inner.of(id, &inner.peers[at].device_id).expect("a conversation").messages[0];
-                return ack(&outgoing, asked, &json!({ "success": true, "message": another }));
-            }
-            Some(Fault::Refuse(code)) => return refuse(&outgoing, asked, code),
-            Some(Fault::RefuseForGood) => {
-                inner.refused.insert(local_id.into());
-                return refuse(&outgoing, asked, Code::ValidationError);
-            }
-            _ => {}
-        }
-        let conversation = ConversationId::from(id);
-        let known = inner.conversations.iter().find(|stored| stored.id == conversation).and_then(|stored| {
-            stored
-                .messages
-                .iter()
-                .position(|message| message.local_id.as_str() == local_id)
-                .map(|at| stored.statused(at, at + 1).remove(0))
-        });
-        let message = match known {
-            Some(known) => {
-                assert_eq!(known.body, body, "a retry with another text");
-                known
-            }
-            None => inner.store(&conversation, local_id.into(), body, Sender::User, now),
-        };
-        match fault {
-            Some(Fault::CutAfterCommit) => {
-                for stream in inner.streams.drain(..) {
-                    stream.cut();
-                }
-            }
-            Some(Fault::LoseAck) => {}
-            _ => ack(&outgoing, asked, &json!({ "success": true, "message": message })),
-        }
-    }
 }
 
 impl Inner {
@@ -721,34 +408,6 @@ impl Stored {
         }
         messages
     }
-}
-
-fn frame<T: Serialize + Named>(payload: &T) -> Frame {
-    Frame::event(NAMESPACE, T::NAME, payload).expect("it serialises")
-}
-
-fn ack(outgoing: &Outgoing, id: Option<AckId>, answer: &Value) {
-    if let Some(id) = id {
-        outgoing.send(Frame::ack(NAMESPACE, id, answer).expect("it serialises"));
-    }
-}
-
-fn refuse(outgoing: &Outgoing, id: Option<AckId>, code: Code) {
-    let mut answer = json!({ "success": false, "error": code.as_str(), "message": "no" });
-    if code == Code::RateLimited {
-        answer["retry_after_ms"] = json!(2_000);
-    }
-    ack(outgoing, id, &answer);
-}
-
-fn success(body: &impl Serialize) -> Response<Full<Bytes>> {
-    Response::new(Full::from(serde_json::to_vec(body).expect("it serialises")))
-}
-
-fn refusal(status: StatusCode, code: Code) -> Response<Full<Bytes>> {
-    let mut response = success(&Failure::new(code, "no"));
-    *response.status_mut() = status;
-    response
 }
 
 impl Platform for World {
