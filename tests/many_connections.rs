@@ -13,6 +13,14 @@ async fn presence_until_gone(agent: &mut Client, device_id: &str, count: usize) 
     changes(agent, device_id).await
 }
 
+/// As [`presence_until_gone`], once so many connections have come: agents hear of them a moment after they are there.
+async fn presence_when_come(agent: &mut Client, device_id: &str, count: usize) -> Vec<(bool, u64)> {
+    for _ in 0..count {
+        assert_eq!(agent.expect("session:connect").await["device_id"], device_id);
+    }
+    changes(agent, device_id).await
+}
+
 /// The device's `presence:change` events so far.
 async fn changes(agent: &mut Client, device_id: &str) -> Vec<(bool, u64)> {
     let of_device =
@@ -78,7 +86,8 @@ async fn tabs_may_close_in_any_order_and_the_device_is_online_until_the_last_is_
                 for tab in 0..tabs {
                     open.insert(tab, app.device_in_conversation("phone").await.0);
                 }
-                assert_eq!(changes(&mut agent, "phone").await, [(true, 1)], "{order:?} {how:?}");
+                let told = presence_when_come(&mut agent, "phone", tabs).await;
+                assert_eq!(told, [(true, 1)], "{order:?} {how:?}");
                 for (closed, tab) in order.iter().enumerate() {
                     end(open.remove(tab).unwrap(), how).await;
                     let told = presence_until_gone(&mut agent, "phone", 1).await;
@@ -106,7 +115,7 @@ async fn tabs_that_close_all_at_once_are_one_change_of_presence() {
         for _ in 0..3 {
             tabs.push(app.device("phone").await);
         }
-        assert_eq!(changes(&mut agent, "phone").await, [(true, 1)]);
+        assert_eq!(presence_when_come(&mut agent, "phone", 3).await, [(true, 1)]);
         let closing: Vec<_> = tabs.into_iter().map(|tab| tokio::spawn(tab.close())).collect();
         for closed in closing {
             closed.await.unwrap();
@@ -132,7 +141,7 @@ async fn tabs_that_open_all_at_once_are_one_change_of_presence() {
         for opened in opening {
             tabs.push(opened.await.unwrap());
         }
-        assert_eq!(changes(&mut agent, "phone").await, [(true, 1)]);
+        assert_eq!(presence_when_come(&mut agent, "phone", 10).await, [(true, 1)]);
         assert_eq!(active(&app, "phone").await, 10);
         for tab in tabs {
             tab.cut();
@@ -240,12 +249,14 @@ async fn devices_do_not_affect_each_other() {
     let phone = app.device("phone").await;
     let mut laptop = app.device("laptop").await;
     let namesake = other.device("phone").await;
+    agent.expect("session:connect").await;
+    agent.expect("session:connect").await;
     assert_eq!(agent.settled("presence:change").await.len(), 2);
     phone.cut();
     assert_eq!(presence_until_gone(&mut agent, "phone", 1).await, [(false, 0)]);
     assert_eq!((active(&app, "phone").await, active(&app, "laptop").await), (0, 1));
     assert_eq!(active(&other, "phone").await, 1, "the same name in another app is another device");
-    assert_eq!(changes(&mut foreign, "phone").await, [(true, 1)]);
+    assert_eq!(presence_when_come(&mut foreign, "phone", 1).await, [(true, 1)]);
     assert_eq!(laptop.call("ping", json!({})).await, "pong");
     namesake.close().await;
     assert_eq!(presence_until_gone(&mut foreign, "phone", 1).await, [(false, 0)]);
@@ -269,7 +280,14 @@ async fn a_connection_over_the_limit_is_refused_and_disturbs_nobody() {
     for tab in &mut tabs {
         assert_eq!(tab.call("ping", json!({})).await, "pong");
     }
-    assert_eq!(agent.settled("session:connect").await.len(), 4, "the refused one is never announced");
+    for _ in 0..4 {
+        agent.expect("session:connect").await;
+    }
+    assert_eq!(
+        agent.settled("session:connect").await,
+        [] as [Value; 0],
+        "the refused one is never announced"
+    );
     tabs.pop().unwrap().close().await;
     agent.expect("session:disconnect").await;
     tabs.push(app.device("phone").await);
@@ -320,15 +338,32 @@ async fn a_device_that_leaves_before_it_is_let_in_leaves_no_ghost() {
             hasty.cut();
         }
     }
+    // Who was cut off may still be on the way in; a socket that has ended lets nobody in any more.
+    testkit::eventually("the end of all sockets", async || {
+        let metrics = app.as_agent().get("/metrics").await.text;
+        let ended = metrics.lines().filter_map(|line| {
+            line.strip_prefix("replyhq_disconnects_total{")?.rsplit_once(' ')?.1.parse::<u64>().ok()
+        });
+        (ended.sum::<u64>() == 20).then_some(())
+    })
+    .await;
     testkit::eventually("the end of all sessions", async || {
         let sessions = app.as_agent().get("/v1/admin/sessions").await.ok();
         (sessions["sessions"] == json!([])).then_some(())
     })
     .await;
     assert_eq!(active(&app, "phone").await, 0);
-    let (came, went) =
-        (agent.settled("session:connect").await.len(), agent.settled("session:disconnect").await.len());
-    assert_eq!(came, went);
+    let (mut came, mut went) = (0, 0);
+    testkit::patiently("the agent to have heard of each end", async {
+        loop {
+            came += agent.settled("session:connect").await.len();
+            went += agent.settled("session:disconnect").await.len();
+            if came == went {
+                return;
+            }
+        }
+    })
+    .await;
     let told = changes(&mut agent, "phone").await;
     assert!(told.chunks(2).all(|edges| edges == [(true, 1), (false, 0)]), "{told:?}");
 }
