@@ -12,7 +12,10 @@ class Talking(Setting):
         in_conversation = {"conversation_id": self.conversation_id}
         last = {"last_message_id": sent[2]["id"], "last_seq": 3}
         some = await ada.done("conversation:join", {**in_conversation, "after": sent[0]["id"]})
-        self.assertEqual(some, {"success": True, **last, "messages": sent[1:], "has_more": False})
+        receipts = dict.fromkeys(["user_delivered_seq", "user_read_seq", "agent_delivered_seq", "agent_read_seq"], 0)
+        self.assertEqual(
+            some, {"success": True, **last, "messages": sent[1:], "has_more": False, "receipts": receipts}
+        )
         self.assertEqual(await ada.expect("conversation:joined"), {**in_conversation, **last})
         all_of_them = await ada.done("conversation:join", {**in_conversation, "after": ""})
         self.assertEqual(all_of_them["messages"], sent)

@@ -26,7 +26,7 @@ impl LocalStore {
         )?;
         self.write(
             "INSERT INTO messages (local_id, conversation_id, state, id, seq, body, sender, sender_name, created_at, \
-             attempts, crashes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0) \
+             crashes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0) \
              ON CONFLICT (local_id, conversation_id) DO UPDATE SET state = excluded.state, id = excluded.id, \
              seq = excluded.seq, body = excluded.body, sender = excluded.sender, sender_name = excluded.sender_name, \
              created_at = excluded.created_at, position = NULL, wedged_code = NULL, wedged_message = NULL",
@@ -67,7 +67,7 @@ impl LocalStore {
         Ok(tail)
     }
 
-    /// The newest message at or below `seq`, if it is stored.
+    /// The message with this `seq`, if it is stored.
     pub(crate) fn message_at(&self, conversation_id: &str, seq: u64) -> Result<Option<MessageId>> {
         self.one(
             "SELECT id FROM messages WHERE conversation_id = ?1 AND seq = ?2",
@@ -148,7 +148,7 @@ impl LocalStore {
         }
     }
 
-    /// The lowest `seq` from `lowest` on that is stored without a hole below `seq`.
+    /// Whether any message from `lowest` on is stored below `seq`.
     pub(crate) fn stored_below(&self, conversation_id: &str, lowest: u64, seq: u64) -> Result<bool> {
         let found = self.one(
             "SELECT 1 FROM messages WHERE conversation_id = ?1 AND seq >= ?2 AND seq < ?3 LIMIT 1",

@@ -62,9 +62,9 @@ impl LocalStore {
         now: Timestamp,
     ) -> Result<()> {
         self.write(
-            "INSERT INTO messages (local_id, conversation_id, state, body, sender, created_at, position, attempts, \
-             crashes) VALUES (?1, ?2, 1, ?3, 'user', ?4, \
-             (SELECT coalesce(max(position), 0) + 1 FROM messages WHERE state IN (1, 2, 3)), 0, 0)",
+            "INSERT INTO messages (local_id, conversation_id, state, body, sender, created_at, position, crashes) \
+             VALUES (?1, ?2, 1, ?3, 'user', ?4, \
+             (SELECT coalesce(max(position), 0) + 1 FROM messages WHERE state IN (1, 2, 3)), 0)",
             (local_id.as_str(), conversation_id, body, now.epoch_ms()),
         )?;
         self.touch(conversation_id, now)
@@ -103,7 +103,7 @@ impl LocalStore {
     /// The message is about to be sent: counted before, so that one that ends the process is found out.
     pub(crate) fn begin_attempt(&mut self, local_id: &LocalId) -> Result<()> {
         self.write(
-            "UPDATE messages SET state = 2, attempts = attempts + 1, crashes = crashes + 1 \
+            "UPDATE messages SET state = 2, crashes = crashes + 1 \
              WHERE local_id = ?1 AND state = 1",
             [local_id.as_str()],
         )

@@ -25,7 +25,8 @@ CREATE TABLE conversations (
 );
 
 -- state: 0 stored by the server, 1 queued, 2 sending, 3 wedged, 4 cancelled. position orders those that are not stored.
--- The conversation '' is the one that the server has yet to open.
+-- crashes: how often in a row it was on its way when the process ended, the present time included. The conversation ''
+-- is the one that the server has yet to open.
 CREATE TABLE messages (
     local_id        TEXT    NOT NULL,
     conversation_id TEXT    NOT NULL,
@@ -37,7 +38,6 @@ CREATE TABLE messages (
     sender_name     TEXT,
     created_at      INTEGER NOT NULL,
     position        INTEGER,
-    attempts        INTEGER NOT NULL,
     crashes         INTEGER NOT NULL,
     wedged_code     TEXT,
     wedged_message  TEXT,
