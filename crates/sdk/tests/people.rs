@@ -59,6 +59,34 @@ async fn a_logout_leaves_nothing_behind_for_the_next_person() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_logout_that_fails_changes_nothing() {
+    let (world, phone, folder) = start().await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    let index = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .expect("an index");
+    // A folder stands where the new index would be written.
+    let in_the_way = index.with_extension("json.new");
+    std::fs::create_dir(&in_the_way).expect("a folder");
+    assert!(matches!(phone.client.logout().await, Err(ClientError::Storage(_))));
+    phone.shows(&["one"]).await;
+    phone.client.send(None, "two").await.expect("room");
+    phone.shows(&["one", "two"]).await;
+    assert_eq!(world.conversations().len(), 1, "the same device");
+    std::fs::remove_dir(&in_the_way).expect("an empty folder");
+    phone.client.logout().await.expect("it works");
+    assert!(!holds(folder.path(), "one"));
+    let databases = std::fs::read_dir(folder.path()).expect("a folder").filter(|entry| {
+        entry.as_ref().expect("an entry").path().extension().is_some_and(|extension| extension == "db")
+    });
+    assert_eq!(databases.count(), 1, "what the failed one began is gone, too");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_person_has_what_is_theirs() {
     let (world, phone, _folder) = start().await;
     phone.client.send(None, "written before the login").await.expect("room");

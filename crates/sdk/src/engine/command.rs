@@ -233,8 +233,6 @@ impl Engine {
         self.identifying = Errand::default();
         self.listing = Errand::default();
         self.views.begin_anew();
-        // The connection is opened as the device that is shown.
-        self.show_or_say();
         self.step(Input::NewPerson);
     }
 

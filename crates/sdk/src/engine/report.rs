@@ -178,7 +178,7 @@ impl Engine {
     pub(super) fn credentials(&self) -> Credentials {
         Credentials {
             app_id: self.app_id.clone(),
-            device_id: self.views.device_id().to_string(),
+            device_id: self.store.device_id().to_string(),
             api_key: self.api_key.clone(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use protocol::{ConversationId, DeviceId};
+use protocol::ConversationId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -42,11 +42,6 @@ impl Views {
             is_all_changed: false,
         };
         (views, shown)
-    }
-
-    /// The device's name, as it is shown.
-    pub(super) fn device_id(&self) -> DeviceId {
-        self.state.borrow().device_id.clone()
     }
 
     pub(super) fn change_state(&mut self) {
@@ -200,7 +195,7 @@ pub(super) fn state(
     Ok(ClientState {
         connection: shown(connection.phase, platform),
         user_id: store.user()?.0.map(|user| user.id),
-        device_id: store.device_id()?,
+        device_id: store.device_id().clone(),
         unread: conversations.iter().map(|conversation| conversation.unread).sum(),
         conversations,
         queued: counts.queued,

@@ -55,7 +55,9 @@ impl Engine {
         match outcome {
             Ok(page) => {
                 self.listing.done();
-                for conversation in &page.conversations {
+                for conversation in
+                    page.conversations.iter().filter(|conversation| !conversation.id.is_empty())
+                {
                     self.store.put_conversation(conversation)?;
                     if self.outgoing.is_some() {
                         self.know(&conversation.id)?;

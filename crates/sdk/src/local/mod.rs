@@ -56,6 +56,7 @@ type Result<T> = std::result::Result<T, Error>;
 pub(crate) struct LocalStore {
     connection: Connection,
     is_writing: bool,
+    device_id: DeviceId,
     platform: Arc<dyn Platform>,
 }
 
@@ -72,8 +73,12 @@ impl LocalStore {
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA cache_size = -256; PRAGMA journal_size_limit = 262144;",
         )?;
-        let mut store = Self { connection, is_writing: false, platform };
+        let mut store = Self { connection, is_writing: false, device_id: new_device_id.into(), platform };
         store.migrate(new_device_id)?;
+        store.device_id = store
+            .connection
+            .query_row("SELECT device_id FROM person", [], |row| row.get::<_, String>(0))?
+            .into();
         store.connection.set_prepared_statement_cache_capacity(64);
         Ok(store)
     }
@@ -122,9 +127,8 @@ impl LocalStore {
     }
 
     /// The device's name.
-    pub(crate) fn device_id(&self) -> Result<DeviceId> {
-        self.one("SELECT device_id FROM person", [], |row| Ok(DeviceId::from(row.get::<_, String>(0)?)))
-            .map(|id| id.unwrap_or_else(|| DeviceId::from("")))
+    pub(crate) fn device_id(&self) -> &DeviceId {
+        &self.device_id
     }
 
     /// Who is identified, and whether the server was told.

@@ -98,23 +98,30 @@ impl People {
         }
     }
 
-    /// Throws the current person's file away, and that of nobody in particular; `current` is a new one then.
+    /// Throws the current person's file away, and that of nobody in particular; `current` is a new one then. On an error
+    /// either nothing was changed, or only files are left that go at the next start.
     pub(crate) fn forget(&mut self, current: &mut LocalStore) -> Result<()> {
+        let name = self.new_name()?;
+        let new = self.open_store(&self.folder.join(&name))?;
         let mut index = self.index.clone();
         index.files.remove(&self.index.current);
-        index.files.remove(NOBODY);
+        index.files.insert(NOBODY.to_owned(), name);
         NOBODY.clone_into(&mut index.current);
         self.replace_index(index)?;
         // The old file is closed before it goes.
-        *current = self.current()?;
+        *current = new;
         self.sweep()
+    }
+
+    fn new_name(&self) -> Result<String> {
+        Ok(format!("{}-{}.db", self.prefix, random::name(&*self.platform)?))
     }
 
     fn file_of(&mut self, person: &str) -> Result<LocalStore> {
         let name = match self.index.files.get(person) {
             Some(name) => name.clone(),
             None => {
-                let name = format!("{}-{}.db", self.prefix, random::name(&*self.platform)?);
+                let name = self.new_name()?;
                 let mut index = self.index.clone();
                 index.files.insert(person.to_owned(), name.clone());
                 // Named before it is there: what is there without a name is rubbish.
