@@ -45,12 +45,14 @@ impl Checkpointer {
 fn run(connection: &Connection, wal_path: &PathBuf, nudged: &Receiver<()>, wal_bytes: &AtomicU64) {
     while nudged.recv().is_ok() {
         let bytes = std::fs::metadata(wal_path).map_or(0, |metadata| metadata.len());
-        wal_bytes.store(bytes, Ordering::Relaxed);
         if bytes >= WAL_BYTES
             && let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
         {
             tracing::warn!(%error, "checkpoint failed; the next one tries again");
         }
+        // After the copying, not before: the writer begins the WAL anew when it reads this, and can't while a checkpoint
+        // runs. Told at the start of a long one, it would give up each time, and the WAL would only grow.
+        wal_bytes.store(bytes, Ordering::Relaxed);
         thread::sleep(PAUSE);
     }
 }
