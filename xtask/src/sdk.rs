@@ -41,6 +41,10 @@ pub(crate) fn install() -> Result<()> {
     if !Path::new(JNA).exists() {
         provision::debian_packages(&["libjna-java"])?;
     }
+    if provision::program("swiftc").is_none() && provision::debian_offers("swiftlang") {
+        // It links C++, for which it names no package.
+        provision::debian_packages(&["swiftlang", "g++"])?;
+    }
     provision::node_packages(&folder("kotlin"), OLDEST_NODE)
 }
 
@@ -119,11 +123,12 @@ fn in_kotlin(library: &Path) -> Result<()> {
     tool::run(suite.env("REPLYHQ_BINARY", server()?))
 }
 
-/// Compiles the module and the suite and runs it, where there is a Swift compiler. Debian has none, and neither has any
-/// registry that this uses.
+/// Compiles the module and the suite and runs it, where there is a Swift compiler: Debian has one since release 13.
 fn in_swift() -> Result<()> {
     if provision::program("swiftc").is_none() {
-        tool::say("there is no swiftc here: the Swift wrapper was NOT compiled, and its suite was NOT run");
+        tool::say(
+            "there is no swiftc here, and no package of it: the Swift wrapper was NOT compiled, its suite was NOT run",
+        );
         return Ok(());
     }
     let archive = tool::output(Command::new(folder("build-library.sh")).arg("staticlib"))?;
@@ -145,8 +150,10 @@ fn in_swift() -> Result<()> {
     tool::run(&mut module)?;
     let mut suite = swiftc();
     suite.args(["-module-name", "Suite", "-o", "suite"]).args(sources(&folder("swift/Tests"), "swift")?);
+    // Past the compiler, straight to the linker: it would read the archive's bitcode, which is of a newer LLVM.
+    suite.arg("libReplyHQ.a").arg("-Xlinker").arg(tool::root().join(archive.trim()));
     // What Rust's own library needs of the system.
-    suite.arg("libReplyHQ.a").arg(tool::root().join(archive.trim())).args(["-lm", "-lpthread", "-ldl"]);
+    suite.args(["-lm", "-lpthread", "-ldl"]);
     tool::run(&mut suite)?;
     tool::run(Command::new(bindings.join("suite")).env("REPLYHQ_BINARY", server()?))
 }

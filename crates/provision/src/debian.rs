@@ -18,7 +18,7 @@ pub fn debian_packages(packages: &[&str]) -> Result<()> {
         "please install what Debian calls {names}: there is no apt-get here"
     );
     ensure!(
-        geteuid().is_root() || sudo_asks_nothing(),
+        may_install(),
         "{names} missing, and installing needs root; please run: sudo apt-get install {names}"
     );
     apt_get(&["update", "-q"])
@@ -30,8 +30,20 @@ pub fn debian_packages(packages: &[&str]) -> Result<()> {
         .with_context(|| format!("installing {names}"))
 }
 
-fn sudo_asks_nothing() -> bool {
-    Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|output| output.status.success())
+/// Whether this release of Debian or Ubuntu has a package of that name. Where apt knows none, its lists may be old or
+/// missing, and are fetched first; if that is not possible, the answer is no.
+pub fn debian_offers(package: &str) -> bool {
+    let is_known = || is_success(Command::new("apt-cache").args(["show", package]));
+    is_known() || (may_install() && apt_get(&["update", "-q"]).is_ok() && is_known())
+}
+
+/// Whether this is root, or `sudo` asks for no password.
+fn may_install() -> bool {
+    geteuid().is_root() || is_success(Command::new("sudo").args(["-n", "true"]))
+}
+
+fn is_success(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
@@ -45,4 +57,17 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     // Through env, because sudo passes no variables on.
     command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
     run(&mut command).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_packages_that_exist_are_offered() {
+        if program("apt-cache").is_some() {
+            assert!(debian_offers("bash"));
+        }
+        assert!(!debian_offers("there-is-no-such-package"));
+    }
 }

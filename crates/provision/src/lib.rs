@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-pub use self::debian::debian_packages;
+pub use self::debian::{debian_offers, debian_packages};
 pub use self::node::node_packages;
 pub use self::python::python_environment;
 

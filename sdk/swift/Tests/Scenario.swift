@@ -5,14 +5,21 @@ import ReplyHQ
 
 @main
 struct Scenario {
-    static func main() async throws {
-        try await test("the quickstart sends its message", sendsTheQuickstartsMessage)
-        try await test("errors have a code, and sequences end with the client", wrapper)
-        try await test("nothing is lost, doubled or out of order from the first message to the logout", story)
+    static func main() async {
+        // Into a file as well: what was done before a crash is told.
+        setvbuf(stdout, nil, _IOLBF, 0)
+        await test("the quickstart sends its message", sendsTheQuickstartsMessage)
+        await test("errors have a code, and sequences end with the client", wrapper)
+        await test("nothing is lost, doubled or out of order from the first message to the logout", story)
     }
 
-    private static func test(_ name: String, _ body: () async throws -> Void) async throws {
-        try await body()
+    private static func test(_ name: String, _ body: () async throws -> Void) async {
+        do {
+            try await body()
+        } catch {
+            print("FAILED: \(name): \(error)")
+            exit(1)
+        }
         print("ok: \(name)")
     }
 }

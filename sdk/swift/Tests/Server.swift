@@ -155,8 +155,10 @@ final class AgentSocket {
     fileprivate init(_ server: Server, _ conversation: String) async throws {
         self.conversation = conversation
         let address = server.url.replacingOccurrences(of: "http://", with: "ws://")
-        let url = URL(string: "\(address)/v1/socket.io/?EIO=4&transport=websocket")!
-        socket = URLSession.shared.webSocketTask(with: url)
+        var upgrade = URLRequest(url: URL(string: "\(address)/v1/socket.io/?EIO=4&transport=websocket")!)
+        // On Linux, Foundation asks for a connection that is kept alive, which is no WebSocket's.
+        upgrade.setValue("Upgrade", forHTTPHeaderField: "Connection")
+        socket = URLSession.shared.webSocketTask(with: upgrade)
         socket.resume()
         _ = try await hear("0")
         let auth = ["app_id": server.appId, "admin_token": server.adminToken]
