@@ -42,6 +42,7 @@ impl Protocol for BareSession {
                 Output::Item(BareIncoming::Binary(Bytes::copy_from_slice(&bytes)))
             }
             Output::Send(frame) => Output::Send(frame),
+            Output::Pong(frame) => Output::Pong(frame),
             Output::Close(reason) => Output::Close(reason),
             Output::Nothing | Output::Left(..) | Output::Granted(..) | Output::Ack { .. } => Output::Nothing,
         }

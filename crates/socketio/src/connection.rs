@@ -42,7 +42,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Connection<Io> {
     }
 
     /// The next thing that the peer did, in the order in which it did it; after the end
-    /// [`Incoming::Closed`], again and again. Cancel safe: nothing is lost when the future is dropped.
+    /// [`Incoming::Closed`], again and again. Gives way to other tasks after 64 frames or 64 KiB of one peer. Cancel safe: nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Incoming {
         poll_fn(|cx| self.driver.poll_next(cx)).await.unwrap_or_else(Incoming::Closed)
     }
@@ -59,6 +59,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Connection<Io> {
                 return Poll::Ready(output);
             }
             self.driver.poll_io(cx);
+            self.driver.rest();
             Poll::Pending
         })
         .await

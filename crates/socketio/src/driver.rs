@@ -1,9 +1,11 @@
 //! Drives one session over one byte stream: reads, writes, timers, the end. Everything happens in `poll`, so
-//! that it can run beside the handler of an event. A write that does not go on never keeps anything else waiting.
+//! that it can run beside the handler of an event. A write that does not go on never keeps anything else waiting, and
+//! a peer that sends without end gives way to the other connections of its thread.
 
 mod writer;
 
 use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,7 +24,14 @@ use writer::Writer;
 /// hanging up is not listened to for long.
 const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 /// Bytes queued that a burst of events may hold back, so that its answers go out together.
-const BURST: usize = 32 * 1024;
+const BURST: usize = 64 * 1024;
+/// WebSocket frames, and bytes, that are taken from one peer before the thread's other connections have their turn.
+const TURN_FRAMES: usize = 64;
+const TURN_BYTES: usize = 64 * 1024;
+/// Bytes that may wait for a peer that has not shown who it is before no more of it is read.
+const UNKNOWN_QUEUE: usize = 4 * 1024;
+/// The longest head of a frame, and what is read beyond an unfinished one.
+const READ_AHEAD: usize = 1024;
 
 pub(crate) struct Driver<Io, P: Protocol> {
     io: Option<Io>,
@@ -34,10 +43,28 @@ pub(crate) struct Driver<Io, P: Protocol> {
     unread: BytesMut,
     /// Whether `unread` may begin with a whole frame.
     is_behind: bool,
-    inbox: VecDeque<P::Item>,
+    /// What is to be handed out, each with the bytes that it came in.
+    inbox: VecDeque<(P::Item, usize)>,
+    inbox_bytes: usize,
+    /// Bytes of the message that is being taken in, attachments included.
+    message_bytes: usize,
+    turn: Turn,
     writer: Writer,
     timer: Option<Pin<Box<Sleep>>>,
     phase: Phase,
+}
+
+/// What was taken from the peer since the other connections had their turn.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Turn {
+    fn is_over(self) -> bool {
+        self.frames >= TURN_FRAMES || self.bytes >= TURN_BYTES
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -86,6 +113,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             is_behind: !already_read.is_empty(),
             unread: BytesMut::from(&already_read[..]),
             inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            message_bytes: 0,
+            turn: Turn::default(),
             writer: Writer::new(keys),
             timer: None,
             phase: Phase::Open,
@@ -102,6 +132,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
 
     /// The next item, or the reason for the end once all items are handed out.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<P::Item, CloseReason>> {
+        if self.turn.is_over() {
+            // The task is the last in its queue after this.
+            cx.waker().wake_by_ref();
+            self.rest();
+            return Poll::Pending;
+        }
         // What is decoded is handed out before any I/O: the answers to a burst then go out in one write.
         if let Some(item) = self.pop() {
             return Poll::Ready(Ok(item));
@@ -117,8 +153,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         }
         match self.phase {
             Phase::Over(reason) => Poll::Ready(Err(reason)),
-            _ => Poll::Pending,
+            _ => {
+                self.rest();
+                Poll::Pending
+            }
         }
+    }
+
+    /// To be called when the task gives way: the peer's next turn begins.
+    pub(crate) fn rest(&mut self) {
+        self.turn = Turn::default();
     }
 
     /// Whether more was read than is handed out, and little waits to be written. Handling goes on first: it ends
@@ -131,7 +175,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     }
 
     fn pop(&mut self) -> Option<P::Item> {
-        let item = self.inbox.pop_front()?;
+        let (item, bytes) = self.inbox.pop_front()?;
+        self.inbox_bytes -= bytes;
         if self.inbox.is_empty() {
             self.inbox = VecDeque::new();
         }
@@ -142,7 +187,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>, reason: CloseReason) -> Poll<()> {
         self.outgoing.shared().request_close(reason);
         self.inbox = VecDeque::new();
+        self.inbox_bytes = 0;
         self.poll_io(cx);
+        self.rest();
         if let Phase::Over(_) = self.phase { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -157,10 +204,18 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             self.end(reason, now, cx);
         }
         self.tick(now, cx);
-        if let Phase::Open = self.phase {
-            self.poll_read(now, cx);
-        }
+        let may_read = self.may_read();
+        self.poll_read(now, cx);
         self.poll_write(now, cx);
+        if !may_read && self.may_read() {
+            // What was held back would otherwise wait for news that may never come.
+            self.poll_read(now, cx);
+            self.poll_write(now, cx);
+        }
+        if self.turn.is_over() {
+            // Reading stopped short of what the socket may have: nothing else would wake the task for it.
+            cx.waker().wake_by_ref();
+        }
         if let Phase::Lingering { .. } = self.phase {
             self.poll_linger(cx);
         }
@@ -197,17 +252,31 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     }
 
     fn has_room(&self) -> bool {
-        self.inbox.len() < self.config.max_pending_events.max(1)
+        self.inbox.len() < self.config.max_pending_events.max(1) && self.inbox_bytes < self.config.max_payload
+    }
+
+    /// Whether the peer is listened to: a stranger that reads nothing is not.
+    fn may_read(&self) -> bool {
+        self.session.is_known() || !self.writer.is_blocked() && self.outgoing.queued_bytes() < UNKNOWN_QUEUE
     }
 
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) {
-        while let (Phase::Open, true) = (self.phase, self.has_room()) {
+        while let Phase::Open = self.phase {
+            if !self.has_room() || !self.may_read() || self.turn.is_over() {
+                return;
+            }
             if self.is_behind {
                 self.decode_unread(now, cx);
                 continue;
             }
             let mut unread = std::mem::take(&mut self.unread);
+            // No more than what may still be of an unfinished frame, so that it takes no more memory than a frame may.
+            let most = match unread.len() {
+                0 => scratch::SIZE,
+                begun => (self.config.max_payload + READ_AHEAD).saturating_sub(begun).max(READ_AHEAD),
+            };
             let read = scratch::with_read(|buffer| {
+                let buffer = &mut buffer[..most.min(scratch::SIZE)];
                 let Some(io) = self.io.as_mut() else { return Poll::Pending };
                 let mut free = ReadBuf::new(buffer);
                 match Pin::new(io).poll_read(cx, &mut free) {
@@ -217,11 +286,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
                 }
                 let filled = free.filled_mut();
                 let count = filled.len();
+                self.turn.bytes += count;
                 if unread.is_empty() {
                     let consumed = self.decode(filled, now, cx);
                     unread.extend_from_slice(&filled[consumed..]);
                 } else {
-                    unread.extend_from_slice(filled);
+                    append(&mut unread, filled, self.config.max_payload + READ_AHEAD);
                     self.is_behind = true;
                 }
                 Poll::Ready(count)
@@ -249,15 +319,20 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         let mut used = 0;
         self.is_behind = false;
         while let Phase::Open = self.phase {
-            if !self.has_room() {
+            if !self.has_room() || self.turn.frames >= TURN_FRAMES {
                 self.is_behind = used < bytes.len();
                 return used;
             }
+            self.turn.frames += 1;
             match self.decoder.decode(&mut bytes[used..]) {
                 Ok(Decoded::Incomplete) => return used,
-                Ok(Decoded::Fragment { consumed }) => used += consumed,
+                Ok(Decoded::Fragment { consumed }) => {
+                    used += consumed;
+                    self.message_bytes += consumed;
+                }
                 Ok(Decoded::Message { consumed, message }) => {
                     used += consumed;
+                    self.message_bytes += consumed;
                     if let Message::Close(code) = message {
                         self.goodbye(code, now);
                     } else {
@@ -275,19 +350,26 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     fn obey(&mut self, output: Output<P::Item>, now: Instant, cx: &mut Context<'_>) {
         match output {
             Output::Nothing => {}
-            Output::Item(item) => self.inbox.push_back(item),
+            Output::Item(item) => self.take_in(item),
             Output::Left(item, namespace) => {
                 self.outgoing.shared().give_up(&namespace);
-                self.inbox.push_back(item);
+                self.take_in(item);
             }
             Output::Granted(item, largest) => {
                 self.outgoing.shared().admit(largest);
-                self.inbox.push_back(item);
+                self.take_in(item);
             }
             Output::Send(frame) => self.outgoing.shared().send_own(frame),
+            Output::Pong(frame) => self.outgoing.shared().send_pong(frame),
             Output::Ack { namespace, id, args } => self.outgoing.shared().answer(&namespace, id, args),
             Output::Close(reason) => self.end(reason, now, cx),
         }
+    }
+
+    fn take_in(&mut self, item: P::Item) {
+        let bytes = std::mem::take(&mut self.message_bytes);
+        self.inbox_bytes += bytes;
+        self.inbox.push_back((item, bytes));
     }
 
     /// Begins the end from this side.
@@ -310,7 +392,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         }
         let queued = self.outgoing.shared().take();
         for namespace in queued.iter().filter_map(Frame::leaves) {
-            self.session.left(namespace);
+            self.session.left(namespace, now);
         }
         self.writer.append(queued);
         let farewell = if reason.is_deliberate() { self.session.farewell() } else { None };
@@ -332,7 +414,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
 
     fn say_last(&mut self, frames: VecDeque<Frame>) {
         let shared = self.outgoing.shared();
-        shared.add(frames.iter().map(|frame| shared.size(frame)).sum());
+        shared.add(frames.iter().map(|frame| shared.cost(frame)).sum());
         self.writer.append(frames);
     }
 
@@ -340,13 +422,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         let Some(io) = self.io.as_mut() else { return };
         let shared = self.outgoing.shared();
         let session = &mut self.session;
-        match self.writer.poll(io, shared, |namespace| session.left(namespace), cx) {
+        match self.writer.poll(io, shared, |namespace| session.left(namespace, now), cx) {
             Poll::Pending => {}
-            Poll::Ready(Err(_)) => {
-                let reason = if let Phase::Flushing { reason, .. } = self.phase {
-                    reason
-                } else {
-                    CloseReason::Transport
+            Poll::Ready(Err(error)) => {
+                let reason = match self.phase {
+                    Phase::Flushing { reason, .. } => reason,
+                    // A stream with a deadline for its writes: what was sent to the peer is not taken.
+                    _ if error.kind() == io::ErrorKind::TimedOut => CloseReason::SlowReader,
+                    _ => CloseReason::Transport,
                 };
                 shared.request_close(reason);
                 self.over(reason);
@@ -418,6 +501,18 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         self.writer = Writer::default();
         self.outgoing.shared().finish(reason);
     }
+}
+
+/// Appends without more room than there may ever be need for.
+fn append(unread: &mut BytesMut, bytes: &[u8], most: usize) {
+    let needed = unread.len() + bytes.len();
+    if needed > unread.capacity() {
+        let room = needed.max((2 * unread.capacity()).min(most));
+        let mut grown = BytesMut::with_capacity(room);
+        grown.extend_from_slice(unread);
+        *unread = grown;
+    }
+    unread.extend_from_slice(bytes);
 }
 
 impl<Io, P: Protocol> Drop for Driver<Io, P> {

@@ -1,6 +1,7 @@
 //! Packets ready for the wire. Encoded once and shared: sending one to many connections copies nothing. Never
 //! masked here: a client's end masks a copy of its own while it writes.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -10,7 +11,12 @@ use serde_json::value::RawValue;
 
 use crate::packet::{engine, socket};
 use crate::websocket::{self, Control, Data, MAX_HEAD, OpCode};
-use crate::{AckId, Args};
+use crate::{AckId, Args, scratch};
+
+/// Bytes of memory that a frame takes while it waits, beside those that it has on the wire: its place in a queue that
+/// may have just doubled (2 × 48), the allocator's own words (2 × 16), the count of those who share it (32), and a
+/// place in the index of what may be replaced (32).
+const OVERHEAD: usize = 192;
 
 /// Why a value could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +76,8 @@ impl Frame {
     ///
     /// When there are more than ten attachments.
     pub fn event_with(namespace: &str, name: &str, args: &Args) -> Result<Self, EncodeError> {
-        Self::with_attachments(args.attachments(), |out| {
+        check_attachments(args)?;
+        Self::with_attachments(args.attachments(), engine::Kind::Message, |out| {
             let kind = if args.attachments().is_empty() { b'2' } else { b'5' };
             socket::encode_head(out, kind, args.attachments().len(), namespace, None);
             out.push(b'[');
@@ -105,7 +112,8 @@ impl Frame {
     ///
     /// When there are more than ten attachments.
     pub fn ack_with(namespace: &str, id: AckId, args: &Args) -> Result<Self, EncodeError> {
-        Self::with_attachments(args.attachments(), |out| {
+        check_attachments(args)?;
+        Self::with_attachments(args.attachments(), engine::Kind::Message, |out| {
             let kind = if args.attachments().is_empty() { b'3' } else { b'6' };
             socket::encode_head(out, kind, args.attachments().len(), namespace, Some(id));
             out.push(b'[');
@@ -134,9 +142,7 @@ impl Frame {
 
     /// A bare Engine.IO binary message, for connections without Socket.IO.
     pub fn binary(bytes: &[u8]) -> Self {
-        let mut out = Vec::new();
-        websocket::encode(&mut out, OpCode::Data(Data::Binary), bytes);
-        Self { bytes: out.into(), leaves: None }
+        Self::written(|out| websocket::encode(out, OpCode::Data(Data::Binary), bytes))
     }
 
     /// Bytes on the wire as a server sends it, frame heads and attachments included. A client's masks come on top.
@@ -147,6 +153,11 @@ impl Frame {
     /// Never: every frame has a head.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Bytes of memory that it takes while it waits, by the most pessimistic count: as if nobody shared it.
+    pub fn cost(&self) -> usize {
+        self.len() + OVERHEAD
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {
@@ -215,10 +226,11 @@ impl Frame {
     }
 
     pub(crate) fn open(open: &engine::Open<'_>) -> Self {
-        let mut frame = vec![0; MAX_HEAD];
-        frame.push(engine::digit(engine::Kind::Open));
-        json(&mut frame, open);
-        Self::finish(frame)
+        Self::encoded(engine::Kind::Open, |out| {
+            json(out, open);
+            Ok(())
+        })
+        .unwrap_or_else(|never: Infallible| match never {})
     }
 
     pub(crate) fn ping() -> Self {
@@ -231,55 +243,61 @@ impl Frame {
     }
 
     pub(crate) fn websocket_pong(payload: &[u8]) -> Self {
-        let mut out = Vec::new();
-        websocket::encode(&mut out, OpCode::Control(Control::Pong), payload);
-        Self { bytes: out.into(), leaves: None }
+        Self::written(|out| websocket::encode(out, OpCode::Control(Control::Pong), payload))
     }
 
     pub(crate) fn websocket_close(code: websocket::CloseCode) -> Self {
-        let mut out = Vec::new();
-        websocket::encode_close(&mut out, code);
-        Self { bytes: out.into(), leaves: None }
+        Self::written(|out| websocket::encode_close(out, code))
     }
 
     fn message(write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<Self, EncodeError> {
-        let mut out = vec![0; MAX_HEAD];
-        out.push(engine::digit(engine::Kind::Message));
-        write(&mut out)?;
-        Ok(Self::finish(out))
+        Self::encoded(engine::Kind::Message, write)
     }
 
     fn infallible(write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut out = vec![0; MAX_HEAD];
-        out.push(engine::digit(engine::Kind::Message));
-        write(&mut out);
-        Self::finish(out)
+        Self::encoded(engine::Kind::Message, |out| {
+            write(out);
+            Ok(())
+        })
+        .unwrap_or_else(|never: Infallible| match never {})
     }
 
-    fn with_attachments(
+    /// One text frame with a packet of that kind.
+    fn encoded<E>(kind: engine::Kind, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Self, E> {
+        Self::with_attachments(&[], kind, write)
+    }
+
+    fn with_attachments<E>(
         attachments: &[Bytes],
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
-    ) -> Result<Self, EncodeError> {
-        if attachments.len() > socket::MAX_ATTACHMENTS {
-            return Err(EncodeError::TooManyAttachments);
-        }
-        if attachments.is_empty() {
-            return Self::message(write);
-        }
-        let mut out = vec![0; MAX_HEAD];
-        out.push(engine::digit(engine::Kind::Message));
-        write(&mut out)?;
-        let start = websocket::frame_in_place(&mut out, OpCode::Data(Data::Text));
-        for attachment in attachments {
-            websocket::encode(&mut out, OpCode::Data(Data::Binary), attachment);
-        }
-        Ok(Self { bytes: Bytes::from(out).slice(start..), leaves: None })
+        kind: engine::Kind,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        scratch::with_encode(|out| {
+            out.resize(MAX_HEAD, 0);
+            out.push(engine::digit(kind));
+            write(out)?;
+            let start = websocket::frame_in_place(out, OpCode::Data(Data::Text));
+            for attachment in attachments {
+                websocket::encode(out, OpCode::Data(Data::Binary), attachment);
+            }
+            Ok(Self { bytes: Bytes::copy_from_slice(&out[start..]), leaves: None })
+        })
     }
 
-    fn finish(mut out: Vec<u8>) -> Self {
-        let start = websocket::frame_in_place(&mut out, OpCode::Data(Data::Text));
-        Self { bytes: Bytes::from(out).slice(start..), leaves: None }
+    /// Whole WebSocket frames, as they are written.
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        scratch::with_encode(|out| {
+            write(out);
+            Self { bytes: Bytes::copy_from_slice(out), leaves: None }
+        })
     }
+}
+
+fn check_attachments(args: &Args) -> Result<(), EncodeError> {
+    if args.attachments().len() > socket::MAX_ATTACHMENTS {
+        return Err(EncodeError::TooManyAttachments);
+    }
+    Ok(())
 }
 
 /// Strings and the crate's own structs always serialise, and a vector takes all that is written to it.

@@ -1,8 +1,8 @@
 //! Engine.IO v4 and Socket.IO v5 over WebSocket: the transport under the server and under its Rust clients, one
 //! task per connection.
 //!
-//! It promises that an event is never skipped on a connection that goes on: the outgoing queue is bounded in
-//! bytes, and what would not fit ends the connection. It promises that timers and teardown never wait for a
+//! It promises that an event is never skipped on a connection that goes on, but for what its sender calls stale: the
+//! outgoing queue is bounded in bytes of memory, and what would not fit ends the connection. It promises that timers and teardown never wait for a
 //! peer that does not read. It never reads HTTP (the caller does the upgrade, see [`upgrade`]), never spawns a
 //! task, and knows nothing of what the events mean.
 //!
@@ -31,6 +31,6 @@ pub use client::ClientConnection;
 pub use config::{Config, Meter};
 pub use connection::Connection;
 pub use frame::{EncodeError, Frame};
-pub use outgoing::{AckError, Outgoing};
+pub use outgoing::{AckError, Outgoing, Stale};
 pub use reason::CloseReason;
 pub use session::{ClientIncoming, Incoming};

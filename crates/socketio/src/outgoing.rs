@@ -1,7 +1,7 @@
 //! The way out: a queue bounded in bytes that any task may add to, and the answers awaited from the peer. Never
 //! waits: what does not fit ends the connection, so that a peer is told everything or is gone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,11 @@ use crate::frame::EncodeError;
 use crate::websocket::Role;
 use crate::{AckId, Args, CloseReason, Config, Frame};
 
+/// The share of the queue that may be full before what passes is replaced by what comes after it.
+const PASSING_FROM: usize = 8;
+/// The share of the queue that may be full before a state is replaced by the one after it.
+const STATES_FROM: usize = 2;
+
 /// Answers one connection may owe at a time. One that takes events and never answers must not fill the memory.
 const MAX_AWAITED: usize = 1024;
 
@@ -23,6 +28,15 @@ const MAX_AWAITED: usize = 1024;
 #[derive(Clone)]
 pub struct Outgoing {
     shared: Arc<Shared>,
+}
+
+/// What a frame tells that a later one makes stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Something that passes, such as typing: replaced as soon as an eighth of the queue is full.
+    Passing,
+    /// How something is now: replaced when half of the queue is full.
+    State,
 }
 
 /// Why an event was not answered.
@@ -58,6 +72,13 @@ impl Outgoing {
         self.shared.send(frame).is_ok()
     }
 
+    /// As [`send`](Self::send), for a frame that makes earlier ones with the same `key` stale. With a reader that keeps
+    /// up every one is sent. With a slow one a frame that still waits is replaced, in its place: the reader is told
+    /// less often, and how it is now. `key` is what the frame is about, as a hash that strangers can't foresee.
+    pub fn send_newest(&self, key: u64, stale: Stale, frame: Frame) -> bool {
+        self.shared.send_newest(key, stale, frame)
+    }
+
     /// Asks for the connection's end: what is queued is still written, nothing more is taken. The first reason
     /// given stands.
     pub fn close(&self, reason: CloseReason) {
@@ -69,7 +90,7 @@ impl Outgoing {
         self.shared.queue().closing.is_some()
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes of memory that what waits to be written takes, see [`Frame::cost`].
     pub fn queued_bytes(&self) -> usize {
         self.shared.queued_bytes()
     }
@@ -153,7 +174,7 @@ pub(crate) struct Shared {
     role: Role,
     config: Arc<Config>,
     queue: Mutex<Queue>,
-    /// Bytes in the queue and in the driver's hands, not yet taken by the socket.
+    /// What the frames in the queue and in the driver's hands cost, not counting bytes that the socket has taken.
     queued: AtomicUsize,
     answers: Mutex<Answers>,
 }
@@ -161,6 +182,10 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Queue {
     frames: VecDeque<Frame>,
+    /// Where in `frames` what may be replaced is. Only what came while the queue was full enough for it.
+    newest: HashMap<u64, usize>,
+    /// The answer to the newest WebSocket ping; the protocol asks for no other.
+    pong: Option<Frame>,
     /// The driver's task. Taken by whoever wakes it, so that a burst wakes it once.
     waker: Option<Waker>,
     /// The socket takes nothing now: the driver is woken by the socket, a frame more is no news to it.
@@ -200,17 +225,17 @@ impl Shared {
         self.role
     }
 
-    /// Bytes that the frame takes on the wire from this end.
-    pub(crate) fn size(&self, frame: &Frame) -> usize {
+    /// What the frame costs until this end has written it.
+    pub(crate) fn cost(&self, frame: &Frame) -> usize {
         match self.role {
-            Role::Server => frame.len(),
-            Role::Client => frame.len() + frame.masks(),
+            Role::Server => frame.cost(),
+            Role::Client => frame.cost() + frame.masks(),
         }
     }
 
     /// Queues a frame of the connection's owner.
     pub(crate) fn send(&self, frame: Frame) -> Result<(), Refused> {
-        let size = self.size(&frame);
+        let cost = self.cost(&frame);
         let mut queue = self.queue();
         if self.role == Role::Client {
             let largest = queue.admitted.ok_or(Refused::Closed)?;
@@ -221,34 +246,90 @@ impl Shared {
                 queue.admitted = None;
             }
         }
-        self.push(queue, frame, size)
+        self.push(queue, frame, cost, None)
     }
 
     /// Queues a frame of the session.
     pub(crate) fn send_own(&self, frame: Frame) {
-        let size = self.size(&frame);
+        let cost = self.cost(&frame);
         // A connection that is ending needs no answer of the protocol any more.
-        let _ = self.push(self.queue(), frame, size);
+        let _ = self.push(self.queue(), frame, cost, None);
     }
 
-    fn push(&self, mut queue: MutexGuard<'_, Queue>, frame: Frame, size: usize) -> Result<(), Refused> {
+    /// Queues the answer to a WebSocket ping, in place of one that still waits: a peer that sends pings and reads
+    /// nothing gets one pong, however many it has asked for.
+    pub(crate) fn send_pong(&self, pong: Frame) {
+        let cost = self.cost(&pong);
+        let mut queue = self.queue();
+        if queue.closing.is_some() {
+            return;
+        }
+        self.add(cost);
+        if let Some(stale) = queue.pong.replace(pong) {
+            self.written(self.cost(&stale));
+        }
+        self.wake(queue);
+    }
+
+    fn send_newest(&self, key: u64, stale: Stale, frame: Frame) -> bool {
+        let cost = self.cost(&frame);
+        let share = match stale {
+            Stale::Passing => PASSING_FROM,
+            Stale::State => STATES_FROM,
+        };
+        let queue = self.queue();
+        let key = (self.queued_bytes() > self.config.max_queue_bytes / share).then_some(key);
+        self.push(queue, frame, cost, key).is_ok()
+    }
+
+    /// Queues the frame: at the end, or with a key in the place of one that was queued under the same.
+    fn push(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        frame: Frame,
+        cost: usize,
+        key: Option<u64>,
+    ) -> Result<(), Refused> {
         if queue.closing.is_some() {
             return Err(Refused::Closed);
         }
+        let at = key.and_then(|key| queue.newest.get(&key).copied());
+        let freed = at.and_then(|at| queue.frames.get(at)).map_or(0, |stale| self.cost(stale));
         // Only the driver subtracts meanwhile, so that the sum can be smaller than computed, never larger.
-        let fits = self.queued_bytes().saturating_add(size) <= self.config.max_queue_bytes;
-        if fits {
-            self.add(size);
-            queue.frames.push_back(frame);
-        } else {
+        if self.queued_bytes().saturating_add(cost) > self.config.max_queue_bytes.saturating_add(freed) {
             queue.closing = Some(CloseReason::SlowReader);
+            let waker = queue.waker.take();
+            drop(queue);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            return Err(Refused::Closed);
         }
-        let waker = if fits && queue.is_blocked { None } else { queue.waker.take() };
+        self.add(cost);
+        match at.and_then(|at| queue.frames.get_mut(at)) {
+            Some(stale) => {
+                *stale = frame;
+                self.written(freed);
+            }
+            None => {
+                if let Some(key) = key {
+                    let at = queue.frames.len();
+                    queue.newest.insert(key, at);
+                }
+                queue.frames.push_back(frame);
+            }
+        }
+        self.wake(queue);
+        Ok(())
+    }
+
+    /// Wakes the driver, unless the socket takes nothing now: then the socket does.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        let waker = if queue.is_blocked { None } else { queue.waker.take() };
         drop(queue);
         if let Some(waker) = waker {
             waker.wake();
         }
-        if fits { Ok(()) } else { Err(Refused::Closed) }
     }
 
     /// The client is in its namespace: its owner may send messages of so many bytes.
@@ -275,9 +356,15 @@ impl Shared {
         queue.closing
     }
 
-    /// Takes all queued frames. Their bytes count as queued until [`written`](Self::written) is told of them.
+    /// Takes all queued frames. They count as queued until [`written`](Self::written) is told of what they cost.
     pub(crate) fn take(&self) -> VecDeque<Frame> {
-        std::mem::take(&mut self.queue().frames)
+        let mut queue = self.queue();
+        if !queue.newest.is_empty() {
+            queue.newest = HashMap::new();
+        }
+        let mut frames = std::mem::take(&mut queue.frames);
+        frames.extend(queue.pong.take());
+        frames
     }
 
     pub(crate) fn set_blocked(&self, is_blocked: bool) {
@@ -285,14 +372,15 @@ impl Shared {
     }
 
     /// Counts a frame that the driver writes without queueing it here.
-    pub(crate) fn add(&self, bytes: usize) {
-        self.queued.fetch_add(bytes, Ordering::Relaxed);
-        self.config.meter.add(bytes);
+    pub(crate) fn add(&self, cost: usize) {
+        self.queued.fetch_add(cost, Ordering::Relaxed);
+        self.config.meter.add(cost);
     }
 
-    pub(crate) fn written(&self, bytes: usize) {
-        self.queued.fetch_sub(bytes, Ordering::Relaxed);
-        self.config.meter.remove(bytes);
+    /// So much of what was queued is written, or will not be.
+    pub(crate) fn written(&self, cost: usize) {
+        self.queued.fetch_sub(cost, Ordering::Relaxed);
+        self.config.meter.remove(cost);
     }
 
     /// The end: nothing is queued any more, nobody awaits an answer.
@@ -301,6 +389,8 @@ impl Shared {
         queue.closing.get_or_insert(reason);
         queue.waker = None;
         let frames = std::mem::take(&mut queue.frames);
+        queue.newest = HashMap::new();
+        queue.pong = None;
         drop(queue);
         drop(frames);
         let queued = self.queued.swap(0, Ordering::Relaxed);

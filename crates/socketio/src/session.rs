@@ -7,6 +7,7 @@ mod reassembly;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -60,6 +61,8 @@ pub enum Output<T> {
     Granted(T, usize),
     /// Send this.
     Send(Frame),
+    /// Send this answer to a WebSocket ping, in place of one that still waits.
+    Pong(Frame),
     /// Give the answer to whoever awaits it; unknown ids are to be ignored.
     Ack {
         /// The namespace it came in.
@@ -81,6 +84,7 @@ impl<T> fmt::Debug for Output<T> {
             Self::Left(..) => "Left",
             Self::Granted(..) => "Granted",
             Self::Send(_) => "Send",
+            Self::Pong(_) => "Pong",
             Self::Ack { .. } => "Ack",
             Self::Close(_) => "Close",
         })
@@ -107,9 +111,14 @@ pub trait Protocol {
         let _ = now;
     }
 
-    /// The frame that ends the peer's being in a namespace, or this side's, is on its way.
-    fn left(&mut self, namespace: &str) {
-        let _ = namespace;
+    /// The frame that ends the peer's being in a namespace, or this side's, is on its way at `now`.
+    fn left(&mut self, namespace: &str, now: Instant) {
+        let _ = (namespace, now);
+    }
+
+    /// Whether the peer has shown who it is. From one that has not, nothing is read while it reads nothing itself.
+    fn is_known(&self) -> bool {
+        true
     }
 
     /// What is to be sent before this side ends the connection of its own will.
@@ -122,7 +131,9 @@ pub trait Protocol {
 #[derive(Debug)]
 pub struct Session {
     engine: Engine,
+    /// While the peer is in no namespace: until when it may be so.
     connect_by: Option<Instant>,
+    connect_timeout: Duration,
     namespaces: Vec<(Arc<str>, Membership)>,
     max_namespaces: usize,
     assembly: Assembly,
@@ -144,6 +155,7 @@ impl Session {
         Self {
             engine: Engine::server(config, now),
             connect_by: Some(now + config.connect_timeout),
+            connect_timeout: config.connect_timeout,
             namespaces: Vec::new(),
             max_namespaces: config.max_namespaces,
             assembly: Assembly::new(config.max_payload),
@@ -175,7 +187,15 @@ impl Session {
         self.namespaces.iter().position(|(name, _)| **name == *namespace)
     }
 
-    fn packet(&mut self, text: &str) -> Output<Incoming> {
+    /// Who is in no namespace any more has the time of a handshake to come to another.
+    fn check_membership(&mut self, now: Instant) {
+        let is_in = self.namespaces.iter().any(|(_, membership)| *membership == Membership::In);
+        if !is_in {
+            self.connect_by.get_or_insert(now + self.connect_timeout);
+        }
+    }
+
+    fn packet(&mut self, text: &str, now: Instant) -> Output<Incoming> {
         if let Err(reason) = self.assembly.expect_text() {
             return Output::Close(reason);
         }
@@ -197,6 +217,7 @@ impl Session {
                 if let Some(at) = at {
                     self.namespaces.swap_remove(at);
                 }
+                self.check_membership(now);
                 match membership {
                     Membership::In => {
                         Output::Left(Incoming::Disconnect { namespace: Arc::clone(&name) }, name)
@@ -260,9 +281,10 @@ impl Protocol for Session {
 
     fn receive(&mut self, message: Message<'_>, now: Instant) -> Output<Incoming> {
         match self.engine.receive(message, now) {
-            Output::Item(Payload::Text(text)) => self.packet(&text[1..]),
+            Output::Item(Payload::Text(text)) => self.packet(&text[1..], now),
             Output::Item(Payload::Binary(bytes)) => self.attachment(&bytes),
             Output::Send(frame) => Output::Send(frame),
+            Output::Pong(frame) => Output::Pong(frame),
             Output::Close(reason) => Output::Close(reason),
             Output::Nothing | Output::Left(..) | Output::Granted(..) | Output::Ack { .. } => Output::Nothing,
         }
@@ -280,9 +302,14 @@ impl Protocol for Session {
         self.connect_by.map_or(engine, |by| by.min(engine))
     }
 
-    fn left(&mut self, namespace: &str) {
+    fn left(&mut self, namespace: &str, now: Instant) {
         if let Some(at) = self.position(namespace) {
             self.namespaces[at].1 = Membership::Left;
         }
+        self.check_membership(now);
+    }
+
+    fn is_known(&self) -> bool {
+        self.connect_by.is_none()
     }
 }

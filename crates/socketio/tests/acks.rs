@@ -100,7 +100,8 @@ async fn answers_awaited_are_bounded_and_a_wait_given_up_frees_its_place() {
         let outgoing = outgoing.clone();
         waits.spawn(async move { outgoing.emit_with_ack("/", "ask", &1, LONG).await.is_ok() });
     }
-    let all: usize = (0..1024).map(|id| 2 + format!("42{id}[\"ask\",1]").len()).sum();
+    let overhead = Frame::text("").cost() - Frame::text("").len();
+    let all: usize = (0..1024).map(|id| 2 + format!("42{id}[\"ask\",1]").len() + overhead).sum();
     while outgoing.queued_bytes() < all {
         tokio::task::yield_now().await;
     }

@@ -99,7 +99,7 @@ proptest! {
                     Output::Nothing
                 }
                 Step::Left => {
-                    session.left("/a");
+                    session.left("/a", now);
                     is_in = false;
                     Output::Nothing
                 }
@@ -125,7 +125,7 @@ proptest! {
                 Output::Item(ClientIncoming::Event(_)) | Output::Ack { .. } => prop_assert!(is_in),
                 Output::Item(other) => prop_assert!(false, "{:?}", other),
                 Output::Granted(..) | Output::Left(..) => prop_assert!(false),
-                Output::Nothing | Output::Send(_) => {}
+                Output::Nothing | Output::Send(_) | Output::Pong(_) => {}
             }
             prop_assert_eq!(session.farewell().is_some(), is_in);
         }

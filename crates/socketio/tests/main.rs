@@ -23,11 +23,15 @@ mod framing;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod packets;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
 mod session;
+#[cfg(test)]
+mod turns;
 #[cfg(test)]
 mod upgrade;
 #[cfg(test)]

@@ -99,8 +99,8 @@ impl Writer {
                 shared.set_blocked(false);
             }
             self.needs_flush = true;
+            let written = written + self.advance(written);
             shared.written(written);
-            self.advance(written);
         }
         if self.needs_flush {
             ready!(Pin::new(io).poll_flush(cx))?;
@@ -142,18 +142,22 @@ impl Writer {
         })
     }
 
-    fn advance(&mut self, mut written: usize) {
+    /// Drops what is written; returns what the dropped frames took beside their bytes.
+    fn advance(&mut self, mut written: usize) -> usize {
+        let mut freed = 0;
         while let Some(first) = self.frames.front() {
             let left = first.len() - self.offset;
             if written < left {
                 self.offset += written;
-                return;
+                return freed;
             }
             written -= left;
+            freed += first.cost() - first.len();
             self.offset = 0;
             self.frames.pop_front();
         }
         // A connection at rest holds no queue.
         self.frames = VecDeque::new();
+        freed
     }
 }

@@ -196,6 +196,7 @@ impl Protocol for ClientSession {
             Output::Item(Told::Payload(Payload::Text(text))) => self.packet(&text[1..]),
             Output::Item(Told::Payload(Payload::Binary(bytes))) => self.attachment(&bytes),
             Output::Send(frame) => Output::Send(frame),
+            Output::Pong(frame) => Output::Pong(frame),
             Output::Close(reason) => Output::Close(reason),
             Output::Nothing | Output::Left(..) | Output::Granted(..) | Output::Ack { .. } => Output::Nothing,
         }
@@ -223,7 +224,7 @@ impl Protocol for ClientSession {
         self.engine.heard(now);
     }
 
-    fn left(&mut self, namespace: &str) {
+    fn left(&mut self, namespace: &str, _: Instant) {
         if matches!(self.stage, Stage::In) && *namespace == *self.namespace {
             self.stage = Stage::Out;
         }

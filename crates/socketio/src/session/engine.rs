@@ -62,7 +62,7 @@ impl Engine {
         let text = match message {
             Message::Text(text) => text,
             Message::Binary(bytes) => return Output::Item(Payload::Binary(bytes)),
-            Message::Ping(payload) => return Output::Send(Frame::websocket_pong(payload)),
+            Message::Ping(payload) => return Output::Pong(Frame::websocket_pong(payload)),
             Message::Pong(_) => return Output::Nothing,
             Message::Close(_) => return Output::Close(CloseReason::Transport),
         };

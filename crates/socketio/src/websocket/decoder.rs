@@ -170,7 +170,13 @@ impl Decoder {
             Box::new(Unfinished { is_text: data == Data::Text, fragments: 0, bytes: Vec::new() })
         });
         unfinished.fragments += 1;
-        unfinished.bytes.extend_from_slice(payload);
+        // Without more room than the message may ever need.
+        let bytes = &mut unfinished.bytes;
+        let needed = bytes.len() + payload.len();
+        if needed > bytes.capacity() {
+            bytes.reserve_exact(needed.max((2 * bytes.capacity()).min(self.max_message)) - bytes.len());
+        }
+        bytes.extend_from_slice(payload);
         if !is_final {
             return Ok(None);
         }

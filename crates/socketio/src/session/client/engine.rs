@@ -43,7 +43,7 @@ impl ClientEngine {
     /// Takes a message that came in at `now`.
     pub(super) fn receive<'a>(&mut self, message: Message<'a>, now: Instant) -> Output<Told<'a>> {
         let text = match message {
-            Message::Ping(payload) => return Output::Send(Frame::websocket_pong(payload)),
+            Message::Ping(payload) => return Output::Pong(Frame::websocket_pong(payload)),
             Message::Pong(_) => return Output::Nothing,
             Message::Close(_) => return Output::Close(CloseReason::Transport),
             Message::Binary(_) if self.patience.is_none() => return not_opened(),
