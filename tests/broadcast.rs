@@ -304,7 +304,8 @@ async fn a_thousand_messages_from_all_sides_come_to_all_in_order_each_once() {
     let inbox = listener.settled("conversation:updated").await;
     let told: Vec<_> =
         inbox.iter().map(|updated| updated["conversation"]["last_seq"].as_u64().unwrap()).collect();
-    assert_eq!(told, (1..=1_000).collect::<Vec<_>>());
+    // Who does not read meanwhile is told less often, and of the newest.
+    assert!(told.is_sorted() && told.last() == Some(&1_000), "{told:?}");
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ impl Chat {
             name: name.into(),
             api_key_hash: credential::hash(&api_key),
             created_at: self.ambient.now(),
+            allowed_origins: Vec::new(),
         };
         let mut act = self.act(&app_id, "app.create", &app_id);
         act.details = Some(serde_json::json!({ "name": name }));
@@ -89,6 +90,23 @@ impl Chat {
             .await
             .map_err(|error| self.store_failed(&error))?;
         Ok(found.then_some(RotatedKey { api_key }))
+    }
+
+    /// Takes the pages that may use the app's key by their origins; none is any. `None` if there is no such app, else the
+    /// origins as they are kept.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`, `SERVER_ERROR`.
+    pub async fn allow_origins(
+        &self,
+        app_id: &AppId,
+        origins: &[String],
+    ) -> Result<Option<Vec<String>>, Failure> {
+        let origins: Vec<_> = origins.iter().map(|origin| input::origin(origin)).collect::<Result<_, _>>()?;
+        let mut act = self.act(app_id, "app.allow_origins", app_id);
+        act.details = Some(serde_json::json!({ "origins": origins }));
+        let found = self.store.allow_origins(app_id.clone(), origins.clone(), act).await;
+        Ok(found.map_err(|error| self.store_failed(&error))?.then_some(origins))
     }
 
     /// Makes an admin token. `None` if there is no such app.

@@ -3,7 +3,7 @@
 use protocol::{AppId, Code, ConnectionId, Failure, TokenId, UserInfo};
 use store::{LatestConversation, Token};
 
-use crate::{Agent, Chat, Device, credential, input};
+use crate::{Address, Agent, Chat, Device, credential, input};
 
 /// How stale `last_used_at` may be, so that a busy token does not cost a write for each use.
 const TOUCH_EVERY_MS: i64 = 60_000;
@@ -17,6 +17,10 @@ pub struct DeviceCredentials<'a> {
     pub device_id: &'a str,
     /// The app's key.
     pub api_key: &'a str,
+    /// Where it is, if that is known.
+    pub address: Option<Address>,
+    /// The origin of the page that asks, if it is one: apps send none.
+    pub origin: Option<&'a str>,
 }
 
 /// What a device with a good credential gets to know.
@@ -34,7 +38,8 @@ impl Chat {
     /// Checks a device's credential.
     ///
     /// # Errors
-    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `INVALID_CREDENTIALS`, or `AUTH_ERROR` if it could not be checked.
+    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `INVALID_CREDENTIALS`, `FORBIDDEN` for a page of an origin that the app does
+    /// not take, or `AUTH_ERROR` if it could not be checked.
     pub async fn authenticate_device(&self, shown: DeviceCredentials<'_>) -> Result<DeviceAccess, Failure> {
         let device = form(shown)?;
         let login = self
@@ -44,6 +49,7 @@ impl Chat {
             .map_err(|error| self.not_checked(&error))?;
         match login {
             Some(login) if credential::matches(shown.api_key, &login.api_key_hash) => {
+                check_origin(shown.origin, &login.allowed_origins)?;
                 Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest })
             }
             _ => Err(invalid()),
@@ -58,7 +64,10 @@ impl Chat {
         let device = form(shown)?;
         let app = self.store.app(device.app_id.clone()).await.map_err(|error| self.not_checked(&error))?;
         match app {
-            Some(app) if credential::matches(shown.api_key, &app.api_key_hash) => Ok(device),
+            Some(app) if credential::matches(shown.api_key, &app.api_key_hash) => {
+                check_origin(shown.origin, &app.allowed_origins)?;
+                Ok(device)
+            }
             _ => Err(invalid()),
         }
     }
@@ -145,7 +154,17 @@ fn form(shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
         }
     }
     input::device_id(shown.device_id)?;
-    Ok(Device { app_id: shown.app_id.into(), device_id: shown.device_id.into() })
+    Ok(Device { app_id: shown.app_id.into(), device_id: shown.device_id.into(), address: shown.address })
+}
+
+/// A browser says which page asks, and pages can't make it lie. Where the app has a list, only those on it may.
+fn check_origin(origin: Option<&str>, allowed: &[String]) -> Result<(), Failure> {
+    match origin {
+        Some(origin) if !allowed.is_empty() && !allowed.iter().any(|known| known == origin) => {
+            Err(Failure::new(Code::Forbidden, "this app takes no requests of that page's origin"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn invalid() -> Failure {

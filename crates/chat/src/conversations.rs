@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use cluster::Signal;
 use protocol::event::{AgentTyping, UserTyping};
+use protocol::limits::Action;
 use protocol::rest::{ConversationPage, InboxPage, OpenConversation, User};
 use protocol::{
     ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation, Permission,
+    encoded,
 };
 use store::{Act, InboxCursor, InboxQuery, Scope, StatusChange};
 
@@ -29,6 +31,7 @@ impl Chat {
         }
         let device_context =
             wish.device_context.map(|context| input::context("device_context", &context)).transpose()?;
+        self.limit(Action::Open, &Principal::Device(device.clone()))?;
         let now = self.ambient.now();
         let tells_user = wish.user.is_some();
         let opening = store::OpenConversation {
@@ -58,9 +61,18 @@ impl Chat {
     /// # Errors
     /// `SERVER_ERROR`.
     pub async fn conversations_of(&self, device: &Device, page: Page) -> Result<ConversationPage, Failure> {
-        let scope = Principal::Device(device.clone()).scope();
-        let (rows, has_more) = self.inbox_rows(scope, None, None, page).await?;
-        let conversations = rows.into_iter().map(|row| row.conversation).collect();
+        let principal = Principal::Device(device.clone());
+        self.limit(Action::Read, &principal)?;
+        let scope = principal.scope();
+        let mut rows = self.inbox_rows(scope, None, None, page).await?;
+        let has_more = rows.len() > page.rows() as usize;
+        rows.truncate(page.rows() as usize);
+        let mut conversations: Vec<_> = rows.into_iter().map(|row| row.conversation).collect();
+        // This list has no next page, so that no row may be left out for its length; a message may.
+        let fitting = encoded::fitting(&conversations);
+        for conversation in conversations.iter_mut().skip(fitting) {
+            conversation.last_message = None;
+        }
         Ok(ConversationPage { conversations, has_more })
     }
 
@@ -77,8 +89,9 @@ impl Chat {
     ) -> Result<InboxPage, Failure> {
         agent.require(Permission::ViewConversations)?;
         let after = after.filter(|cursor| !cursor.is_empty()).map(parse_cursor).transpose()?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
-        let (mut conversations, has_more) = self.inbox_rows(scope, status, after, page).await?;
+        let (mut conversations, has_more) = page.cut(self.inbox_rows(scope, status, after, page).await?);
         let devices: Vec<_> = conversations.iter().map(|row| row.conversation.device_id.clone()).collect();
         let counts = self.cluster.registry.connections_of(&agent.app_id, &devices).await;
         for (row, count) in conversations.iter_mut().zip(counts) {
@@ -89,16 +102,16 @@ impl Chat {
         Ok(InboxPage { conversations, has_more, next_cursor })
     }
 
+    /// The page's rows, and one more if there is one.
     async fn inbox_rows(
         &self,
         scope: Scope,
         status: Option<ConversationStatus>,
         after: Option<InboxCursor>,
         page: Page,
-    ) -> Result<(Vec<InboxConversation>, bool), Failure> {
+    ) -> Result<Vec<InboxConversation>, Failure> {
         let query = InboxQuery { scope, status, after, limit: page.rows() + 1 };
-        let rows = self.store.conversations(query).await.map_err(|error| self.store_failed(&error))?;
-        Ok(page.cut(rows))
+        self.store.conversations(query).await.map_err(|error| self.store_failed(&error))
     }
 
     /// One conversation, as an inbox shows it.
@@ -107,6 +120,7 @@ impl Chat {
     /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `SERVER_ERROR`.
     pub async fn inbox_conversation(&self, agent: &Agent, id: &str) -> Result<InboxConversation, Failure> {
         agent.require(Permission::ViewConversations)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
         let found =
             self.store.conversation(scope, id.into()).await.map_err(|error| self.store_failed(&error))?;
@@ -132,6 +146,7 @@ impl Chat {
     ) -> Result<InboxConversation, Failure> {
         self.accepting()?;
         agent.require(Permission::SendMessages)?;
+        self.limit(Action::Change, &Principal::Agent(agent.clone()))?;
         let action = match status {
             ConversationStatus::Open => "conversation.reopen",
             ConversationStatus::Resolved => "conversation.resolve",
@@ -164,6 +179,11 @@ impl Chat {
             )
             .await?;
         row.is_online = Some(self.is_online(agent, &row.conversation).await);
+        if !agent.permissions.has(Permission::ViewConversations) {
+            // Who may change it may not read it for that.
+            row.conversation.last_message = None;
+            row.conversation.device_id = self.known_as(agent, &row.conversation.device_id);
+        }
         Ok(row)
     }
 
@@ -174,6 +194,7 @@ impl Chat {
     pub async fn identify(self: &Arc<Self>, device: &Device, user: User) -> Result<(), Failure> {
         self.accepting()?;
         input::user(&user)?;
+        self.limit(Action::Identify, &Principal::Device(device.clone()))?;
         let now = self.ambient.now();
         let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
         self.written(
@@ -192,7 +213,7 @@ impl Chat {
     /// Tells the other side that someone types in a conversation that they have joined.
     ///
     /// # Errors
-    /// `FORBIDDEN`.
+    /// `FORBIDDEN`, `RATE_LIMITED`.
     pub fn typing(
         &self,
         principal: &Principal,
@@ -201,6 +222,10 @@ impl Chat {
         is_typing: bool,
     ) -> Result<(), Failure> {
         principal.require(Permission::SendMessages)?;
+        // Those who wait to hear that it is over are to hear it.
+        if is_typing {
+            self.limit(Action::Typing, principal)?;
+        }
         let signal = match principal {
             Principal::Device(device) => Signal::UserTyping(
                 UserTyping { conversation_id, device_id: device.device_id.clone(), is_typing },

@@ -23,6 +23,26 @@ impl InFlight {
         Entered { count: Arc::clone(&self.count) }
     }
 
+    /// As [`enter`](Self::enter), as soon as there are fewer than `most`.
+    pub async fn enter_below(&self, most: usize) -> Entered {
+        loop {
+            if let Some(entered) = self.try_enter(most) {
+                return entered;
+            }
+            self.below(most).await;
+        }
+    }
+
+    /// As [`enter`](Self::enter), if there are fewer than `most`.
+    pub fn try_enter(&self, most: usize) -> Option<Entered> {
+        let has_room = |count: &mut usize| {
+            let has_room = *count < most;
+            *count += usize::from(has_room);
+            has_room
+        };
+        self.count.send_if_modified(has_room).then(|| Entered { count: Arc::clone(&self.count) })
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         *self.count.borrow()

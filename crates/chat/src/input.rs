@@ -1,8 +1,37 @@
 //! How many rows are asked for, and the form of all else that comes in.
 
-use protocol::Failure;
 pub(crate) use protocol::input::{body, context, device_id, local_id, name, user};
 use protocol::limits::{PAGE, PAGE_MAX, SESSIONS_PAGE_MAX};
+use protocol::{Failure, encoded};
+use serde::Serialize;
+
+/// Characters of an origin, at most.
+const ORIGIN_CHARS: usize = 256;
+
+/// A page's origin as browsers write it: scheme, host, and the port where it is not the scheme's own.
+///
+/// # Errors
+/// `VALIDATION_ERROR`.
+pub(crate) fn origin(text: &str) -> Result<String, Failure> {
+    let wrong = || {
+        Failure::invalid(format!(
+            "{text:?} is no origin such as https://shop.example or http://localhost:8080"
+        ))
+    };
+    let origin = text.trim().trim_end_matches('/').to_ascii_lowercase();
+    let (scheme, rest) = origin.split_once("://").ok_or_else(wrong)?;
+    let own_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return Err(wrong()),
+    };
+    let host = rest.strip_suffix(own_port).unwrap_or(rest);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    if host.is_empty() || origin.len() > ORIGIN_CHARS || !host.chars().all(is_part) {
+        return Err(wrong());
+    }
+    Ok(format!("{scheme}://{host}"))
+}
 
 /// How many rows are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +65,32 @@ impl Page {
         self.0
     }
 
-    /// Takes what was read with one row more than is wanted; tells whether there was that row.
-    pub(crate) fn cut<T>(self, mut rows: Vec<T>) -> (Vec<T>, bool) {
-        let has_more = rows.len() > self.0 as usize;
-        rows.truncate(self.0 as usize);
+    /// Takes what was read with one row more than is wanted, and of it what fits into one page; tells whether there was
+    /// more.
+    pub(crate) fn cut<T: Serialize>(self, mut rows: Vec<T>) -> (Vec<T>, bool) {
+        let fitting = encoded::fitting(&rows[..rows.len().min(self.0 as usize)]);
+        let has_more = rows.len() > fitting;
+        rows.truncate(fitting);
         (rows, has_more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_write_it() {
+        for (given, kept) in [
+            ("https://shop.example", "https://shop.example"),
+            ("HTTPS://Shop.Example:443/", "https://shop.example"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(origin(given).unwrap(), kept);
+        }
+        for wrong in ["", "shop.example", "https://", "https://a b", "https://a/b", "ftp://a", "null", "*"] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod ambient;
 mod authentication;
 mod conversations;
 mod credential;
+mod handle;
 mod in_flight;
 mod input;
 mod messages;
@@ -17,11 +18,13 @@ mod principal;
 mod rate_limit;
 mod receipts;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::{Cluster, Envelope, Signal};
+use protocol::limits::Action;
 use protocol::{AppId, Code, Failure};
 use store::Store;
 use tokio::sync::oneshot;
@@ -29,13 +32,14 @@ use tokio::sync::oneshot;
 pub use self::administration::{NewApp, NewToken, RotatedKey};
 pub use self::ambient::Ambient;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
+use self::handle::Handles;
 pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
 pub use self::observer::{Observer, SendResult};
-pub use self::principal::{Agent, Device, Principal};
-use self::rate_limit::SendLimiter;
-pub use self::rate_limit::SendLimits;
+pub use self::principal::{Address, Agent, Device, Principal};
+use self::rate_limit::Limiter;
+pub use self::rate_limit::Rates;
 pub use self::receipts::Receipt;
 
 /// The rules, with all they need. Shared by every handler.
@@ -43,7 +47,8 @@ pub struct Chat {
     store: Arc<Store>,
     cluster: Arc<Cluster>,
     ambient: Ambient,
-    limiter: SendLimiter,
+    limiter: Limiter,
+    handles: Handles,
     connections_per_device: u32,
     observer: Observer,
     in_flight: InFlight,
@@ -56,10 +61,10 @@ pub struct Chat {
 const WRITABLE_FOR: Duration = Duration::from_secs(1);
 
 /// What an operator can set of the rules.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
-    /// How fast devices and agents may send.
-    pub sends: SendLimits,
+    /// How often what may be done.
+    pub rates: Rates,
     /// Connections per device; 0 is no limit.
     pub connections_per_device: u32,
 }
@@ -79,8 +84,9 @@ impl Chat {
         Arc::new(Self {
             store,
             cluster,
-            limiter: SendLimiter::new(limits.sends, ambient.clone()),
+            limiter: Limiter::new(&limits.rates, ambient.clone()),
             ambient,
+            handles: Handles::default(),
             connections_per_device: limits.connections_per_device,
             observer,
             in_flight: InFlight::default(),
@@ -109,9 +115,32 @@ impl Chat {
         &self.in_flight
     }
 
-    /// Forgets what the rate limits remember of those who have been quiet for long; to be called now and then.
-    pub fn forget_quiet_senders(&self) {
-        self.limiter.forget_quiet();
+    /// Counts one act against the limits.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait, if that is one too many.
+    fn limit(&self, action: Action, principal: &Principal) -> Result<(), Failure> {
+        self.limiter.check(action, principal).map(|shared| self.tell_shared(shared))
+    }
+
+    /// Counts one connection that somebody makes who is not known yet.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait, if that is one too many.
+    pub fn limit_connecting(&self, address: Option<Address>) -> Result<(), Failure> {
+        self.limiter.check_address(Action::Connect, address).map(|shared| self.tell_shared(shared))
+    }
+
+    /// Counts one event of a connection, by the transport's own number for it. Returns how long to wait before the next
+    /// one is read, where there were too many.
+    pub fn slow_down(&self, connection: u64) -> Option<Duration> {
+        self.limiter.event(connection)
+    }
+
+    fn tell_shared(&self, shared: Option<IpAddr>) {
+        if let Some(ip) = shared {
+            self.observer.address_shared(ip);
+        }
     }
 
     /// Whether the database takes writes just now. It is tried at most once in a second, because anyone may ask.

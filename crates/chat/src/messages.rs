@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cluster::{Envelope, Signal};
+use protocol::limits::Action;
 use protocol::{
     AppId, Code, ConversationId, Failure, InboxConversation, Message, MessageId, Permission, Sender,
 };
@@ -33,18 +34,19 @@ pub struct Sent {
 
 impl Chat {
     /// Stores a message and publishes it, once. `done` is called when it is committed and delivered to the sockets of
-    /// this node, or was refused; in commit order, on a thread that must not be blocked.
+    /// this node, or was refused; in commit order, on a thread that must not be blocked. False if it was refused at once.
     pub fn send(
         self: &Arc<Self>,
         principal: &Principal,
         sending: Sending,
         done: impl FnOnce(Result<Sent, Failure>) + Send + 'static,
-    ) {
+    ) -> bool {
         let new = match self.admit(principal, sending) {
             Ok(new) => new,
             Err(failure) => {
                 self.observer.send(SendResult::Refused(failure.code));
-                return done(Err(failure));
+                done(Err(failure));
+                return false;
             }
         };
         let entered = self.in_flight.enter();
@@ -54,6 +56,7 @@ impl Chat {
             done(request.in_scope(|| chat.settle(outcome)));
             drop(entered);
         });
+        true
     }
 
     /// What [`send`](Self::send) checks before anything is stored, the cheapest first.
@@ -65,7 +68,7 @@ impl Chat {
         }
         let local_id = input::local_id(&sending.local_id)?;
         input::body(&sending.body)?;
-        self.limiter.check(principal)?;
+        self.limit(Action::Send, principal)?;
         let (sender, sender_name) = match principal {
             Principal::Device(_) => (Sender::User, None),
             Principal::Agent(agent) => (Sender::Agent, Some(agent.name.clone())),
@@ -107,19 +110,21 @@ impl Chat {
         settled
     }
 
-    /// A conversation's end, and a page of its messages if there is a cursor.
+    /// A conversation's end, and a page of its messages if there is a cursor. `action` is what it is read for.
     ///
     /// # Errors
-    /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `MESSAGE_NOT_FOUND` for a cursor that is no message of it, or
-    /// `SERVER_ERROR`.
+    /// `FORBIDDEN`, `RATE_LIMITED`, `CONVERSATION_NOT_FOUND`, `MESSAGE_NOT_FOUND` for a cursor that is no message of it,
+    /// or `SERVER_ERROR`.
     pub async fn history(
         &self,
         principal: &Principal,
         conversation_id: &ConversationId,
         cursor: Option<Cursor>,
         page: Page,
+        action: Action,
     ) -> Result<History, Failure> {
         principal.require(Permission::ViewConversations)?;
+        self.limit(action, principal)?;
         let look = self
             .store
             .history(principal.scope(), conversation_id.clone(), cursor, page.rows())

@@ -1,5 +1,6 @@
 //! What the rules tell the metrics.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use protocol::Code;
@@ -20,24 +21,35 @@ pub enum SendResult {
 pub struct Observer {
     send: Arc<dyn Fn(SendResult) + Send + Sync>,
     database_failed: Arc<dyn Fn(store::ErrorKind) + Send + Sync>,
+    address_shared: Arc<dyn Fn(IpAddr) + Send + Sync>,
 }
 
 impl Observer {
-    /// Calls `send` for each send and `database_failed` for each operation that the database failed.
+    /// Calls `send` for each send, `database_failed` for each operation that the database failed, and `address_shared`
+    /// where an address has reached a limit and was let through, because it may be a proxy's.
     pub fn new(
         send: impl Fn(SendResult) + Send + Sync + 'static,
         database_failed: impl Fn(store::ErrorKind) + Send + Sync + 'static,
+        address_shared: impl Fn(IpAddr) + Send + Sync + 'static,
     ) -> Self {
-        Self { send: Arc::new(send), database_failed: Arc::new(database_failed) }
+        Self {
+            send: Arc::new(send),
+            database_failed: Arc::new(database_failed),
+            address_shared: Arc::new(address_shared),
+        }
     }
 
     /// Tells nobody.
     pub fn none() -> Self {
-        Self::new(|_| (), |_| ())
+        Self::new(|_| (), |_| (), |_| ())
     }
 
     pub(crate) fn send(&self, result: SendResult) {
         (self.send)(result);
+    }
+
+    pub(crate) fn address_shared(&self, ip: IpAddr) {
+        (self.address_shared)(ip);
     }
 
     pub(crate) fn database_failed(&self, kind: store::ErrorKind) {

@@ -1,12 +1,23 @@
 //! Who is connected.
 
 use cluster::{TooManyConnections, Totals, Watching};
+use protocol::limits::Action;
 use protocol::rest::{Presence, SessionPage, Stats};
-use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session};
+use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session, encoded};
 
-use crate::{Agent, Chat, Page};
+use crate::{Agent, Chat, Device, Page, Principal};
 
 impl Chat {
+    /// Counts one login of a device on a socket.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait, if that is one too many.
+    pub fn limit_login(&self, device: &Device) -> Result<(), Failure> {
+        // Its address was counted when the socket came.
+        let device = Device { address: None, ..device.clone() };
+        self.limit(Action::Connect, &Principal::Device(device))
+    }
+
     /// Records a device's connection; presence is announced if it is the first.
     ///
     /// # Errors
@@ -38,9 +49,17 @@ impl Chat {
         page: Page,
     ) -> Result<SessionPage, Failure> {
         agent.require(Permission::ViewSessions)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let after = after.filter(|cursor| !cursor.is_empty()).map(ConnectionId::from);
         let list = self.cluster.registry.sessions(&agent.app_id, after.as_ref(), page.rows() as usize).await;
-        Ok(SessionPage { sessions: list.sessions, has_more: list.has_more })
+        let mut sessions = list.sessions;
+        let fitting = encoded::fitting(&sessions);
+        let has_more = list.has_more || fitting < sessions.len();
+        sessions.truncate(fitting);
+        for session in &mut sessions {
+            session.device_id = self.known_as(agent, &session.device_id);
+        }
+        Ok(SessionPage { sessions, has_more })
     }
 
     /// Whether a device is online.
@@ -49,10 +68,17 @@ impl Chat {
     /// `FORBIDDEN`.
     pub async fn presence(&self, agent: &Agent, device_id: &str) -> Result<Presence, Failure> {
         agent.require(Permission::ViewPresence)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
+        let active_connections = match self.meant(agent, device_id).await {
+            Some(meant) => {
+                let meant = std::slice::from_ref(&meant);
+                let counts = self.cluster.registry.connections_of(&agent.app_id, meant).await;
+                counts.first().copied().unwrap_or(0)
+            }
+            None => 0,
+        };
+        // As it was named: who has one of the two learns nothing of the other.
         let device_id = device_id.into();
-        let counts =
-            self.cluster.registry.connections_of(&agent.app_id, std::slice::from_ref(&device_id)).await;
-        let active_connections = counts.first().copied().unwrap_or(0);
         Ok(Presence { device_id, is_online: active_connections > 0, active_connections })
     }
 

@@ -1,5 +1,7 @@
 //! Who is asking.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use protocol::{
     AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
 };
@@ -21,6 +23,28 @@ pub struct Device {
     pub app_id: AppId,
     /// The device.
     pub device_id: DeviceId,
+    /// Where it is, if that is known.
+    pub address: Option<Address>,
+}
+
+/// Where somebody is in the network, as far as the server can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// Whether it may be that of a proxy that nobody has named, behind which everybody is.
+    pub may_be_shared: bool,
+}
+
+impl Address {
+    /// What is counted as one: an IPv4 address, or the 64 bits of an IPv6 address that name a network. One customer of
+    /// a provider has all addresses below those.
+    pub(crate) fn network(self) -> IpAddr {
+        match self.ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip) & !u128::from(u64::MAX)).into(),
+            v4 => v4,
+        }
+    }
 }
 
 /// An agent of an app: someone who holds an admin token.

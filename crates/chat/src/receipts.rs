@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cluster::Signal;
 use protocol::event::StatusChange;
+use protocol::limits::Action;
 use protocol::{Code, ConversationId, Failure, MessageId, MessageStatus, Permission, Side};
 use store::{Look, NewReceipt, Receipted};
 
@@ -39,6 +40,7 @@ impl Chat {
         if receipt.conversation_id.as_ref().is_some_and(|id| id.is_empty()) {
             return Err(Failure::missing("conversation_id"));
         }
+        self.limit(Action::Receipt, principal)?;
         let (conversation_id, by_message) = match receipt.conversation_id {
             Some(id) => (id, false),
             None => match receipt.up_to.place() {

@@ -1,10 +1,14 @@
 //! The form of what comes in: lengths and characters, the same for every transport and at both ends.
 
-use crate::limits::{BODY_CHARS, CONTEXT_BYTES, DEVICE_ID_CHARS, LOCAL_ID_CHARS, NAME_CHARS};
+use crate::encoded::json_len;
+use crate::limits::{
+    BODY_CHARS, BODY_JSON_BYTES, CONTEXT_BYTES, DEVICE_ID_CHARS, LOCAL_ID_CHARS, NAME_CHARS,
+};
 use crate::rest::User;
 use crate::{Code, Failure, LocalId};
 
-/// Checks that `text` is there, has at most `most` characters, and no NUL, which not every database can keep.
+/// Checks that `text` is there, has at most `most` characters, and no control character but tab and line breaks: others
+/// show nothing to people, take six bytes each in JSON, and some no database keeps.
 ///
 /// # Errors
 /// `MISSING_PARAMS`, `VALIDATION_ERROR`.
@@ -15,22 +19,40 @@ pub fn text(name: &str, text: &str, most: usize) -> Result<(), Failure> {
     if text.chars().nth(most).is_some() {
         return Err(Failure::invalid(format!("{name} has more than {most} characters")));
     }
-    if text.contains('\0') {
-        return Err(Failure::invalid(format!("{name} contains a NUL character")));
+    let is_refused = |c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r');
+    if let Some(c) = text.chars().find(|c| is_refused(*c)) {
+        let what = if c == '\0' {
+            "a NUL character".into()
+        } else {
+            format!("the control character U+{:04X}", u32::from(c))
+        };
+        return Err(Failure::invalid(format!("{name} contains {what}")));
     }
     Ok(())
 }
 
-/// Checks a message's text.
+/// Checks a message's text. It may have control characters, as what is copied from a terminal has, within the bound on
+/// its encoded form; but no NUL, which not every database can keep.
 ///
 /// # Errors
 /// `MISSING_PARAMS`, `MESSAGE_TOO_LONG`, or `VALIDATION_ERROR` for a NUL.
 pub fn body(body: &str) -> Result<(), Failure> {
+    if body.is_empty() {
+        return Err(Failure::missing("body"));
+    }
     if body.chars().nth(BODY_CHARS).is_some() {
         let message = format!("body has more than {BODY_CHARS} characters");
         return Err(Failure::new(Code::MessageTooLong, message));
     }
-    text("body", body, BODY_CHARS)
+    // Two more for the quotes around it. No byte becomes more than six, so that most need no counting.
+    if body.len() * 6 > BODY_JSON_BYTES && json_len(body) > BODY_JSON_BYTES + 2 {
+        let message = format!("body has more than {BODY_JSON_BYTES} bytes of JSON");
+        return Err(Failure::new(Code::MessageTooLong, message));
+    }
+    if body.contains('\0') {
+        return Err(Failure::invalid("body contains a NUL character"));
+    }
+    Ok(())
 }
 
 /// Checks a sender's name for a message.
@@ -89,4 +111,36 @@ pub fn context(name: &str, object: &serde_json::Map<String, serde_json::Value>) 
         return Err(Failure::invalid(format!("{name} contains a NUL character")));
     }
     Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_ids_have_no_control_characters_but_tab_and_line_breaks() {
+        for c in (0..0x20).filter_map(char::from_u32) {
+            let is_taken = matches!(c, '\t' | '\n' | '\r');
+            for check in
+                [device_id as fn(&str) -> _, |text| name("name", text), |text| local_id(text).map(drop)]
+            {
+                assert_eq!(check(&format!("a{c}b")).is_ok(), is_taken, "{c:?}");
+            }
+        }
+        assert!(device_id("José 李\u{7f}").is_ok());
+    }
+
+    #[test]
+    fn a_body_is_bounded_as_it_is_encoded() {
+        for good in
+            ["🙂".repeat(5_000), "\"".repeat(5_000), "\u{1b}[1mbold\u{1b}[0m".into(), "\u{1}".repeat(3_333)]
+        {
+            assert!(body(&good).is_ok(), "{:?}", &good[..8]);
+        }
+        for long in ["\u{1}".repeat(5_000), "\u{1}".repeat(3_334), "x".repeat(5_001)] {
+            assert_eq!(body(&long).unwrap_err().code, Code::MessageTooLong);
+        }
+        assert_eq!(body("a\0b").unwrap_err().code, Code::ValidationError);
+        assert_eq!(body("").unwrap_err().code, Code::MissingParams);
+    }
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 mod conversation;
+pub mod encoded;
 mod error;
 pub mod event;
 mod id;

@@ -18,9 +18,14 @@ pub const FRAME_BYTES: usize = 64 * 1024;
 pub const QUEUE_BYTES: usize = 1024 * 1024;
 /// Sends that one connection may have waiting for their commit; further events wait unread.
 pub const SENDS_IN_FLIGHT: usize = 64;
+/// Bytes of a body as it is encoded in JSON, at most: [`BODY_CHARS`] of the longest characters there are. What JSON writes
+/// longer than it is, control characters above all, counts as it is written: it is what others have to read.
+pub const BODY_JSON_BYTES: usize = 4 * BODY_CHARS;
+/// Characters of a message's body in `conversation:updated`: what an inbox shows of it.
+pub const PREVIEW_CHARS: usize = 200;
 /// Bytes of an HTTP request's head, at most.
 pub const HEAD_BYTES: usize = 16 * 1024;
-/// Sends a second per device, and how many at once.
+/// Sends a second per device.
 pub const DEVICE_SENDS_PER_SECOND: u32 = 5;
 /// How many seconds' worth of sends may come at once.
 pub const SEND_BURST_SECONDS: u32 = 2;
@@ -36,9 +41,8 @@ pub const ROOMS_PER_AGENT_CONNECTION: usize = 1_000;
 pub const PAGE: u32 = 50;
 /// Rows in a page at most.
 pub const PAGE_MAX: u32 = 200;
-/// Bytes of bodies in a page at most; one message always fits. JSON can make six bytes of one, and with that a page
-/// still fits into a connection's queue ([`QUEUE_BYTES`]).
-pub const PAGE_BODY_BYTES: usize = 128 * 1024;
+/// Bytes of a page as it is encoded, at most, of whatever it is a page; one row always fits.
+pub const PAGE_BYTES: usize = 256 * 1024;
 /// Sessions in one answer at most.
 pub const SESSIONS_PAGE_MAX: u32 = 1_000;
 /// From one ping to the next.
@@ -47,3 +51,160 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(25);
 pub const PING_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a handshake may take, from the first byte to the accepted namespace.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take nothing of what waits for it before it is dropped. A socket's ping timeout, where that is
+/// shorter, counts instead.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a whole HTTP answer may take to be read, from the moment at which it no longer goes out at once.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Connections beyond `--max-connections`, or beyond what the process may open, that are let in all the same, to be told
+/// so: questions about health are answered there. The oldest makes room for the newest.
+pub const OVERFLOW_CONNECTIONS: usize = 32;
+/// Buckets that are remembered over all limits by action; the fullest ones are kept.
+pub const RATE_BUCKETS: usize = 64 * 1024;
+
+/// What is limited in how often it may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send a message.
+    Send,
+    /// Open a conversation: `POST /v1/conversations`.
+    Open,
+    /// Say who uses a device: `POST /v1/identify`.
+    Identify,
+    /// Connect a socket, and log in on one.
+    Connect,
+    /// Join a conversation.
+    Join,
+    /// Acknowledge: `delivery:receipt`, `message:read`, and their routes.
+    Receipt,
+    /// Show typing.
+    Typing,
+    /// Read a page or a list.
+    Read,
+    /// Resolve or reopen a conversation.
+    Change,
+    /// Any other event of a socket, and sends that are refused. Who is over this one waits instead of being refused.
+    Event,
+}
+
+/// By what it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum By {
+    /// The device, over all its connections and REST.
+    Device,
+    /// The agent's connection, or over REST the agent's token.
+    Agent,
+    /// The network address: IPv6 by its first 64 bits.
+    Address,
+    /// The app: what all its devices do together.
+    App,
+    /// One connection.
+    Connection,
+}
+
+/// A bucket: how fast it fills, and how much is in it at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How often in a minute, as a mean.
+    pub per_minute: u32,
+    /// How often at once.
+    pub burst: u32,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Send,
+        Self::Open,
+        Self::Identify,
+        Self::Connect,
+        Self::Join,
+        Self::Receipt,
+        Self::Typing,
+        Self::Read,
+        Self::Change,
+        Self::Event,
+    ];
+
+    /// What there are too many of.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Send => "sends",
+            Self::Open => "conversations opened",
+            Self::Identify => "people identified",
+            Self::Connect => "connections",
+            Self::Join => "joins",
+            Self::Receipt => "receipts",
+            Self::Typing => "typing events",
+            Self::Read => "reads",
+            Self::Change => "changes",
+            Self::Event => "events",
+        }
+    }
+
+    /// As it is written in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Open => "open",
+            Self::Identify => "identify",
+            Self::Connect => "connect",
+            Self::Join => "join",
+            Self::Receipt => "receipt",
+            Self::Typing => "typing",
+            Self::Read => "read",
+            Self::Change => "change",
+            Self::Event => "event",
+        }
+    }
+}
+
+impl By {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Device, Self::Agent, Self::Address, Self::App, Self::Connection];
+
+    /// As it is written in settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Agent => "agent",
+            Self::Address => "address",
+            Self::App => "app",
+            Self::Connection => "connection",
+        }
+    }
+}
+
+const fn rate(per_minute: u32, burst: u32) -> Rate {
+    Rate { per_minute, burst }
+}
+
+/// How often what may be done, unless the operator says otherwise. By device, what no person does, but an app that comes
+/// back after a bad network might; by address, what a school or a mobile network behind one address does; by app, only
+/// where the public key alone makes rows.
+pub const RATES: &[(Action, By, Rate)] = &[
+    (
+        Action::Send,
+        By::Device,
+        rate(60 * DEVICE_SENDS_PER_SECOND, SEND_BURST_SECONDS * DEVICE_SENDS_PER_SECOND),
+    ),
+    (Action::Send, By::Agent, rate(60 * AGENT_SENDS_PER_SECOND, SEND_BURST_SECONDS * AGENT_SENDS_PER_SECOND)),
+    (Action::Open, By::Device, rate(120, 100)),
+    (Action::Open, By::Address, rate(600, 300)),
+    (Action::Open, By::App, rate(3_000, 1_000)),
+    (Action::Identify, By::Device, rate(60, 60)),
+    (Action::Identify, By::Address, rate(600, 300)),
+    (Action::Identify, By::App, rate(3_000, 1_000)),
+    (Action::Connect, By::Device, rate(600, 100)),
+    (Action::Connect, By::Address, rate(6_000, 2_000)),
+    (Action::Join, By::Device, rate(1_200, 400)),
+    (Action::Join, By::Agent, rate(6_000, 2_000)),
+    (Action::Receipt, By::Device, rate(1_200, 200)),
+    (Action::Receipt, By::Agent, rate(6_000, 1_000)),
+    (Action::Typing, By::Device, rate(600, 60)),
+    (Action::Typing, By::Agent, rate(1_200, 120)),
+    (Action::Read, By::Device, rate(1_200, 400)),
+    (Action::Read, By::Agent, rate(6_000, 1_000)),
+    (Action::Change, By::Agent, rate(3_000, 300)),
+    (Action::Event, By::Connection, rate(30_000, 1_000)),
+];

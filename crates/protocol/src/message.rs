@@ -1,7 +1,10 @@
 //! A message and what became of it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use crate::limits::PREVIEW_CHARS;
 use crate::{ConversationId, LocalId, MessageId, Timestamp};
 
 /// One message of a conversation.
@@ -63,6 +66,16 @@ pub enum Side {
     User,
     /// The agents together.
     Agent,
+}
+
+impl Message {
+    /// The message with no more of its body than an inbox shows.
+    pub fn preview(&self) -> Cow<'_, Self> {
+        match self.body.char_indices().nth(PREVIEW_CHARS) {
+            Some((end, _)) => Cow::Owned(Self { body: self.body[..end].to_owned(), ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
+    }
 }
 
 /// How far a message got; it only ever rises.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, InFlight, Limits, Observer, SendLimits};
+use chat::{Ambient, Chat, InFlight, Limits, Observer, Rates};
 use cluster::{Cluster, Deliver, Node};
 use protocol::limits;
 use socketio::{Config, Meter};
@@ -13,14 +13,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::address::Proxies;
 use crate::connections::Connections;
 use crate::fanout::{Fanout, look_for_missed};
+use crate::listen::Door;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::stream::WriteLimits;
+use crate::telemetry::{RefusedLogins, Sampled};
 use crate::{demo, listen, rest};
 
-/// How often the rate limits forget those who have been quiet.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// Connections that the operators' own listener has at a time.
+const INTERNAL_CONNECTIONS: usize = 64;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,13 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) sockets: Arc<Config>,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) write_limits: WriteLimits,
+    /// How long a socket may take nothing.
+    pub(crate) socket_progress: Duration,
+    pub(crate) proxies: Proxies,
+    /// All connections but those that wait for a place.
+    pub(crate) open: InFlight,
+    pub(crate) refused_logins: RefusedLogins,
 }
 
 /// A server that is set up and listens, but does not accept yet.
@@ -54,6 +65,7 @@ pub struct App {
     shared: Arc<Shared>,
     listener: TcpListener,
     address: SocketAddr,
+    internal: Option<(TcpListener, SocketAddr)>,
     settings: Settings,
     demo: Option<String>,
 }
@@ -62,7 +74,6 @@ pub struct App {
 pub struct Running {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
-    open: InFlight,
     tasks: JoinSet<()>,
     settings: Settings,
 }
@@ -92,13 +103,20 @@ impl App {
         let connections = Arc::new(Connections::default());
         let ambient = Ambient::system();
         let cluster = cluster(&settings, &ambient, &fanout, &connections, &metrics);
-        let chat =
-            Chat::new(Arc::new(store), Arc::new(cluster), ambient, limits_of(&settings), observer(&metrics));
+        let chat = Chat::new(
+            Arc::new(store),
+            Arc::new(cluster),
+            ambient,
+            limits_of(&settings),
+            observer(&settings, &metrics),
+        );
         fanout.repair_from(Arc::clone(&chat));
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .map_err(|error| StartError::Listen(settings.listen, error))?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(settings.listen, error))?;
+        chat.read_handle_key().await?;
+        let (listener, address) = listening(settings.listen).await?;
+        let internal = match settings.internal_listen {
+            Some(address) => Some(listening(address).await?),
+            None => None,
+        };
         let demo = if settings.demo {
             let text = demo::set_up(&chat, address).await;
             Some(text.map_err(|failure| StartError::Demo(failure.message))?)
@@ -112,13 +130,27 @@ impl App {
             connections,
             sockets: Arc::new(socket_config(&settings, meter)),
             handshake_timeout: settings.handshake_timeout,
+            write_limits: WriteLimits {
+                progress: settings.write_timeout,
+                answer: Some(settings.answer_timeout),
+            },
+            // Pongs alone say nothing: who answers pings that were never read is not there.
+            socket_progress: settings.write_timeout.min(settings.ping_timeout),
+            proxies: settings.trusted_proxies.clone().unwrap_or_default(),
+            open: InFlight::default(),
+            refused_logins: RefusedLogins::new(settings.log_addresses),
         });
-        Ok(Self { shared, listener, address, settings, demo })
+        Ok(Self { shared, listener, address, internal, settings, demo })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for those who run it, if that is another address.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal.as_ref().map(|(_, address)| *address)
     }
 
     /// With `--demo`: what to print, so that someone can try it.
@@ -129,30 +161,28 @@ impl App {
     /// Begins to accept.
     pub fn run(self) -> Running {
         let (stop, stopped) = watch::channel(false);
-        let open = InFlight::default();
         let mut tasks = JoinSet::new();
-        let router = rest::router(Arc::clone(&self.shared));
-        tasks.spawn(listen::accept(
-            self.listener,
-            Arc::clone(&self.shared),
-            router,
-            open.clone(),
-            self.settings.max_connections as usize,
-            stopped,
-        ));
+        let routers = rest::routers(&self.shared, self.internal.is_some());
+        let door = Door {
+            listener: self.listener,
+            router: routers.public,
+            takes_sockets: true,
+            open: self.shared.open.clone(),
+            most: listen::most_connections(self.settings.max_connections),
+        };
+        tasks.spawn(listen::accept(door, Arc::clone(&self.shared), stopped.clone()));
+        if let Some(((listener, _), router)) = self.internal.zip(routers.internal) {
+            // Counted by itself: whatever is full, those who run the server see it.
+            let (open, most) = (InFlight::default(), INTERNAL_CONNECTIONS);
+            let door = Door { listener, router, takes_sockets: false, open, most };
+            tasks.spawn(listen::accept(door, Arc::clone(&self.shared), stopped));
+        }
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_tokens(&shared.chat).await });
         if matches!(self.settings.database.location(), Location::Postgres(_)) {
             tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout), Arc::clone(&self.shared.chat)));
         }
-        let shared = Arc::clone(&self.shared);
-        tasks.spawn(async move {
-            loop {
-                tokio::time::sleep(FORGET_EVERY).await;
-                shared.chat.forget_quiet_senders();
-            }
-        });
-        Running { shared: self.shared, stop, open, tasks, settings: self.settings }
+        Running { shared: self.shared, stop, tasks, settings: self.settings }
     }
 }
 
@@ -160,7 +190,8 @@ impl Running {
     /// Leaves politely: not ready, no new connections, everyone told, every accepted send answered, everything
     /// flushed, closed. What takes longer than the shutdown timeout is cut off.
     pub async fn shut_down(mut self) {
-        let Self { shared, stop, open, .. } = &self;
+        let Self { shared, stop, .. } = &self;
+        let open = &shared.open;
         tracing::info!("shutting down");
         shared.chat.drain();
         // The listener closes with this, before anyone is told: who comes back at once finds another node.
@@ -202,16 +233,35 @@ fn cluster(
     })
 }
 
-fn limits_of(settings: &Settings) -> Limits {
-    Limits {
-        sends: SendLimits { per_device: settings.rate_limit_device, per_agent: settings.rate_limit_agent },
-        connections_per_device: settings.max_connections_per_device,
-    }
+async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen(address, error);
+    let listener = listen::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
-fn observer(metrics: &Arc<Metrics>) -> Observer {
+fn limits_of(settings: &Settings) -> Limits {
+    let mut rates = Rates::new(settings.rate_limit_device, settings.rate_limit_agent);
+    for (action, by, rate) in settings.rate_limits.iter() {
+        rates.set(action, by, rate);
+    }
+    Limits { rates, connections_per_device: settings.max_connections_per_device }
+}
+
+fn observer(settings: &Settings, metrics: &Arc<Metrics>) -> Observer {
     let (sends, failures) = (Arc::clone(metrics), Arc::clone(metrics));
-    Observer::new(move |result| sends.sent(result), move |kind| failures.database_failed(kind))
+    let (addresses, shared) = (settings.log_addresses, Sampled::default());
+    let tell_shared = move |ip| {
+        if let Some(times) = shared.due() {
+            tracing::warn!(
+                address = addresses.show(ip),
+                times,
+                "an address has reached a limit and is let through, for many may share it: \
+                 name your proxies with --trusted-proxies, or say that there are none"
+            );
+        }
+    };
+    Observer::new(move |result| sends.sent(result), move |kind| failures.database_failed(kind), tell_shared)
 }
 
 fn socket_config(settings: &Settings, meter: Arc<Meter>) -> Config {

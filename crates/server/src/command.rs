@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, Limits, Observer, SendLimits};
+use chat::{Ambient, Chat, Limits, Observer, Rates};
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cluster::Cluster;
@@ -97,6 +97,17 @@ pub enum AppCommand {
     },
     /// All apps
     List {
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say which pages may use an app's key, by their origins: https://shop.example …; none is any
+    AllowOrigins {
+        /// The app's id
+        app: String,
+        /// The pages' origins
+        #[arg(value_name = "ORIGIN")]
+        origins: Vec<String>,
         /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
@@ -243,10 +254,26 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             let apps = open(&output).await?.apps().await?;
             let rows: Vec<_> = apps
                 .iter()
-                .map(|app| json!({ "app_id": app.id, "name": app.name, "created_at": app.created_at }))
+                .map(|app| {
+                    json!({
+                        "app_id": app.id,
+                        "name": app.name,
+                        "created_at": app.created_at,
+                        "allowed_origins": app.allowed_origins,
+                    })
+                })
                 .collect();
             Ok(output.print(&json!({ "apps": rows }), || {
                 lines(&apps, |app| format!("{}  {}  {}", app.id, app.created_at, app.name))
+            }))
+        }
+        Command::App(AppCommand::AllowOrigins { app, origins, output }) => {
+            let app_id = AppId::from(app);
+            let kept = open(&output).await?.allow_origins(&app_id, &origins).await?.ok_or_else(no_app)?;
+            let answer = json!({ "app_id": app_id, "allowed_origins": kept });
+            Ok(output.print(&answer, || match kept.as_slice() {
+                [] => "pages of any origin may use the app's key".into(),
+                kept => format!("only pages of these origins may use the app's key: {}", kept.join(", ")),
             }))
         }
         Command::App(AppCommand::RotateKey { app, output }) => {
@@ -366,6 +393,6 @@ async fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
         .map_err(|error| Failure::new(Code::ServerError, error.to_string()))?;
     tokio::spawn(completions.run());
     let cluster = Cluster::single_node(Arc::new(|_| ()));
-    let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };
+    let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
     Ok(Chat::new(Arc::new(store), Arc::new(cluster), Ambient::system(), limits, Observer::none()))
 }

@@ -18,7 +18,7 @@ pub(crate) async fn set_up(chat: &Arc<Chat>, address: SocketAddr) -> Result<Stri
         .create_token(&app.app_id, "Ada from support", permissions, None)
         .await?
         .ok_or_else(|| Failure::invalid("the demo app is gone"))?;
-    let device = Device { app_id: app.app_id.clone(), device_id: DEVICE.into() };
+    let device = Device { app_id: app.app_id.clone(), device_id: DEVICE.into(), address: None };
     let user = User { id: "user-1".into(), name: Some("Grace".into()), email: None, attributes: None };
     let wish = OpenConversation { user: Some(user), device_context: None };
     let conversation = chat.open_conversation(&device, wish).await?;

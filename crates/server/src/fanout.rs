@@ -12,17 +12,22 @@ mod tests;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chat::{Chat, Page};
 use cluster::{Envelope, Signal};
-use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE, ConversationUpdated, Named};
-use protocol::{AppId, ConnectionId, ConversationId, InboxConversation, Message, Permission};
+use protocol::event::{
+    ADMIN_NAMESPACE, CLIENT_NAMESPACE, ConversationUpdated, Named, PresenceChange, SessionDisconnect,
+};
+use protocol::{
+    AppId, ConnectionId, Conversation, ConversationId, DeviceId, InboxConversation, Message, Permission,
+    Session,
+};
 use serde::Serialize;
-use socketio::{Frame, Outgoing};
+use socketio::{Frame, Outgoing, Stale};
 use store::Marks;
 
 use self::feed::Feeds;
@@ -196,13 +201,15 @@ impl Fanout {
                 let encoded = Encoded::new(change);
                 self.in_room(&change.conversation_id, |room| {
                     room.note_receipt(change);
-                    room.broadcast(None, |namespace| encoded.frame(namespace));
+                    let about = self.about(("status", &change.conversation_id, change.by, change.status));
+                    room.broadcast(None, (about, Stale::State), |namespace| encoded.frame(namespace));
                 });
             }
             Signal::AgentTyping(typing) => {
                 let encoded = Encoded::new(typing);
                 self.in_room(&typing.conversation_id, |room| {
-                    room.broadcast(None, |namespace| match namespace {
+                    let about = self.about(("agent typing", &typing.conversation_id));
+                    room.broadcast(None, (about, Stale::Passing), |namespace| match namespace {
                         Namespace::Client => encoded.frame(namespace),
                         Namespace::Admin => None,
                     });
@@ -211,18 +218,32 @@ impl Fanout {
             Signal::UserTyping(typing, from) => {
                 let encoded = Encoded::new(typing);
                 self.in_room(&typing.conversation_id, |room| {
-                    room.broadcast(Some(from), |namespace| encoded.frame(namespace));
+                    let about = self.about(("user typing", &typing.conversation_id, &typing.device_id));
+                    let about = (about, Stale::Passing);
+                    room.broadcast(Some(from), about, |namespace| encoded.frame(namespace));
                 });
             }
             Signal::SessionConnect(session) => {
-                self.feeds.send(app_id, Permission::ViewSessions, || frame(Namespace::Admin, &**session));
+                let about = (self.about(("session", &session.connection_id)), Stale::State);
+                self.feeds.tell(app_id, Permission::ViewSessions, about, |by_id| {
+                    let device_id = self.known_as(app_id, &session.device_id, by_id);
+                    frame(Namespace::Admin, &Session { device_id, ..(**session).clone() })
+                });
             }
             Signal::SessionDisconnect(gone) => {
-                self.feeds.send(app_id, Permission::ViewSessions, || frame(Namespace::Admin, gone));
+                let about = (self.about(("session", &gone.connection_id)), Stale::State);
+                self.feeds.tell(app_id, Permission::ViewSessions, about, |by_id| {
+                    let device_id = self.known_as(app_id, &gone.device_id, by_id);
+                    frame(Namespace::Admin, &SessionDisconnect { device_id, ..gone.clone() })
+                });
             }
             Signal::Presence(change) => {
                 self.metrics.presence_changed(change.is_online);
-                self.feeds.send(app_id, Permission::ViewPresence, || frame(Namespace::Admin, change));
+                let about = (self.about(("presence", &change.device_id)), Stale::Passing);
+                self.feeds.tell(app_id, Permission::ViewPresence, about, |by_id| {
+                    let device_id = self.known_as(app_id, &change.device_id, by_id);
+                    frame(Namespace::Admin, &PresenceChange { device_id, ..change.clone() })
+                });
             }
         }
     }
@@ -249,10 +270,25 @@ impl Fanout {
     }
 
     fn conversation_updated(&self, conversation: &InboxConversation, last_message: Option<&Message>) {
-        let app_id = &conversation.conversation.app_id;
-        self.feeds.send(app_id, Permission::ViewConversations, || {
-            frame(Namespace::Admin, &ConversationUpdated { conversation, last_message })
+        let Conversation { app_id, id, .. } = &conversation.conversation;
+        let about = (self.about(("conversation", id)), Stale::State);
+        self.feeds.tell(app_id, Permission::ViewConversations, about, |_| {
+            let preview = last_message.map(Message::preview);
+            frame(Namespace::Admin, &ConversationUpdated { conversation, last_message: preview.as_deref() })
         });
+    }
+
+    /// What a frame is about, as a number that strangers can't foresee.
+    fn about(&self, what: impl Hash) -> u64 {
+        self.hasher.hash_one(what)
+    }
+
+    /// The device as those know it who may know devices by their ids, or as all others do.
+    fn known_as(&self, app_id: &AppId, device_id: &DeviceId, by_id: bool) -> DeviceId {
+        match self.chat.get() {
+            Some(chat) if !by_id => chat.handle(app_id, device_id),
+            _ => device_id.clone(),
+        }
     }
 
     /// Does what a room asks for: reads the messages that it misses.

@@ -4,6 +4,7 @@
 //! The server is a function of its inputs: [`App::start`] takes settings and a listener, so two of them run in one
 //! process as well as in two. There are no globals.
 
+mod address;
 mod app;
 mod command;
 mod connections;
@@ -15,9 +16,11 @@ mod metrics;
 mod rest;
 mod settings;
 mod socket;
+mod stream;
 mod telemetry;
 
+pub use self::address::Proxies;
 pub use self::app::{App, Running, StartError};
 pub use self::command::{Cli, Command, run_command};
-pub use self::settings::{DatabaseSettings, LogFormat, Settings};
+pub use self::settings::{DatabaseSettings, LogAddresses, LogFormat, RateLimits, Settings};
 pub use self::telemetry::start_log;

@@ -51,6 +51,9 @@ async fn serve(settings: Settings) -> ExitCode {
     };
     let mut greeting = app.demo().unwrap_or_default().to_owned();
     greeting.push_str(&format!("replyhq is ready on http://{}\n", app.address()));
+    if let Some(address) = app.internal_address() {
+        greeting.push_str(&format!("metrics, docs and health for those who run it: http://{address}\n"));
+    }
     let running = app.run();
     print(&greeting);
     signals.next().await;

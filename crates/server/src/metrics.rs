@@ -17,10 +17,10 @@ use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
 use socketio::{CloseReason, Meter};
 
 macro_rules! labels {
-    ($($name:ident { $label:ident: $value:ty })*) => {
+    ($($name:ident { $($label:ident: $value:ty),* })*) => {
         $(#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
         struct $name {
-            $label: $value,
+            $($label: $value,)*
         })*
     };
 }
@@ -34,6 +34,7 @@ labels! {
     ByKind { kind: &'static str }
     ByStatus { status: u32 }
     ByWay { way: &'static str }
+    ByRefusal { namespace: &'static str, code: &'static str }
 }
 
 /// From a tenth of a millisecond to about six seconds.
@@ -46,11 +47,48 @@ fn batch() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, 9))
 }
 
+/// Where a login is told of that was none of a socket's.
+pub(crate) const REST: &str = "rest";
+
+/// A socket in the gauges.
+pub(crate) struct CountedSocket {
+    metrics: Arc<Metrics>,
+    is_in: bool,
+}
+
+impl CountedSocket {
+    /// Whether it is in a namespace now.
+    pub(crate) fn set_in(&mut self, is_in: bool) {
+        if is_in == self.is_in {
+            return;
+        }
+        self.is_in = is_in;
+        let gauge = &self.metrics.sockets_without_namespace;
+        if is_in {
+            gauge.dec()
+        } else {
+            gauge.inc()
+        };
+    }
+}
+
+impl Drop for CountedSocket {
+    fn drop(&mut self) {
+        self.set_in(true);
+        self.metrics.sockets.dec();
+    }
+}
+
 /// The server's numbers.
 pub(crate) struct Metrics {
     registry: Registry,
     meter: Arc<Meter>,
     connections: Family<ByNamespace, Gauge>,
+    open: Gauge,
+    http: Gauge,
+    sockets: Gauge,
+    sockets_without_namespace: Gauge,
+    logins_refused: Family<ByRefusal, Counter>,
     messages: Family<ByResult, Counter>,
     ack: Family<ByTransport, Histogram>,
     fan_out: Histogram,
@@ -78,6 +116,11 @@ impl Metrics {
             registry: Registry::with_prefix("replyhq"),
             meter,
             connections: Family::default(),
+            open: Gauge::default(),
+            http: Gauge::default(),
+            sockets: Gauge::default(),
+            sockets_without_namespace: Gauge::default(),
+            logins_refused: Family::default(),
             messages: Family::default(),
             ack: Family::new_with_constructor(latency),
             fan_out: latency(),
@@ -108,6 +151,10 @@ impl Metrics {
         for namespace in [CLIENT_NAMESPACE, ADMIN_NAMESPACE] {
             drop(self.connections.get_or_create(&ByNamespace { namespace }));
         }
+        for namespace in [CLIENT_NAMESPACE, ADMIN_NAMESPACE, REST] {
+            let code = Code::InvalidCredentials.as_str();
+            drop(self.logins_refused.get_or_create(&ByRefusal { namespace, code }));
+        }
         for result in ["new", "duplicate", Code::RateLimited.as_str(), Code::ServerError.as_str()] {
             drop(self.messages.get_or_create(&ByResult { result }));
         }
@@ -134,6 +181,19 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("connections", "Open connections by namespace", self.connections.clone());
+        registry.register("open_connections", "Connections of whatever kind", self.open.clone());
+        registry.register("http_connections", "Connections that are no sockets", self.http.clone());
+        registry.register("sockets", "WebSockets, in a namespace or not", self.sockets.clone());
+        registry.register(
+            "sockets_without_namespace",
+            "WebSockets that have not logged in, or have left",
+            self.sockets_without_namespace.clone(),
+        );
+        registry.register(
+            "logins_refused",
+            "Credentials that were refused, by namespace or REST, and code",
+            self.logins_refused.clone(),
+        );
         registry.register("messages", "Sends by result", self.messages.clone());
         registry.register(
             "ack_seconds",
@@ -149,7 +209,7 @@ impl Metrics {
         registry.register("commit_writes", "Writes in one transaction", self.commit_writes.clone());
         registry.register(
             "outgoing_queue_bytes",
-            "Bytes that wait for slow readers",
+            "Bytes of memory that wait for slow readers",
             self.queued_bytes.clone(),
         );
         registry.register("disconnects", "Ended connections by reason", self.disconnects.clone());
@@ -204,7 +264,11 @@ impl Metrics {
     }
 
     /// All of them in the text format of OpenMetrics.
-    pub(crate) fn render(&self, totals: Totals, is_in_touch: bool) -> String {
+    /// `connections` are open, of whatever kind.
+    pub(crate) fn render(&self, totals: Totals, is_in_touch: bool, connections: usize) -> String {
+        let connections = i64::try_from(connections).unwrap_or(i64::MAX);
+        self.open.set(connections);
+        self.http.set((connections - self.sockets.get()).max(0));
         self.cluster_connections.set(i64::try_from(totals.connections).unwrap_or(i64::MAX));
         self.cluster_nodes.set(i64::try_from(totals.nodes).unwrap_or(i64::MAX));
         self.cluster_in_touch.set(is_in_touch.into());
@@ -214,6 +278,18 @@ impl Metrics {
             tracing::error!(%error, "the metrics could not be written");
         }
         out
+    }
+
+    /// A socket is there, in no namespace yet, until what is returned is dropped.
+    pub(crate) fn socket(self: &Arc<Self>) -> CountedSocket {
+        self.sockets.inc();
+        self.sockets_without_namespace.inc();
+        CountedSocket { metrics: Arc::clone(self), is_in: false }
+    }
+
+    /// A credential was refused.
+    pub(crate) fn login_refused(&self, namespace: &'static str, code: Code) {
+        self.logins_refused.get_or_create(&ByRefusal { namespace, code: code.as_str() }).inc();
     }
 
     pub(crate) fn connected(&self, namespace: &'static str) {

@@ -5,22 +5,35 @@ mod device;
 mod docs;
 mod error;
 mod extract;
+mod headers;
 mod health;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use bytes::Bytes;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::error::failure_response;
+pub(crate) use self::headers::secured;
+pub(crate) use self::health::is_health;
 use crate::app::Shared;
 
-/// All routes. The OpenAPI document is made of the same handlers.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+/// What is served where.
+pub(crate) struct Routers {
+    /// To everybody.
+    pub(crate) public: Router,
+    /// To those who run the server, where they have a listener of their own.
+    pub(crate) internal: Option<Router>,
+}
+
+/// All routes. The OpenAPI document is made of the same handlers. With `has_internal`, what only those need who run the
+/// server is not for everybody.
+pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let (api, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
         .routes(routes!(device::open_conversation, device::list_conversations))
         .routes(routes!(device::send_message, device::list_messages))
@@ -35,20 +48,30 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(agent::stats))
         .routes(routes!(agent::audit))
         .split_for_parts();
+    // Ready bytes: anybody may ask for it, again and again.
+    let document: Bytes = document.to_json().map(Bytes::from).unwrap_or_default();
     // Credentials travel in headers, never in cookies, so a page of any origin may ask: a widget lives on such pages.
+    // Which origins an app takes is looked at where the app is known.
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(Any)
         .allow_headers(Any)
         .expose_headers([error::REQUEST_ID, http::header::RETRY_AFTER]);
-    api.fallback(error::no_route)
+    let api = api
+        .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), error::with_request_id))
-        .layer(cors)
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(shared), error::with_request_id))
+        .layer(cors);
+    let health =
+        Router::new().route(health::ALIVE, get(health::alive)).route(health::READY, get(health::ready));
+    let operators = Router::new()
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(move || docs::document(document.clone())))
-        .route("/docs", get(docs::page))
-        .with_state(shared)
+        .route("/docs", get(docs::page));
+    let with_state = |router: Router<Arc<Shared>>| router.with_state(Arc::clone(shared));
+    if has_internal {
+        let internal = operators.merge(health.clone()).fallback(error::no_route);
+        return Routers { public: with_state(api.merge(health)), internal: Some(with_state(internal)) };
+    }
+    Routers { public: with_state(api.merge(health).merge(operators)), internal: None }
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cluster::RedisUrl;
-use protocol::limits;
+use protocol::limits::{self, Action, By, Rate};
 use store::Location;
+
+use crate::address::Proxies;
 
 /// Where the server listens if nothing is said.
 pub(crate) const LISTEN: &str = "127.0.0.1:3000";
@@ -85,19 +87,39 @@ pub struct Settings {
     #[arg(long, value_name = "LEVEL", env = "REPLYHQ_LOG_LEVEL", default_value = "info")]
     pub log_level: tracing::level_filters::LevelFilter,
 
-    /// Sends a second per device, twice as many at once; 0 is no limit
+    /// Networks of the proxies in front of the server, with commas between them, as in 10.0.0.0/8,::1: only they are
+    /// believed where a client is (X-Forwarded-For, PROXY protocol). `none` where clients reach it by themselves
+    #[arg(long, value_name = "NETWORKS", env = "REPLYHQ_TRUSTED_PROXIES", value_parser = Proxies::parse)]
+    pub trusted_proxies: Option<Proxies>,
+
+    /// A second address, for those who run the server: /metrics, /docs and /openapi.json are there and not on the first,
+    /// /healthz and /readyz on both
+    #[arg(long, value_name = "ADDRESS", env = "REPLYHQ_INTERNAL_LISTEN")]
+    pub internal_listen: Option<SocketAddr>,
+
+    /// What stands in the log of addresses, which are personal data: full, network or none
+    #[arg(long, value_name = "HOW", env = "REPLYHQ_LOG_ADDRESSES", value_enum, default_value_t = LogAddresses::Full)]
+    pub log_addresses: LogAddresses,
+
+    /// Sends a second per device, twice as many at once; 0 is no limit, of nothing that devices do
     #[arg(long, value_name = "N", env = "REPLYHQ_RATE_LIMIT_DEVICE", default_value_t = limits::DEVICE_SENDS_PER_SECOND)]
     pub rate_limit_device: u32,
 
-    /// Sends a second per agent connection, twice as many at once; 0 is no limit
+    /// Sends a second per agent connection, twice as many at once; 0 is no limit, of nothing that agents do
     #[arg(long, value_name = "N", env = "REPLYHQ_RATE_LIMIT_AGENT", default_value_t = limits::AGENT_SENDS_PER_SECOND)]
     pub rate_limit_agent: u32,
+
+    /// Other limits than the usual ones, with commas between them: ACTION.BY=PER_MINUTE/BURST or ACTION.BY=off, as in
+    /// open.app=600/200,typing.device=off
+    #[arg(long, value_name = "LIMITS", env = "REPLYHQ_RATE_LIMITS", default_value = "", value_parser = RateLimits::parse)]
+    pub rate_limits: RateLimits,
 
     /// Connections per device; 0 is no limit
     #[arg(long, value_name = "N", env = "REPLYHQ_MAX_CONNECTIONS_PER_DEVICE", default_value_t = limits::CONNECTIONS_PER_DEVICE)]
     pub max_connections_per_device: u32,
 
-    /// Open sockets in all, those before authentication too; more wait to be accepted; 0 is no limit
+    /// Open connections in all, those before authentication too; more wait, but for questions about health; 0 is as many
+    /// as the process may open
     #[arg(long, value_name = "N", env = "REPLYHQ_MAX_CONNECTIONS", default_value_t = 0)]
     pub max_connections: u32,
 
@@ -113,7 +135,16 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
     pub handshake_timeout: Duration,
 
-    /// Bytes that may wait for one connection before it is dropped as a slow reader
+    /// How long a peer may take nothing of what waits for it before it is dropped; for a socket the ping timeout counts
+    /// too
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_WRITE_TIMEOUT", default_value = "20s", value_parser = parse_duration)]
+    pub write_timeout: Duration,
+
+    /// How long a whole HTTP answer may take to be read
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_ANSWER_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
+    pub answer_timeout: Duration,
+
+    /// Bytes of memory that may wait for one connection before it is dropped as a slow reader
     #[arg(long, value_name = "BYTES", env = "REPLYHQ_MAX_QUEUE_BYTES", default_value_t = limits::QUEUE_BYTES)]
     pub max_queue_bytes: usize,
 
@@ -124,6 +155,57 @@ pub struct Settings {
     /// Over how long clients are asked to spread when they come back after a shutdown
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_RECONNECT_SPREAD", default_value = "10s", value_parser = parse_duration)]
     pub reconnect_spread: Duration,
+}
+
+/// What stands in the log of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogAddresses {
+    /// All of them.
+    Full,
+    /// The network: the first 24 bits of IPv4, 48 of IPv6.
+    Network,
+    /// Nothing.
+    None,
+}
+
+/// Limits by action that an operator has set; those not among them are as usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RateLimits(Vec<(Action, By, Option<Rate>)>);
+
+impl RateLimits {
+    /// `ACTION.BY=PER_MINUTE/BURST` or `ACTION.BY=off`, with commas between them.
+    ///
+    /// # Errors
+    /// A line that says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let limits = text.split(',').map(str::trim).filter(|limit| !limit.is_empty());
+        limits.map(parse_limit).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Each of them; `None` is no limit.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Action, By, Option<Rate>)> {
+        self.0.iter().copied()
+    }
+}
+
+fn parse_limit(text: &str) -> Result<(Action, By, Option<Rate>), String> {
+    let wrong = || format!("{text:?} is not ACTION.BY=PER_MINUTE/BURST, nor ACTION.BY=off");
+    let (name, rate) = text.split_once('=').ok_or_else(wrong)?;
+    let (action, by) = name.split_once('.').ok_or_else(wrong)?;
+    let action = Action::ALL.into_iter().find(|known| known.as_str() == action);
+    let by = By::ALL.into_iter().find(|known| known.as_str() == by);
+    let (Some(action), Some(by)) = (action, by) else {
+        let actions = Action::ALL.map(Action::as_str).join(", ");
+        let bys = By::ALL.map(By::as_str).join(", ");
+        return Err(format!("{name:?}: an action is one of {actions}, by one of {bys}"));
+    };
+    if rate == "off" {
+        return Ok((action, by, None));
+    }
+    let (per_minute, burst) = rate.split_once('/').ok_or_else(wrong)?;
+    let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+    let (Some(per_minute), Some(burst)) = (number(per_minute), number(burst)) else { return Err(wrong()) };
+    Ok((action, by, Some(Rate { per_minute, burst })))
 }
 
 /// A duration that is more than nothing.

@@ -11,21 +11,22 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use chat::Chat;
+use chat::{Address, Chat};
 use http::StatusCode;
+use http::header::ORIGIN;
 use hyper::body::Incoming as HttpBody;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
 use protocol::{Code, ConnectionId, Failure};
 use serde_json::value::RawValue;
-use socketio::{Connection, Incoming};
-use tokio::net::TcpStream;
+use socketio::{CloseReason, Connection, Incoming};
 
 pub(crate) use self::payload::parse;
 use self::peer::Peer;
 use crate::app::Shared;
 use crate::rest::failure_response;
+use crate::stream::Stream;
 
 /// Where Socket.IO lives; with or without a slash at the end, as in its own server.
 const PATH: &str = "/v1/socket.io";
@@ -46,6 +47,13 @@ pub(crate) fn upgrade<Guard: Send + 'static>(
         return failure_response(&failure, StatusCode::SERVICE_UNAVAILABLE);
     }
     let (mut parts, _) = request.into_parts();
+    let visitor = Visitor {
+        address: parts.extensions.get().copied(),
+        origin: parts.headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()).into()),
+    };
+    if let Err(failure) = shared.chat.limit_connecting(visitor.address) {
+        return failure_response(&failure, StatusCode::TOO_MANY_REQUESTS);
+    }
     let response = match socketio::upgrade::respond(&parts) {
         Ok(response) => response.map(|()| Body::empty()),
         Err(refusal) => return (*refusal).map(Body::from),
@@ -55,7 +63,7 @@ pub(crate) fn upgrade<Guard: Send + 'static>(
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
             if let Some((stream, already_read)) = take_stream(upgraded).await {
-                live(&shared, stream, already_read).await;
+                live(&shared, stream.into_socket(shared.socket_progress), already_read, &visitor).await;
             }
             drop(entered);
         });
@@ -63,11 +71,18 @@ pub(crate) fn upgrade<Guard: Send + 'static>(
     response
 }
 
-/// The TCP stream below hyper, and what of the WebSocket it has read already.
-async fn take_stream(upgraded: OnUpgrade) -> Option<(TcpStream, Bytes)> {
+/// What is known of whoever has connected before they say who they are.
+struct Visitor {
+    address: Option<Address>,
+    /// The page's, where it is a browser.
+    origin: Option<Box<str>>,
+}
+
+/// The stream below hyper, and what of the WebSocket it has read already.
+async fn take_stream(upgraded: OnUpgrade) -> Option<(Stream, Bytes)> {
     let upgraded: Upgraded =
         upgraded.await.inspect_err(|error| tracing::debug!(%error, "upgrade failed")).ok()?;
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
     // hyper's own buffer would be kept alive by a slice of it, even an empty one.
     Some((parts.io.into_inner(), Bytes::copy_from_slice(&parts.read_buf)))
 }
@@ -80,33 +95,40 @@ struct Peers {
 }
 
 /// A socket's life.
-async fn live(shared: &Arc<Shared>, stream: TcpStream, already_read: Bytes) {
+async fn live(shared: &Arc<Shared>, stream: Stream, already_read: Bytes, visitor: &Visitor) {
+    let mut counted = shared.metrics.socket();
     let sid = connection_id(&shared.chat);
     let mut connection = Connection::new(stream, already_read, Arc::clone(&shared.sockets), &sid);
     let key = shared.fanout.new_key();
     shared.connections.add(key, connection.outgoing(), None, None);
     if shared.chat.is_draining() {
         // It came in between the shutdown's two looks at who is there.
-        connection.outgoing().close(socketio::CloseReason::Shutdown);
+        connection.outgoing().close(CloseReason::Shutdown);
     }
     let mut peers = Peers::default();
     let reason = loop {
+        counted.set_in(peers.client.is_some() || peers.admin.is_some());
         match connection.next().await {
             Incoming::Connect { namespace, auth } => {
-                Box::pin(connect(shared, &mut connection, &mut peers, &namespace, auth)).await;
+                Box::pin(connect(shared, &mut connection, &mut peers, &namespace, auth, visitor)).await;
             }
-            Incoming::Event { namespace, event } => match &*namespace {
-                CLIENT_NAMESPACE => {
-                    if let Some(peer) = &mut peers.client {
-                        connection.during(Box::pin(client::handle(shared, peer, event))).await;
-                    }
+            Incoming::Event { namespace, event } => {
+                let handled = match &*namespace {
+                    CLIENT_NAMESPACE => match &mut peers.client {
+                        Some(peer) => connection.during(Box::pin(client::handle(shared, peer, event))).await,
+                        None => Handled::Counted,
+                    },
+                    _ => match &mut peers.admin {
+                        Some(peer) => connection.during(Box::pin(admin::handle(shared, peer, event))).await,
+                        None => Handled::Counted,
+                    },
+                };
+                if handled == Handled::Counted
+                    && let Some(wait) = shared.chat.slow_down(key)
+                {
+                    connection.during(tokio::time::sleep(wait)).await;
                 }
-                _ => {
-                    if let Some(peer) = &mut peers.admin {
-                        connection.during(Box::pin(admin::handle(shared, peer, event))).await;
-                    }
-                }
-            },
+            }
             Incoming::Disconnect { namespace } => {
                 let peer =
                     if &*namespace == CLIENT_NAMESPACE { peers.client.take() } else { peers.admin.take() };
@@ -124,6 +146,14 @@ async fn live(shared: &Arc<Shared>, stream: TcpStream, already_read: Bytes) {
     }
 }
 
+/// Whether an event counts in its connection's bucket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handled {
+    Counted,
+    /// A send that was taken; those have a limit of their own.
+    Taken,
+}
+
 fn connection_id(chat: &Chat) -> ConnectionId {
     ConnectionId::new(chat.ambient().now(), chat.ambient().chance())
 }
@@ -131,15 +161,16 @@ fn connection_id(chat: &Chat) -> ConnectionId {
 /// Answers a namespace's CONNECT.
 async fn connect(
     shared: &Arc<Shared>,
-    connection: &mut Connection<TcpStream>,
+    connection: &mut Connection<Stream>,
     peers: &mut Peers,
     namespace: &str,
     auth: Option<Box<RawValue>>,
+    visitor: &Visitor,
 ) {
     let outgoing = connection.outgoing();
     let connected = match namespace {
-        CLIENT_NAMESPACE => connection.during(client::connect(shared, outgoing, auth)).await,
-        ADMIN_NAMESPACE => connection.during(admin::connect(shared, outgoing, auth)).await,
+        CLIENT_NAMESPACE => connection.during(client::connect(shared, outgoing, auth, visitor)).await,
+        ADMIN_NAMESPACE => connection.during(admin::connect(shared, outgoing, auth, visitor)).await,
         // As socket.io itself says it.
         _ => return connection.refuse(namespace, "Invalid namespace", None),
     };
@@ -154,11 +185,27 @@ async fn connect(
             let place = if namespace == CLIENT_NAMESPACE { &mut peers.client } else { &mut peers.admin };
             *place = Some(peer);
         }
+        // A refusal would be final for stock clients; from a closed connection they come back, later each time.
+        Err(failure) if failure.code == Code::RateLimited => {
+            shared.metrics.login_refused(static_name(namespace), failure.code);
+            connection.outgoing().close(CloseReason::Server);
+        }
         Err(failure) => {
             let data = serde_json::value::to_raw_value(&failure).ok();
             connection.refuse(namespace, failure.code.as_str(), data.as_deref());
         }
     }
+}
+
+fn static_name(namespace: &str) -> &'static str {
+    if namespace == CLIENT_NAMESPACE { CLIENT_NAMESPACE } else { ADMIN_NAMESPACE }
+}
+
+/// Counts a refused login, and tells of it in the log.
+fn refused(shared: &Shared, namespace: &'static str, app: &str, visitor: &Visitor, failure: &Failure) {
+    shared.metrics.login_refused(namespace, failure.code);
+    let address = visitor.address.map(|address| address.ip);
+    shared.refused_logins.tell(namespace, failure.code.as_str(), Some(app), address);
 }
 
 /// Takes a peer out of everything that it was in.

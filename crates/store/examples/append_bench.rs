@@ -44,7 +44,13 @@ async fn main() {
         target: app_id.to_string(),
         details: None,
     };
-    let app = App { id: app_id.clone(), name: "bench".into(), api_key_hash: "h".into(), created_at: now };
+    let app = App {
+        id: app_id.clone(),
+        name: "bench".into(),
+        api_key_hash: "h".into(),
+        created_at: now,
+        allowed_origins: Vec::new(),
+    };
     store.create_app(app, act).await.expect("an app");
     let mut ids = Vec::new();
     for number in 0..conversations {

@@ -384,6 +384,33 @@ impl Store {
         .await
     }
 
+    /// Takes the pages that may use the app's key, none for any; false if there is no such app.
+    pub async fn allow_origins(&self, id: AppId, origins: Vec<String>, act: Act) -> Result<bool, Error> {
+        let input = Arc::new((id, origins, act));
+        self.write(ADMINISTRATION, move |session| {
+            let input = Arc::clone(&input);
+            Box::pin(async move {
+                let (id, origins, act) = &*input;
+                let found = apps::allow_origins(session, id, origins).await?;
+                if found {
+                    audit::append(session, act).await?;
+                }
+                Ok(found)
+            })
+        })
+        .await
+    }
+
+    /// The installation's secret of that name: the one that is stored, else `new`, which is stored now.
+    pub async fn secret(&self, name: &'static str, new: String) -> Result<String, Error> {
+        let new = Arc::new(new);
+        self.write(ADMINISTRATION, move |session| {
+            let new = Arc::clone(&new);
+            Box::pin(async move { apps::secret(session, name, &new).await })
+        })
+        .await
+    }
+
     /// Stores a new admin token.
     pub async fn create_token(&self, token: Token, act: Act) -> Result<(), Error> {
         let input = Arc::new((token, act));

@@ -89,7 +89,13 @@ async fn bench(on_postgres: bool) -> Bench {
         Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.expect("a database");
     tokio::spawn(completions.run());
     let app_id = AppId::new(now(), 1);
-    let app = App { id: app_id.clone(), name: "Shop".into(), api_key_hash: "h".into(), created_at: now() };
+    let app = App {
+        id: app_id.clone(),
+        name: "Shop".into(),
+        api_key_hash: "h".into(),
+        created_at: now(),
+        allowed_origins: Vec::new(),
+    };
     let act = Act {
         app_id: app_id.clone(),
         at: now(),

@@ -47,7 +47,13 @@ fn scope() -> Scope {
 
 async fn create_app(store: &Store) {
     let id = scope().app_id;
-    let app = App { id: id.clone(), name: "Shop".into(), api_key_hash: "h".into(), created_at: now() };
+    let app = App {
+        id: id.clone(),
+        name: "Shop".into(),
+        api_key_hash: "h".into(),
+        created_at: now(),
+        allowed_origins: Vec::new(),
+    };
     let act = Act {
         app_id: id.clone(),
         at: now(),

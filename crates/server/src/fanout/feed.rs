@@ -1,10 +1,11 @@
 //! What happens in an app as a whole, for the agents who watch it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use protocol::{AppId, Permission, Permissions};
-use socketio::{Frame, Outgoing};
+use socketio::{Frame, Outgoing, Stale};
 
 use super::SubscriberKey;
 
@@ -43,18 +44,25 @@ impl Feeds {
             .is_some_and(|watchers| watchers.values().any(|watcher| watcher.permissions.has(permission)))
     }
 
-    /// Sends a frame, made only if someone with the permission watches.
-    pub(super) fn send(&self, app_id: &AppId, permission: Permission, frame: impl FnOnce() -> Option<Frame>) {
+    /// Tells those with the permission the newest of something; `key` says of what. A frame is made only if someone
+    /// watches for whom it is: `frame` is told whether it is for those who may know devices by their ids.
+    pub(super) fn tell(
+        &self,
+        app_id: &AppId,
+        permission: Permission,
+        (key, stale): (u64, Stale),
+        frame: impl Fn(bool) -> Option<Frame>,
+    ) {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         let Some(watchers) = apps.get(app_id) else { return };
-        let mut allowed = watchers.values().filter(|watcher| watcher.permissions.has(permission)).peekable();
-        if allowed.peek().is_none() {
-            return;
-        }
-        let Some(frame) = frame() else { return };
-        for watcher in allowed {
-            // False is a connection that ends; its own task takes it out of here.
-            watcher.outgoing.send(frame.clone());
+        let frames: [OnceCell<Option<Frame>>; 2] = Default::default();
+        for watcher in watchers.values().filter(|watcher| watcher.permissions.has(permission)) {
+            let by_id = watcher.permissions.has(Permission::ViewConversations);
+            let frame = frames[usize::from(by_id)].get_or_init(|| frame(by_id));
+            if let Some(frame) = frame {
+                // False is a connection that ends; its own task takes it out of here.
+                watcher.outgoing.send_newest(key, stale, frame.clone());
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chat::Chat;
 use protocol::event::StatusChange;
 use protocol::{ConversationId, Permission};
+use socketio::Stale;
 use store::{ChangeCursor, ChangedConversation};
 use tokio::time::MissedTickBehavior;
 
@@ -125,7 +126,8 @@ impl Fanout {
                     let change = StatusChange { conversation_id: id.clone(), up_to_seq, status, by, at };
                     let encoded = Encoded::new(&change);
                     room.note_receipt(&change);
-                    room.broadcast(None, |namespace| encoded.frame(namespace));
+                    let about = (self.about(("status", id, by, status)), Stale::State);
+                    room.broadcast(None, about, |namespace| encoded.frame(namespace));
                 }
                 room.expect(conversation.last_seq)
             })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use protocol::event::StatusChange;
 use protocol::{ConnectionId, Message, MessageStatus, Side, limits};
-use socketio::{CloseReason, Frame, Outgoing};
+use socketio::{CloseReason, Frame, Outgoing, Stale};
 use store::Marks;
 
 use super::{Encoded, Namespace, Peer, SubscriberKey};
@@ -68,7 +68,7 @@ impl Subscriber {
         }
         match &mut self.held {
             Some(held) => {
-                held.bytes += frame.len();
+                held.bytes += frame.cost();
                 held.frames.push((seq, frame));
                 if held.bytes > limits::QUEUE_BYTES {
                     self.outgoing.close(CloseReason::SlowReader);
@@ -76,6 +76,14 @@ impl Subscriber {
             }
             // False is a connection that ends; its own task takes it out of here.
             None => drop(self.outgoing.send(frame)),
+        }
+    }
+
+    /// Sends what makes earlier frames about the same stale.
+    fn send_newest(&mut self, (about, stale): (u64, Stale), frame: Frame) {
+        match self.held {
+            Some(_) => self.send(None, frame),
+            None => drop(self.outgoing.send_newest(about, stale, frame)),
         }
     }
 }
@@ -225,10 +233,12 @@ impl Room {
         }
     }
 
-    /// Sends something that has no `seq` to those for whom there is a frame; `except` is left out.
+    /// Sends something that has no `seq` to those for whom there is a frame; `except` is left out. `about` says what it is
+    /// the newest of.
     pub(super) fn broadcast(
         &mut self,
         except: Option<&ConnectionId>,
+        about: (u64, Stale),
         frame: impl Fn(Namespace) -> Option<Frame>,
     ) {
         for subscriber in self.subscribers.values_mut() {
@@ -236,7 +246,7 @@ impl Room {
                 continue;
             }
             if let Some(frame) = frame(subscriber.namespace) {
-                subscriber.send(None, frame);
+                subscriber.send_newest(about, frame);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, Device, Limits, Observer, Principal, SendLimits, Sending};
+use chat::{Ambient, Chat, Device, Limits, Observer, Principal, Rates, Sending};
 use cluster::{Cluster, Envelope, Signal};
 use proptest::prelude::*;
 use protocol::rest::OpenConversation;
@@ -34,13 +34,13 @@ impl Bench {
         let (store, completions) =
             Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
         tokio::spawn(completions.run());
-        let limits = Limits { sends: SendLimits { per_device: 0, per_agent: 0 }, connections_per_device: 0 };
+        let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
         let silent = Cluster::single_node(Arc::new(|_: &Envelope| ()));
         let chat = Chat::new(Arc::new(store), Arc::new(silent), Ambient::system(), limits, Observer::none());
         let fanout = Fanout::new(Metrics::new(Arc::new(Meter::default())));
         fanout.repair_from(Arc::clone(&chat));
         let app = chat.create_app("Shop").await.unwrap();
-        let device = Device { app_id: app.app_id, device_id: "phone".into() };
+        let device = Device { app_id: app.app_id, device_id: "phone".into(), address: None };
         let opened = chat.open_conversation(&device, OpenConversation::default()).await.unwrap();
         Self {
             fanout,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chat::{Device, Page, Principal, Receipt, Sending, Sent, cursor};
 use http::{HeaderMap, StatusCode};
+use protocol::limits::Action;
 use protocol::rest::{
     ConversationAnswer, ConversationPage, Done, Identify, MessageAnswer, MessagePage, OpenConversation,
     Receipt as ReceiptBody, SendMessage,
@@ -113,7 +114,8 @@ pub(super) async fn page(
 ) -> Answer<MessagePage> {
     let cursor = cursor(query.after.as_deref(), query.before.as_deref())?;
     let page = Page::of(query.limit)?;
-    let history = shared.chat.history(principal, &conversation_id.into(), Some(cursor), page).await?;
+    let history =
+        shared.chat.history(principal, &conversation_id.into(), Some(cursor), page, Action::Read).await?;
     Ok(Json(MessagePage { messages: history.messages, has_more: history.has_more }))
 }
 

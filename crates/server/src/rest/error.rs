@@ -65,6 +65,7 @@ pub(crate) fn failure_response(failure: &Failure, status: StatusCode) -> Respons
 pub(super) fn unauthorized(failure: Failure) -> Refused {
     let status = match failure.code {
         Code::AuthError => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Forbidden => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };
     Refused(failure, status)

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use chat::{Agent, Device, DeviceCredentials};
+use chat::{Address, Agent, Device, DeviceCredentials};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use http_body_util::LengthLimitError;
 use protocol::{Code, Failure, limits};
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Refused, unauthorized};
 use crate::app::Shared;
+use crate::metrics::REST;
 use crate::socket::parse;
 
 /// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
@@ -29,13 +30,19 @@ impl FromRequestParts<Arc<Shared>> for AsDevice {
                 app_id: header(headers, "X-App-Id")?,
                 device_id: header(headers, "X-Device-Id")?,
                 api_key: header(headers, "X-Api-Key")?,
+                address: parts.extensions.get().copied(),
+                origin: headers.get(ORIGIN).and_then(|origin| std::str::from_utf8(origin.as_bytes()).ok()),
             })
         })();
         let device = match shown {
             Ok(shown) => shared.chat.check_device(shown).await,
             Err(failure) => Err(failure),
         };
-        device.map(Self).map_err(unauthorized)
+        device.map(Self).map_err(|failure| {
+            let app = headers.get("X-App-Id").and_then(|app| app.to_str().ok());
+            refused(shared, parts, app, &failure);
+            unauthorized(failure)
+        })
     }
 }
 
@@ -58,8 +65,18 @@ impl FromRequestParts<Arc<Shared>> for AsAgent {
             Ok(token) => shared.chat.authenticate_agent(None, token, None).await,
             Err(failure) => Err(failure),
         };
-        agent.map(Self).map_err(unauthorized)
+        agent.map(Self).map_err(|failure| {
+            refused(shared, parts, None, &failure);
+            unauthorized(failure)
+        })
     }
+}
+
+/// Counts a refused credential, and tells of it in the log.
+fn refused(shared: &Shared, parts: &Parts, app: Option<&str>, failure: &Failure) {
+    shared.metrics.login_refused(REST, failure.code);
+    let address = parts.extensions.get::<Address>().map(|address| address.ip);
+    shared.refused_logins.tell(REST, failure.code.as_str(), app, address);
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Failure> {

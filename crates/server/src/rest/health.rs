@@ -10,6 +10,16 @@ use http::header::CONTENT_TYPE;
 
 use crate::app::Shared;
 
+/// Whether the process lives.
+pub(super) const ALIVE: &str = "/healthz";
+/// Whether it takes work.
+pub(super) const READY: &str = "/readyz";
+
+/// Whether a request with this path is about health: it is answered also where there is no room for more connections.
+pub(crate) fn is_health(path: &str) -> bool {
+    path == ALIVE || path == READY
+}
+
 /// The process lives.
 pub(super) async fn alive() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
@@ -33,6 +43,7 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 /// Numbers for Prometheus.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, FORMAT)], shared.metrics.render(shared.chat.totals(), shared.chat.is_in_touch()))
-        .into_response()
+    let connections = shared.open.count();
+    let rendered = shared.metrics.render(shared.chat.totals(), shared.chat.is_in_touch(), connections);
+    ([(CONTENT_TYPE, FORMAT)], rendered).into_response()
 }

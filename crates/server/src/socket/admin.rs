@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chat::{Page, Principal};
 use protocol::Failure;
+use protocol::event::ADMIN_NAMESPACE;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
@@ -11,6 +12,7 @@ use socketio::{Event, Outgoing};
 use super::payload::{self, ListSessions, OfApp};
 use super::peer::{ConnectedPeer, Peer};
 use super::reply::Success;
+use super::{Handled, Visitor, refused};
 use crate::app::Shared;
 use crate::fanout::{self, Namespace};
 
@@ -25,16 +27,18 @@ pub(super) async fn connect(
     shared: &Arc<Shared>,
     outgoing: Outgoing,
     auth: Option<Box<RawValue>>,
+    visitor: &Visitor,
 ) -> Result<ConnectedPeer, Failure> {
-    let auth: Auth = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()))?;
-    if auth.app_id.is_empty() {
-        return Err(Failure::missing("app_id"));
-    }
+    let parsed = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get())).and_then(|auth: Auth| {
+        if auth.app_id.is_empty() { Err(Failure::missing("app_id")) } else { Ok(auth) }
+    });
+    let auth = parsed.inspect_err(|failure| refused(shared, ADMIN_NAMESPACE, "", visitor, failure))?;
     let connection_id = super::connection_id(&shared.chat);
     let agent = shared
         .chat
         .authenticate_agent(Some(&auth.app_id), &auth.admin_token, Some(connection_id.clone()))
-        .await?;
+        .await
+        .inspect_err(|failure| refused(shared, ADMIN_NAMESPACE, &auth.app_id, visitor, failure))?;
     let key = shared.fanout.new_key();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Admin, outgoing };
     let watching = shared.chat.watch(&agent.app_id).await;
@@ -43,12 +47,12 @@ pub(super) async fn connect(
     Ok(ConnectedPeer { peer, latest: None })
 }
 
-pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) {
+pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     match event.name.as_str() {
         "app:subscribe" => subscribe(shared, peer, &event),
         "conversation:join" => peer.join(shared, &event).await,
         "conversation:leave" => peer.leave_room(shared, &event),
-        "message:send" => peer.send(shared, &event).await,
+        "message:send" => return peer.send(shared, &event).await,
         "typing:start" => peer.typing(shared, &event, true),
         "typing:stop" => peer.typing(shared, &event, false),
         "message:read" => peer.read(shared, &event).await,
@@ -56,6 +60,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) 
         "ping" => peer.ping(&event),
         _ => peer.unknown(&event),
     }
+    Handled::Counted
 }
 
 fn subscribe(shared: &Shared, peer: &Peer, event: &Event) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chat::{DeviceCredentials, Principal, Receipt};
+use protocol::event::CLIENT_NAMESPACE;
 use protocol::{Failure, MessageStatus, Session};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,6 +11,7 @@ use socketio::{Event, Outgoing};
 
 use super::payload::{self, Delivery};
 use super::peer::{ConnectedPeer, Peer};
+use super::{Handled, Visitor, refused};
 use crate::app::Shared;
 use crate::fanout::{self, Namespace};
 
@@ -25,11 +27,21 @@ pub(super) async fn connect(
     shared: &Arc<Shared>,
     outgoing: Outgoing,
     auth: Option<Box<RawValue>>,
+    visitor: &Visitor,
 ) -> Result<ConnectedPeer, Failure> {
-    let auth: Auth = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()))?;
-    let shown =
-        DeviceCredentials { app_id: &auth.app_id, device_id: &auth.device_id, api_key: &auth.api_key };
-    let access = shared.chat.authenticate_device(shown).await?;
+    let parsed: Result<Auth, _> = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()));
+    let auth = parsed.inspect_err(|failure| refused(shared, CLIENT_NAMESPACE, "", visitor, failure))?;
+    let shown = DeviceCredentials {
+        app_id: &auth.app_id,
+        device_id: &auth.device_id,
+        api_key: &auth.api_key,
+        address: visitor.address,
+        origin: visitor.origin.as_deref(),
+    };
+    let access = shared.chat.authenticate_device(shown).await;
+    let access =
+        access.inspect_err(|failure| refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure))?;
+    shared.chat.limit_login(&access.device)?;
     let connection_id = super::connection_id(&shared.chat);
     let session = Session {
         connection_id: connection_id.clone(),
@@ -45,11 +57,11 @@ pub(super) async fn connect(
     Ok(ConnectedPeer { peer, latest: access.latest })
 }
 
-pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) {
+pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     match event.name.as_str() {
         "conversation:join" => peer.join(shared, &event).await,
         "conversation:leave" => peer.leave_room(shared, &event),
-        "message:send" => peer.send(shared, &event).await,
+        "message:send" => return peer.send(shared, &event).await,
         "typing:start" => peer.typing(shared, &event, true),
         "typing:stop" => peer.typing(shared, &event, false),
         "delivery:receipt" => delivered(shared, peer, &event).await,
@@ -57,6 +69,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) 
         "ping" => peer.ping(&event),
         _ => peer.unknown(&event),
     }
+    Handled::Counted
 }
 
 async fn delivered(shared: &Arc<Shared>, peer: &Peer, event: &Event) {

@@ -7,11 +7,13 @@ use std::time::Instant;
 use chat::{Agent, InFlight, Page, Principal, Receipt, Sending, cursor};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
+use protocol::limits::Action;
 use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
 use serde::Serialize;
 use socketio::Event;
 use store::{Cursor, LatestConversation, Marks};
 
+use super::Handled;
 use super::payload::{self, InConversation, Join, Read, Send};
 use super::reply::{Nothing, Reply, Success};
 use crate::app::Shared;
@@ -155,18 +157,19 @@ impl Peer {
         let key = self.subscriber.key;
         shared.fanout.hold(&id, &self.subscriber);
         let has_cursor = after.is_some();
-        let history = match shared.chat.history(&self.principal, &id, after, Page::of(None)?).await {
-            Ok(history) => history,
-            Err(failure) => {
-                if is_member {
-                    // It goes on hearing what it heard before.
-                    shared.fanout.release(&id, key, 0, Marks::default(), true, Vec::new());
-                } else {
-                    shared.fanout.leave(&id, key);
+        let history =
+            match shared.chat.history(&self.principal, &id, after, Page::of(None)?, Action::Join).await {
+                Ok(history) => history,
+                Err(failure) => {
+                    if is_member {
+                        // It goes on hearing what it heard before.
+                        shared.fanout.release(&id, key, 0, Marks::default(), true, Vec::new());
+                    } else {
+                        shared.fanout.leave(&id, key);
+                    }
+                    return Err(failure);
                 }
-                return Err(failure);
-            }
-        };
+            };
         let (last_seq, marks) = (history.last_seq, history.marks);
         self.rooms.insert(id.clone());
         let joined = ConversationJoined {
@@ -209,12 +212,15 @@ impl Peer {
         self.reply(event).done(outcome);
     }
 
-    pub(super) async fn send(&mut self, shared: &Arc<Shared>, event: &Event) {
+    pub(super) async fn send(&mut self, shared: &Arc<Shared>, event: &Event) -> Handled {
         let started = Instant::now();
         let reply = self.reply(event);
         let send = match payload::object::<Send>(event) {
             Ok(send) => send,
-            Err(failure) => return reply.fail(&failure),
+            Err(failure) => {
+                reply.fail(&failure);
+                return Handled::Counted;
+            }
         };
         let in_flight = self.in_flight.get_or_insert_default();
         if in_flight.count() >= limits::SENDS_IN_FLIGHT {
@@ -224,7 +230,7 @@ impl Peer {
         let metrics = Arc::clone(&shared.metrics);
         let sending =
             Sending { conversation_id: send.conversation_id, local_id: send.local_id, body: send.body };
-        shared.chat.send(&self.principal, sending, move |outcome| {
+        let is_taken = shared.chat.send(&self.principal, sending, move |outcome| {
             match outcome {
                 Ok(sent) => reply.answer(&SendAnswer { success: true, message: sent.message }),
                 Err(failure) => reply.fail(&failure),
@@ -232,6 +238,7 @@ impl Peer {
             metrics.answered("socket", started.elapsed());
             drop(entered);
         });
+        if is_taken { Handled::Taken } else { Handled::Counted }
     }
 
     pub(super) fn typing(&mut self, shared: &Arc<Shared>, event: &Event, is_typing: bool) {
@@ -244,12 +251,18 @@ impl Peer {
             if !self.rooms.contains(&id) {
                 return Err(not_joined());
             }
+            let was_typing = self.typing.contains(&id);
+            if !is_typing && !was_typing {
+                // Nobody was told that it began.
+                return Ok(());
+            }
+            shared.chat.typing(&self.principal, &self.subscriber.connection_id, id.clone(), is_typing)?;
             if is_typing {
-                self.typing.insert(id.clone());
+                self.typing.insert(id);
             } else {
                 self.typing.remove(&id);
             }
-            shared.chat.typing(&self.principal, &self.subscriber.connection_id, id, is_typing)
+            Ok(())
         });
         self.reply(event).done(outcome);
     }

@@ -1,4 +1,4 @@
-//! Apps and their keys.
+//! Apps, their keys, and what the installation itself keeps secret.
 
 use protocol::{AppId, Timestamp};
 
@@ -16,6 +16,8 @@ pub struct App {
     pub api_key_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The origins of the pages that may use its key, as browsers write them; none is any.
+    pub allowed_origins: Vec<String>,
 }
 
 fn read(row: &mut crate::session::Row<'_>) -> Result<App, Error> {
@@ -24,6 +26,7 @@ fn read(row: &mut crate::session::Row<'_>) -> Result<App, Error> {
         name: row.text()?,
         api_key_hash: row.text()?,
         created_at: Timestamp::from_epoch_ms(row.integer()?),
+        allowed_origins: row.text()?.split_whitespace().map(str::to_owned).collect(),
     })
 }
 
@@ -43,12 +46,12 @@ pub(crate) async fn create(session: &mut Session<'_>, app: &App) -> Result<(), E
 }
 
 pub(crate) async fn list(session: &mut Session<'_>) -> Result<Vec<App>, Error> {
-    const SQL: &str = "SELECT id, name, api_key_hash, created_at FROM apps ORDER BY id";
+    const SQL: &str = "SELECT id, name, api_key_hash, created_at, allowed_origins FROM apps ORDER BY id";
     session.query(SQL, &[], read).await
 }
 
 pub(crate) async fn find(session: &mut Session<'_>, id: &AppId) -> Result<Option<App>, Error> {
-    const SQL: &str = "SELECT id, name, api_key_hash, created_at FROM apps WHERE id = $1";
+    const SQL: &str = "SELECT id, name, api_key_hash, created_at, allowed_origins FROM apps WHERE id = $1";
     session.query_one(SQL, &[Param::Text(id)], read).await
 }
 
@@ -57,4 +60,24 @@ pub(crate) async fn rotate_key(session: &mut Session<'_>, id: &AppId, hash: &str
         .execute("UPDATE apps SET api_key_hash = $1 WHERE id = $2", &[Param::Text(hash), Param::Text(id)])
         .await?;
     Ok(changed > 0)
+}
+
+/// Takes the pages that may use the app's key; false if there is no such app.
+pub(crate) async fn allow_origins(
+    session: &mut Session<'_>,
+    id: &AppId,
+    origins: &[String],
+) -> Result<bool, Error> {
+    const SQL: &str = "UPDATE apps SET allowed_origins = $1 WHERE id = $2";
+    let origins = origins.join(" ");
+    Ok(session.execute(SQL, &[Param::Text(&origins), Param::Text(id)]).await? > 0)
+}
+
+/// The installation's secret of that name: the one that is there, else this one from now on.
+pub(crate) async fn secret(session: &mut Session<'_>, name: &str, new: &str) -> Result<String, Error> {
+    const KEEP: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    session.execute(KEEP, &[Param::Text(name), Param::Text(new)]).await?;
+    const FIND: &str = "SELECT value FROM secrets WHERE name = $1";
+    let found = session.query_one(FIND, &[Param::Text(name)], |row| row.text()).await?;
+    Ok(found.unwrap_or_else(|| new.to_owned()))
 }

@@ -12,6 +12,8 @@ use crate::session::{Param, Session};
 pub struct DeviceLogin {
     /// SHA-256 of the app's key, in hexadecimal.
     pub api_key_hash: String,
+    /// The origins of the pages that may use it; none is any.
+    pub allowed_origins: Vec<String>,
     /// Who is at the device.
     pub user_info: Option<UserInfo>,
     /// Its newest conversation.
@@ -52,10 +54,12 @@ pub(crate) async fn login(
             Some(LatestConversation { id, last_seq, last_message_id })
         }
     };
-    Ok(Some(DeviceLogin { api_key_hash: app.api_key_hash, user_info, latest }))
+    let apps::App { api_key_hash, allowed_origins, .. } = app;
+    Ok(Some(DeviceLogin { api_key_hash, allowed_origins, user_info, latest }))
 }
 
-/// Remembers who uses the device; their name goes to its open conversations too, whose ids are returned.
+/// Remembers who uses the device; their name goes to its open conversations too. Returns the ids of those that changed
+/// by it. Who says the same again writes nothing.
 pub(crate) async fn identify(
     session: &mut Session<'_>,
     app_id: &AppId,
@@ -70,7 +74,11 @@ pub(crate) async fn identify(
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (app_id, device_id) DO UPDATE SET user_id = excluded.user_id, \
              user_name = excluded.user_name, user_email = excluded.user_email, \
-             user_attributes = excluded.user_attributes, updated_at = excluded.updated_at",
+             user_attributes = excluded.user_attributes, updated_at = excluded.updated_at \
+             WHERE devices.user_id IS DISTINCT FROM excluded.user_id \
+             OR devices.user_name IS DISTINCT FROM excluded.user_name \
+             OR devices.user_email IS DISTINCT FROM excluded.user_email \
+             OR devices.user_attributes IS DISTINCT FROM excluded.user_attributes",
             &[
                 Param::Text(app_id),
                 Param::Text(device_id),
@@ -83,7 +91,8 @@ pub(crate) async fn identify(
         )
         .await?;
     const OPEN: &str = "UPDATE conversations SET user_id = $1, user_name = $2 \
-        WHERE app_id = $3 AND device_id = $4 AND status = 'open' RETURNING id";
+        WHERE app_id = $3 AND device_id = $4 AND status = 'open' \
+        AND (user_id IS DISTINCT FROM $1 OR user_name IS DISTINCT FROM $2) RETURNING id";
     let params = [
         Param::Text(&user.id),
         Param::OptionalText(user.name.as_deref()),
@@ -105,7 +114,8 @@ pub(crate) async fn set_context(
         .execute(
             "INSERT INTO devices (app_id, device_id, device_context, updated_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (app_id, device_id) DO UPDATE SET device_context = excluded.device_context, \
-             updated_at = excluded.updated_at",
+             updated_at = excluded.updated_at \
+             WHERE devices.device_context IS DISTINCT FROM excluded.device_context",
             &[
                 Param::Text(app_id),
                 Param::Text(device_id),

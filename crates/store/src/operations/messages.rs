@@ -1,7 +1,8 @@
 //! Messages: storing one once, and reading them back in order.
 
+use protocol::encoded::messages_fitting;
 use protocol::{
-    ConversationId, InboxConversation, LocalId, Message, MessageId, MessageStatus, Sender, Timestamp, limits,
+    ConversationId, InboxConversation, LocalId, Message, MessageId, MessageStatus, Sender, Timestamp,
 };
 
 use super::conversations::{self, Marks, Scope, Stored, columns};
@@ -281,7 +282,7 @@ pub(crate) async fn history(
     // What is committed after `last_seq` was read belongs to the live events, not to this page.
     let (above, below) = if is_forward { (edge, last_seq + 1) } else { (0, edge.min(last_seq + 1)) };
     history.messages = between(session, conversation_id, above, below, limit + 1, is_forward).await?;
-    let fitting = fitting(&history.messages).min(limit as usize);
+    let fitting = messages_fitting(&history.messages).min(limit as usize);
     history.has_more = history.messages.len() > fitting;
     history.messages.truncate(fitting);
     if !is_forward {
@@ -291,16 +292,6 @@ pub(crate) async fn history(
         message.status = status(message, stored.marks);
     }
     Ok(Look::Found(history))
-}
-
-/// How many of the messages fit into one page by their size; at least one.
-fn fitting(messages: &[Message]) -> usize {
-    let mut bytes = 0;
-    let fitting = messages.iter().take_while(|message| {
-        bytes += message.body.len();
-        bytes <= limits::PAGE_BODY_BYTES
-    });
-    fitting.count().max(1)
 }
 
 async fn between(

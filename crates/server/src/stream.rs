@@ -1,0 +1,262 @@
+//! A TCP connection whose peer has to read. One mechanism under HTTP and sockets alike: where nothing of what waits is
+//! taken for too long, or a whole HTTP answer takes too long, the write fails, and with it the connection.
+
+use std::future::Future as _;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long a peer that takes nothing is waited for once the server leaves.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// How long a peer may keep the server waiting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteLimits {
+    /// Without taking anything.
+    pub(crate) progress: Duration,
+    /// For a whole answer, from the moment at which it no longer goes out at once.
+    pub(crate) answer: Option<Duration>,
+}
+
+/// A connection, and how long its peer has kept it waiting.
+pub(crate) struct Stream {
+    tcp: TcpStream,
+    limits: WriteLimits,
+    /// What was read before it was known that it is for the next layer.
+    already_read: Bytes,
+    /// Since the peer took less than was there for it.
+    blocked: Option<Pin<Box<Blocked>>>,
+    /// Whether the server leaves; nobody waits long for slow readers then.
+    stopped: Option<watch::Receiver<bool>>,
+}
+
+struct Blocked {
+    since: Instant,
+    is_leaving: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        tcp: TcpStream,
+        already_read: Bytes,
+        limits: WriteLimits,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
+        Self { tcp, limits, already_read, blocked: None, stopped: Some(stopped) }
+    }
+
+    /// From here on a WebSocket is spoken: there are no answers any more, and leaving has a way of its own.
+    pub(crate) fn into_socket(mut self, progress: Duration) -> Self {
+        self.limits = WriteLimits { progress, answer: None };
+        self.stopped = None;
+        self.blocked = None;
+        self
+    }
+
+    /// Something was taken.
+    fn progressed(&mut self) {
+        let Some(blocked) = &mut self.blocked else { return };
+        if self.limits.answer.is_none() {
+            self.blocked = None;
+            return;
+        }
+        let by = deadline(blocked.since, self.limits);
+        blocked.is_leaving = false;
+        blocked.timer.as_mut().reset(by);
+    }
+
+    /// Nothing is taken just now. An error once that has lasted too long.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let limits = self.limits;
+        let blocked = self.blocked.get_or_insert_with(|| {
+            let since = Instant::now();
+            let timer = Box::pin(sleep_until(deadline(since, limits)));
+            Box::pin(Blocked { since, is_leaving: false, timer })
+        });
+        if !blocked.is_leaving && self.stopped.as_ref().is_some_and(|stopped| *stopped.borrow()) {
+            blocked.is_leaving = true;
+            let by = blocked.timer.deadline().min(Instant::now() + LEAVING);
+            blocked.timer.as_mut().reset(by);
+        }
+        ready!(blocked.timer.as_mut().poll(cx));
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read"))
+    }
+
+    fn poll_written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(outcome) => {
+                self.progressed();
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => self.poll_blocked(cx).map(Err),
+        }
+    }
+}
+
+fn deadline(since: Instant, limits: WriteLimits) -> Instant {
+    let progress = Instant::now() + limits.progress;
+    limits.answer.map_or(progress, |answer| progress.min(since + answer))
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.already_read.is_empty() {
+            let count = self.already_read.len().min(buffer.remaining());
+            buffer.put_slice(&self.already_read[..count]);
+            self.already_read.advance(count);
+            if self.already_read.is_empty() {
+                // Nothing of what it was a part of is kept.
+                self.already_read = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.poll_written(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        self.poll_written(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever flushes has written all there was.
+        self.blocked = None;
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    const PROGRESS: Duration = Duration::from_millis(400);
+
+    /// A stream with small buffers, its peer, and what tells it that the server leaves.
+    async fn pair(answer: Option<Duration>) -> (Stream, TcpStream, watch::Sender<bool>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpSocket::new_v4().unwrap();
+        peer.set_recv_buffer_size(16 * 1024).unwrap();
+        let (peer, accepted) = tokio::join!(peer.connect(listener.local_addr().unwrap()), listener.accept());
+        let (stop, stopped) = watch::channel(false);
+        let limits = WriteLimits { progress: PROGRESS, answer };
+        (Stream::new(accepted.unwrap().0, Bytes::from_static(b"early"), limits, stopped), peer.unwrap(), stop)
+    }
+
+    async fn write_all(stream: &mut Stream) -> io::Result<()> {
+        let much = vec![7; 16 * 1024 * 1024];
+        stream.write_all(&much).await?;
+        stream.flush().await
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_given_up() {
+        for answer in [None, Some(Duration::from_secs(600))] {
+            let (mut stream, _peer, _stop) = pair(answer).await;
+            let start = Instant::now();
+            assert_eq!(write_all(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert!(start.elapsed() >= PROGRESS);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_slowly_is_waited_for_as_long_as_the_whole_may_take() {
+        for (answer, is_done) in
+            [(None, true), (Some(Duration::from_secs(600)), true), (Some(PROGRESS), false)]
+        {
+            let (mut stream, mut peer, _stop) = pair(answer).await;
+            let reading = async {
+                let mut left = 16 * 1024 * 1024;
+                let mut chunk = vec![0; 2 * 1024 * 1024];
+                while left > 0 {
+                    // Less than the limit between two of them, more than the limit in all.
+                    tokio::time::sleep(PROGRESS / 4).await;
+                    let mut chunk_left = chunk.len().min(left);
+                    while chunk_left > 0 {
+                        match peer.read(&mut chunk[..chunk_left]).await {
+                            Ok(0) | Err(_) => return,
+                            Ok(count) => (chunk_left, left) = (chunk_left - count, left - count),
+                        }
+                    }
+                }
+            };
+            let writing = async {
+                let outcome = write_all(&mut stream).await;
+                drop(stream);
+                outcome
+            };
+            let (outcome, ()) = tokio::join!(writing, reading);
+            assert_eq!(outcome.is_ok(), is_done, "{answer:?}: {outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_leaves_does_not_wait_for_who_reads_nothing() {
+        let (mut stream, _peer, stop) = pair(None).await;
+        stream.limits.progress = Duration::from_secs(600);
+        let leaving = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stop.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        let mut stopped = stream.stopped.clone().unwrap();
+        let writing = async {
+            // As the connection's owner does it: whoever polls for the end polls the stream.
+            tokio::select! {
+                outcome = write_all(&mut stream) => return outcome,
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+            write_all(&mut stream).await
+        };
+        let outcome = tokio::select! { outcome = writing => outcome, () = leaving => unreachable!() };
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_already_comes_first() {
+        let (mut stream, mut peer, _stop) = pair(None).await;
+        peer.write_all(b"late").await.unwrap();
+        let mut read = [0; 9];
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"earlylate");
+    }
+}
