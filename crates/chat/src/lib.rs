@@ -78,7 +78,7 @@ impl Chat {
         store: Arc<Store>,
         cluster: Arc<Cluster>,
         ambient: Ambient,
-        limits: Limits,
+        limits: &Limits,
         observer: Observer,
     ) -> Arc<Self> {
         Arc::new(Self {

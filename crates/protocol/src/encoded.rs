@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn a_page_ends_before_it_is_too_long_and_is_never_empty() {
         let row = "x".repeat(PAGE_BYTES / 4);
-        assert_eq!(fitting(&vec![&row; 3]), 3);
-        assert_eq!(fitting(&vec![&row; 9]), 3);
+        assert_eq!(fitting(&[&row; 3]), 3);
+        assert_eq!(fitting(&[&row; 9]), 3);
         assert_eq!(fitting(&[row.repeat(9)]), 1);
         assert_eq!(fitting::<String>(&[]), 0);
     }

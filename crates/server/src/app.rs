@@ -107,7 +107,7 @@ impl App {
             Arc::new(store),
             Arc::new(cluster),
             ambient,
-            limits_of(&settings),
+            &limits_of(&settings),
             observer(&settings, &metrics),
         );
         fanout.repair_from(Arc::clone(&chat));

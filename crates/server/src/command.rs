@@ -394,5 +394,5 @@ async fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
     tokio::spawn(completions.run());
     let cluster = Cluster::single_node(Arc::new(|_| ()));
     let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
-    Ok(Chat::new(Arc::new(store), Arc::new(cluster), Ambient::system(), limits, Observer::none()))
+    Ok(Chat::new(Arc::new(store), Arc::new(cluster), Ambient::system(), &limits, Observer::none()))
 }

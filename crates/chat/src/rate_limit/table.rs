@@ -73,7 +73,7 @@ mod tests {
         for name in 0..500_000u64 {
             set(table.key(name), name);
         }
-        let found = table.measure_and_replace(&busy, |found| Err::<((), Nanos), _>(found)).unwrap_err();
+        let found = table.measure_and_replace(&busy, Err::<((), Nanos), _>).unwrap_err();
         assert_eq!(found.map(Nanos::as_u64), Some(1_000_000));
         let places: usize = table.sets.iter().map(|set| set.lock().unwrap().len()).sum();
         assert_eq!(places, RATE_BUCKETS);

@@ -36,7 +36,7 @@ impl Bench {
         tokio::spawn(completions.run());
         let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
         let silent = Cluster::single_node(Arc::new(|_: &Envelope| ()));
-        let chat = Chat::new(Arc::new(store), Arc::new(silent), Ambient::system(), limits, Observer::none());
+        let chat = Chat::new(Arc::new(store), Arc::new(silent), Ambient::system(), &limits, Observer::none());
         let fanout = Fanout::new(Metrics::new(Arc::new(Meter::default())));
         fanout.repair_from(Arc::clone(&chat));
         let app = chat.create_app("Shop").await.unwrap();
