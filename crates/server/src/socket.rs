@@ -47,10 +47,10 @@ pub(crate) fn upgrade<Guard: Send + 'static>(
         return failure_response(&failure, StatusCode::SERVICE_UNAVAILABLE);
     }
     let (mut parts, _) = request.into_parts();
-    let visitor = Visitor {
+    let visitor = Box::new(Visitor {
         address: parts.extensions.get().copied(),
         origin: parts.headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()).into()),
-    };
+    });
     if let Err(failure) = shared.chat.limit_connecting(visitor.address) {
         return failure_response(&failure, StatusCode::TOO_MANY_REQUESTS);
     }
@@ -94,11 +94,21 @@ struct Peers {
     admin: Option<Box<Peer>>,
 }
 
-/// A socket's life.
-async fn live(shared: &Arc<Shared>, stream: Stream, already_read: Bytes, visitor: &Visitor) {
-    let mut counted = shared.metrics.socket();
+/// A socket's life. The connection is made before it begins: what an `async` function is given is kept as long as it
+/// runs, beside what is made of it.
+fn live<'a>(
+    shared: &'a Arc<Shared>,
+    stream: Stream,
+    already_read: Bytes,
+    visitor: &'a Visitor,
+) -> impl Future<Output = ()> + Send + 'a {
     let sid = connection_id(&shared.chat);
     let mut connection = Connection::new(stream, already_read, Arc::clone(&shared.sockets), &sid);
+    async move { live_on(shared, &mut connection, visitor).await }
+}
+
+async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visitor: &Visitor) {
+    let mut counted = shared.metrics.socket();
     let key = shared.fanout.new_key();
     shared.connections.add(key, connection.outgoing(), None, None);
     if shared.chat.is_draining() {
@@ -110,7 +120,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream, already_read: Bytes, visitor
         counted.set_in(peers.client.is_some() || peers.admin.is_some());
         match connection.next().await {
             Incoming::Connect { namespace, auth } => {
-                Box::pin(connect(shared, &mut connection, &mut peers, &namespace, auth, visitor)).await;
+                Box::pin(connect(shared, connection, &mut peers, &namespace, auth, visitor)).await;
             }
             Incoming::Event { namespace, event } => {
                 let handled = match &*namespace {
@@ -126,7 +136,7 @@ async fn live(shared: &Arc<Shared>, stream: Stream, already_read: Bytes, visitor
                 if handled == Handled::Counted
                     && let Some(wait) = shared.chat.slow_down(key)
                 {
-                    connection.during(tokio::time::sleep(wait)).await;
+                    connection.during(Box::pin(tokio::time::sleep(wait))).await;
                 }
             }
             Incoming::Disconnect { namespace } => {

@@ -25,16 +25,23 @@ pub(crate) struct WriteLimits {
     pub(crate) answer: Option<Duration>,
 }
 
-/// A connection, and how long its peer has kept it waiting.
+/// A connection, and how long its peer has kept it waiting. Small, because each idle socket has one.
 pub(crate) struct Stream {
     tcp: TcpStream,
-    limits: WriteLimits,
-    /// What was read before it was known that it is for the next layer.
-    already_read: Bytes,
-    /// Since the peer took less than was there for it.
+    progress: Duration,
+    /// While the peer takes less than is there for it.
     blocked: Option<Pin<Box<Blocked>>>,
+    /// While HTTP is spoken.
+    http: Option<Box<Http>>,
+}
+
+struct Http {
+    /// What was read before it was known that it is HTTP.
+    already_read: Bytes,
+    /// How long a whole answer may take.
+    answer: Option<Duration>,
     /// Whether the server leaves; nobody waits long for slow readers then.
-    stopped: Option<watch::Receiver<bool>>,
+    stopped: watch::Receiver<bool>,
 }
 
 struct Blocked {
@@ -50,13 +57,15 @@ impl Stream {
         limits: WriteLimits,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        Self { tcp, limits, already_read, blocked: None, stopped: Some(stopped) }
+        let WriteLimits { progress, answer } = limits;
+        let http = Some(Box::new(Http { already_read, answer, stopped }));
+        Self { tcp, progress, blocked: None, http }
     }
 
     /// From here on a WebSocket is spoken: there are no answers any more, and leaving has a way of its own.
     pub(crate) fn into_socket(mut self, progress: Duration) -> Self {
-        self.limits = WriteLimits { progress, answer: None };
-        self.stopped = None;
+        self.progress = progress;
+        self.http = None;
         self.blocked = None;
         self
     }
@@ -64,24 +73,24 @@ impl Stream {
     /// Something was taken.
     fn progressed(&mut self) {
         let Some(blocked) = &mut self.blocked else { return };
-        if self.limits.answer.is_none() {
+        let Some(answer) = self.http.as_ref().and_then(|http| http.answer) else {
             self.blocked = None;
             return;
-        }
-        let by = deadline(blocked.since, self.limits);
+        };
+        let by = deadline(self.progress, blocked.since, Some(answer));
         blocked.is_leaving = false;
         blocked.timer.as_mut().reset(by);
     }
 
     /// Nothing is taken just now. An error once that has lasted too long.
     fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let limits = self.limits;
+        let (progress, http) = (self.progress, self.http.as_ref());
         let blocked = self.blocked.get_or_insert_with(|| {
             let since = Instant::now();
-            let timer = Box::pin(sleep_until(deadline(since, limits)));
-            Box::pin(Blocked { since, is_leaving: false, timer })
+            let by = deadline(progress, since, http.and_then(|http| http.answer));
+            Box::pin(Blocked { since, is_leaving: false, timer: Box::pin(sleep_until(by)) })
         });
-        if !blocked.is_leaving && self.stopped.as_ref().is_some_and(|stopped| *stopped.borrow()) {
+        if !blocked.is_leaving && http.is_some_and(|http| *http.stopped.borrow()) {
             blocked.is_leaving = true;
             let by = blocked.timer.deadline().min(Instant::now() + LEAVING);
             blocked.timer.as_mut().reset(by);
@@ -105,9 +114,9 @@ impl Stream {
     }
 }
 
-fn deadline(since: Instant, limits: WriteLimits) -> Instant {
-    let progress = Instant::now() + limits.progress;
-    limits.answer.map_or(progress, |answer| progress.min(since + answer))
+fn deadline(progress: Duration, since: Instant, answer: Option<Duration>) -> Instant {
+    let progress = Instant::now() + progress;
+    answer.map_or(progress, |answer| progress.min(since + answer))
 }
 
 impl AsyncRead for Stream {
@@ -116,14 +125,12 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.already_read.is_empty() {
-            let count = self.already_read.len().min(buffer.remaining());
-            buffer.put_slice(&self.already_read[..count]);
-            self.already_read.advance(count);
-            if self.already_read.is_empty() {
-                // Nothing of what it was a part of is kept.
-                self.already_read = Bytes::new();
-            }
+        if let Some(read) =
+            self.http.as_mut().map(|http| &mut http.already_read).filter(|read| !read.is_empty())
+        {
+            let count = read.len().min(buffer.remaining());
+            buffer.put_slice(&read[..count]);
+            read.advance(count);
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.tcp).poll_read(cx, buffer)
@@ -232,13 +239,13 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_leaves_does_not_wait_for_who_reads_nothing() {
         let (mut stream, _peer, stop) = pair(None).await;
-        stream.limits.progress = Duration::from_secs(600);
+        stream.progress = Duration::from_secs(600);
         let leaving = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             stop.send_replace(true);
             std::future::pending::<()>().await;
         };
-        let mut stopped = stream.stopped.clone().unwrap();
+        let mut stopped = stream.http.as_ref().unwrap().stopped.clone();
         let writing = async {
             // As the connection's owner does it: whoever polls for the end polls the stream.
             tokio::select! {

@@ -26,8 +26,8 @@ const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 /// Bytes queued that a burst of events may hold back, so that its answers go out together.
 const BURST: usize = 64 * 1024;
 /// WebSocket frames, and bytes, that are taken from one peer before the thread's other connections have their turn.
-const TURN_FRAMES: usize = 64;
-const TURN_BYTES: usize = 64 * 1024;
+const TURN_FRAMES: u32 = 64;
+const TURN_BYTES: u32 = 64 * 1024;
 /// Bytes that may wait for a peer that has not shown who it is before no more of it is read.
 const UNKNOWN_QUEUE: usize = 4 * 1024;
 /// The longest head of a frame, and what is read beyond an unfinished one.
@@ -44,10 +44,10 @@ pub(crate) struct Driver<Io, P: Protocol> {
     /// Whether `unread` may begin with a whole frame.
     is_behind: bool,
     /// What is to be handed out, each with the bytes that it came in.
-    inbox: VecDeque<(P::Item, usize)>,
-    inbox_bytes: usize,
+    inbox: VecDeque<(P::Item, u32)>,
+    inbox_bytes: u32,
     /// Bytes of the message that is being taken in, attachments included.
-    message_bytes: usize,
+    message_bytes: u32,
     turn: Turn,
     writer: Writer,
     timer: Option<Pin<Box<Sleep>>>,
@@ -57,8 +57,8 @@ pub(crate) struct Driver<Io, P: Protocol> {
 /// What was taken from the peer since the other connections had their turn.
 #[derive(Clone, Copy, Default)]
 struct Turn {
-    frames: usize,
-    bytes: usize,
+    frames: u32,
+    bytes: u32,
 }
 
 impl Turn {
@@ -176,7 +176,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
 
     fn pop(&mut self) -> Option<P::Item> {
         let (item, bytes) = self.inbox.pop_front()?;
-        self.inbox_bytes -= bytes;
+        self.inbox_bytes = self.inbox_bytes.saturating_sub(bytes);
         if self.inbox.is_empty() {
             self.inbox = VecDeque::new();
         }
@@ -252,7 +252,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     }
 
     fn has_room(&self) -> bool {
-        self.inbox.len() < self.config.max_pending_events.max(1) && self.inbox_bytes < self.config.max_payload
+        self.inbox.len() < self.config.max_pending_events.max(1)
+            && (self.inbox_bytes as usize) < self.config.max_payload
     }
 
     /// Whether the peer is listened to: a stranger that reads nothing is not.
@@ -286,7 +287,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
                 }
                 let filled = free.filled_mut();
                 let count = filled.len();
-                self.turn.bytes += count;
+                self.turn.bytes = self.turn.bytes.saturating_add(count_of(count));
                 if unread.is_empty() {
                     let consumed = self.decode(filled, now, cx);
                     unread.extend_from_slice(&filled[consumed..]);
@@ -328,11 +329,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
                 Ok(Decoded::Incomplete) => return used,
                 Ok(Decoded::Fragment { consumed }) => {
                     used += consumed;
-                    self.message_bytes += consumed;
+                    self.message_bytes = self.message_bytes.saturating_add(count_of(consumed));
                 }
                 Ok(Decoded::Message { consumed, message }) => {
                     used += consumed;
-                    self.message_bytes += consumed;
+                    self.message_bytes = self.message_bytes.saturating_add(count_of(consumed));
                     if let Message::Close(code) = message {
                         self.goodbye(code, now);
                     } else {
@@ -368,7 +369,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
 
     fn take_in(&mut self, item: P::Item) {
         let bytes = std::mem::take(&mut self.message_bytes);
-        self.inbox_bytes += bytes;
+        self.inbox_bytes = self.inbox_bytes.saturating_add(bytes);
         self.inbox.push_back((item, bytes));
     }
 
@@ -501,6 +502,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         self.writer = Writer::default();
         self.outgoing.shared().finish(reason);
     }
+}
+
+/// Bytes as they are counted here: no message has 4 GiB.
+fn count_of(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// Appends without more room than there may ever be need for.

@@ -182,10 +182,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Queue {
     frames: VecDeque<Frame>,
-    /// Where in `frames` what may be replaced is. Only what came while the queue was full enough for it.
-    newest: HashMap<u64, usize>,
-    /// The answer to the newest WebSocket ping; the protocol asks for no other.
-    pong: Option<Frame>,
+    /// What most queues never have.
+    rare: Option<Box<Rare>>,
     /// The driver's task. Taken by whoever wakes it, so that a burst wakes it once.
     waker: Option<Waker>,
     /// The socket takes nothing now: the driver is woken by the socket, a frame more is no news to it.
@@ -193,6 +191,14 @@ struct Queue {
     closing: Option<CloseReason>,
     /// A client's: the largest message that the server takes, while this client is in its namespace.
     admitted: Option<usize>,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Where in the queue's frames what may be replaced is. Only what came while it was full enough for it.
+    newest: HashMap<u64, usize>,
+    /// The answer to the newest WebSocket ping; the protocol asks for no other.
+    pong: Option<Frame>,
 }
 
 #[derive(Default)]
@@ -265,7 +271,7 @@ impl Shared {
             return;
         }
         self.add(cost);
-        if let Some(stale) = queue.pong.replace(pong) {
+        if let Some(stale) = queue.rare.get_or_insert_default().pong.replace(pong) {
             self.written(self.cost(&stale));
         }
         self.wake(queue);
@@ -293,7 +299,8 @@ impl Shared {
         if queue.closing.is_some() {
             return Err(Refused::Closed);
         }
-        let at = key.and_then(|key| queue.newest.get(&key).copied());
+        let rare = queue.rare.as_ref();
+        let at = key.and_then(|key| rare?.newest.get(&key).copied());
         let freed = at.and_then(|at| queue.frames.get(at)).map_or(0, |stale| self.cost(stale));
         // Only the driver subtracts meanwhile, so that the sum can be smaller than computed, never larger.
         if self.queued_bytes().saturating_add(cost) > self.config.max_queue_bytes.saturating_add(freed) {
@@ -314,7 +321,7 @@ impl Shared {
             None => {
                 if let Some(key) = key {
                     let at = queue.frames.len();
-                    queue.newest.insert(key, at);
+                    queue.rare.get_or_insert_default().newest.insert(key, at);
                 }
                 queue.frames.push_back(frame);
             }
@@ -359,11 +366,9 @@ impl Shared {
     /// Takes all queued frames. They count as queued until [`written`](Self::written) is told of what they cost.
     pub(crate) fn take(&self) -> VecDeque<Frame> {
         let mut queue = self.queue();
-        if !queue.newest.is_empty() {
-            queue.newest = HashMap::new();
-        }
+        let rare = queue.rare.take();
         let mut frames = std::mem::take(&mut queue.frames);
-        frames.extend(queue.pong.take());
+        frames.extend(rare.and_then(|rare| rare.pong));
         frames
     }
 
@@ -389,8 +394,7 @@ impl Shared {
         queue.closing.get_or_insert(reason);
         queue.waker = None;
         let frames = std::mem::take(&mut queue.frames);
-        queue.newest = HashMap::new();
-        queue.pong = None;
+        queue.rare = None;
         drop(queue);
         drop(frames);
         let queued = self.queued.swap(0, Ordering::Relaxed);
