@@ -23,6 +23,7 @@ mod p8_separate;
 mod redis_modes;
 mod sdk_scenario;
 mod storage_failure;
+mod under_attack;
 
 /// The server's binary, for tests that kill it.
 const BINARY: &str = env!("CARGO_BIN_EXE_replyhq");
