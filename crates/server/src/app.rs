@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::stream::WriteLimits;
 use crate::telemetry::{RefusedLogins, Sampled};
-use crate::{demo, listen, rest};
+use crate::{demo, listen, memory, rest};
 
 /// Connections that the operators' own listener has at a time.
 const INTERNAL_CONNECTIONS: usize = 64;
@@ -179,6 +179,7 @@ impl App {
         }
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_tokens(&shared.chat).await });
+        tasks.spawn(memory::give_back(Arc::clone(&self.shared.sockets.meter), self.shared.open.clone()));
         if matches!(self.settings.database.location(), Location::Postgres(_)) {
             tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout), Arc::clone(&self.shared.chat)));
         }

@@ -12,6 +12,7 @@ mod demo;
 mod fanout;
 mod healthcheck;
 mod listen;
+mod memory;
 mod metrics;
 mod rest;
 mod settings;
