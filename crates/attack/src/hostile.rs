@@ -107,9 +107,16 @@ impl Hostile {
     /// A REST request of a device that must go well.
     pub(crate) async fn ask(&self, method: &str, path: &str, device_id: &str, body: &str) -> Result<Value> {
         let request = http::text(method, path, &http::device(&self.app, device_id), body);
-        let (status, answer) = http::ask(self.server, self.source, ASK_LIMIT, &request).await?;
+        let (status, answer) = self.request(&request).await?;
         ensure!((200..300).contains(&status), "{method} {path} answered {status}: {answer}");
         Ok(serde_json::from_str(&answer)?)
+    }
+
+    /// A single request on a connection of its own: its status and its body.
+    pub(crate) async fn request(&self, request: &str) -> Result<(u16, String)> {
+        self.tally.opened.fetch_add(1, Ordering::Relaxed);
+        self.count(request.len() as u64);
+        http::ask(self.server, self.source, ASK_LIMIT, request).await
     }
 
     /// Writes once, and counts it.

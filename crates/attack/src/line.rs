@@ -38,7 +38,8 @@ impl Line {
             socket.set_tcp_mss(NETWORK_SEGMENT)?;
         }
         let connecting = TcpSocket::from_std_stream(StdStream::from(socket)).connect(server);
-        let stream = tokio::time::timeout(OPEN_LIMIT, connecting).await.map_err(|_| ErrorKind::TimedOut)??;
+        let stream =
+            tokio::time::timeout(OPEN_LIMIT, connecting).await.map_err(|_| ErrorKind::TimedOut)??;
         stream.set_nodelay(true)?;
         Ok(Self { stream })
     }

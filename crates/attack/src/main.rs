@@ -132,6 +132,7 @@ fn raise_open_files() -> Result<()> {
         return Ok(());
     }
     let maximum = now.maximum.map(|maximum| maximum.max(OPEN_FILES));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(OPEN_FILES), maximum })
-        .with_context(|| format!("allowing {OPEN_FILES} open files, above the hard limit of {:?}", now.maximum))
+    setrlimit(Resource::Nofile, Rlimit { current: Some(OPEN_FILES), maximum }).with_context(|| {
+        format!("allowing {OPEN_FILES} open files, above the hard limit of {:?}", now.maximum)
+    })
 }

@@ -42,7 +42,8 @@ pub(crate) struct Options {
 impl Options {
     /// How long things go on.
     pub(crate) fn pace(&self) -> Pace {
-        let (baseline, attack, after) = if self.short { (300, 2_000, 200) } else { (2_000, self.seconds * 1_000, 3_000) };
+        let (baseline, attack, after) =
+            if self.short { (300, 2_000, 200) } else { (2_000, self.seconds * 1_000, 3_000) };
         Pace {
             baseline: Duration::from_millis(baseline),
             attack: Duration::from_millis(attack),

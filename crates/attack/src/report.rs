@@ -36,7 +36,7 @@ pub(crate) fn line(text: &str) {
 pub(crate) fn print(records: &[Record]) {
     let Some(first) = records.first() else { return };
     let heads: Vec<String> = records.iter().map(|record| format!("{:<46}", record.server)).collect();
-    println!("\n{:<24}{}", first.scenario, heads.concat().trim_end());
+    println!("\n{:<30}{}", first.scenario, heads.concat().trim_end());
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in records.iter().flat_map(|record| &record.figures) {
         if !names.contains(name) {
@@ -46,7 +46,7 @@ pub(crate) fn print(records: &[Record]) {
     for name in names {
         let values: Vec<String> =
             records.iter().map(|record| format!("{:<46}", record.value(name).unwrap_or("–"))).collect();
-        println!("  {name:<22}{}", values.concat().trim_end());
+        println!("  {name:<28}{}", values.concat().trim_end());
     }
     for record in records {
         for Judgement { holds, text } in &record.judgements {

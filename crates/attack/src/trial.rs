@@ -53,6 +53,7 @@ pub(crate) struct Trial {
     next: usize,
     before: Memory,
     cpu_before: f64,
+    kernel_before: f64,
     peaks: Option<Peaks>,
     standing: usize,
     after: Option<Memory>,
@@ -80,6 +81,7 @@ impl Trial {
             next: 0,
             before: Memory::default(),
             cpu_before: 0.0,
+            kernel_before: 0.0,
             peaks: None,
             standing: 0,
             after: None,
@@ -111,6 +113,7 @@ impl Trial {
         }
         self.before = Memory::of(self.server.pid()).context("the server ended before it was attacked")?;
         self.cpu_before = usage::cpu_seconds(self.server.pid())?;
+        self.kernel_before = usage::kernel_tcp()?;
         self.watch.begin_anew();
         Ok(())
     }
@@ -134,8 +137,11 @@ impl Trial {
     }
 
     /// `count` attackers, each of whom begins anew whenever it comes to an end.
-    pub(crate) fn crowd<Attack>(&mut self, count: usize, attack: impl Fn(Hostile) -> Attack + Clone + Send + 'static)
-    where
+    pub(crate) fn crowd<Attack>(
+        &mut self,
+        count: usize,
+        attack: impl Fn(Hostile) -> Attack + Clone + Send + 'static,
+    ) where
         Attack: Future<Output = Result<()>> + Send + 'static,
     {
         for _ in 0..count {
@@ -152,8 +158,11 @@ impl Trial {
     }
 
     /// `count` attackers who do not come back.
-    pub(crate) fn wave<Attack>(&mut self, count: usize, attack: impl Fn(Hostile) -> Attack + Clone + Send + 'static)
-    where
+    pub(crate) fn wave<Attack>(
+        &mut self,
+        count: usize,
+        attack: impl Fn(Hostile) -> Attack + Clone + Send + 'static,
+    ) where
         Attack: Future<Output = Result<()>> + Send + 'static,
     {
         for _ in 0..count {
@@ -189,7 +198,11 @@ impl Trial {
     }
 
     /// Waits until `is_reached`, and at most `limit`, or until the server has taken too much.
-    pub(crate) async fn wait(&mut self, limit: Duration, mut is_reached: impl FnMut(&mut Self) -> bool) -> bool {
+    pub(crate) async fn wait(
+        &mut self,
+        limit: Duration,
+        mut is_reached: impl FnMut(&mut Self) -> bool,
+    ) -> bool {
         let until = Instant::now() + limit;
         while Instant::now() < until && !self.watch.is_too_much() {
             if is_reached(self) {
@@ -297,7 +310,7 @@ impl Trial {
         };
         record.figure("resident", span(|memory| memory.resident));
         record.figure("private", span(|memory| memory.private));
-        record.figure("kernel TCP", format!("{:.0} MiB", peaks.kernel_tcp));
+        record.figure("kernel TCP", format!("{:.0} → {:.0} MiB", self.kernel_before, peaks.kernel_tcp));
         record.figure("descriptors", peaks.descriptors.to_string());
         record.figure("CPU", format!("{cpu:.1} s"));
         if let Some(findings) = &findings {
@@ -321,6 +334,7 @@ impl Trial {
             record.figure("an attacker's end", complaint);
         }
         record.judge(ending.status.success(), format!("SIGTERM ended the server with {}", ending.status));
+        record.judge(!ending.was_cut, format!("the shutdown had to cut connections off: {}", ending.was_cut));
         record.judge(tally.opened() > 0, format!("the attack had {} connections", tally.opened()));
         Ok(record)
     }
@@ -355,7 +369,10 @@ fn add_victims(record: &mut Record, findings: &Findings) {
         let why = agent.thrown_out.as_deref();
         record.judge(
             why.is_none(),
-            format!("the agent who reads {name} {}", why.map_or("stayed".to_owned(), |why| format!("was thrown out: {why}"))),
+            format!(
+                "the agent who reads {name} {}",
+                why.map_or("stayed".to_owned(), |why| format!("was thrown out: {why}"))
+            ),
         );
         if let Some(answered) = agent.answered {
             let answer = if answered { "was answered" } else { "was not answered" };

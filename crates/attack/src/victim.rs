@@ -81,8 +81,8 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Connects all of them. `agents` watch beside the one who is always there and reads as fast as it can; all of
-    /// these have `rooms` open.
+    /// Connects all of them. `agents` watch beside the one who is always there and reads as fast as it can; all but
+    /// those who only watch have `rooms` open.
     ///
     /// # Errors
     /// If they can't connect.
@@ -149,10 +149,12 @@ async fn live(
         conversations.push(conversation(&circle, &device::name(index)).await?);
     }
     let mut tasks = JoinSet::new();
-    let own = agent::Agent::connect(&circle, Reading::Fast, 0, &conversations).await?;
-    tasks.spawn(own.watch());
+    let opened = [conversations.as_slice(), &rooms].concat();
+    let own = agent::Agent::connect(&circle, Reading::Fast, 0, &opened).await?;
+    tasks.spawn(own.must_hear(&conversations).watch());
     for (index, reading) in agents.into_iter().enumerate() {
-        let agent = agent::Agent::connect(&circle, reading, index + 1, &rooms).await?;
+        let rooms = if reading.opens() { rooms.as_slice() } else { &[] };
+        let agent = agent::Agent::connect(&circle, reading, index + 1, rooms).await?;
         tasks.spawn(agent.watch());
     }
     for (index, conversation) in conversations.into_iter().enumerate() {

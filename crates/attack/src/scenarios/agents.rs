@@ -24,7 +24,8 @@ const TYPING_BYTES_PER_SECOND: f64 = 2e6;
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("agents-out/control", |trial| Box::pin(long_messages(trial, expensive_body()))),
-        Scenario::new("agents-out/quotes", |trial| Box::pin(long_messages(trial, "\"".repeat(BODY_CHARS)))).long(),
+        Scenario::new("agents-out/quotes", |trial| Box::pin(long_messages(trial, "\"".repeat(BODY_CHARS))))
+            .long(),
         Scenario::new("agents-out/emoji", |trial| Box::pin(long_messages(trial, "😀".repeat(BODY_CHARS)))),
         Scenario::new("agents-out/typing", |trial| Box::pin(typing(trial))),
         Scenario::new("agents-out/receipts", |trial| Box::pin(receipts(trial))),
@@ -36,7 +37,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// Beside the agent who reads as fast as it can.
 fn slow_agents() -> Vec<Reading> {
-    vec![Reading::Slow("at 1 MB/s", 1_000_000), Reading::Slow("at 8 Mbit/s", 1_000_000)]
+    vec![Reading::Watching("at 1 MB/s", 1_000_000), Reading::Slow("at 8 Mbit/s", 1_000_000)]
 }
 
 /// The agents, with a conversation open that belongs to [`OWNER`]; and that conversation.
@@ -98,7 +99,9 @@ async fn typing(trial: &mut Trial) -> Result<()> {
         let both: Vec<u8> = ["start", "stop"]
             .iter()
             .flat_map(|what| {
-                frame::text(&format!("42/client,[\"typing:{what}\",{{\"conversation_id\":\"{conversation}\"}}]"))
+                frame::text(&format!(
+                    "42/client,[\"typing:{what}\",{{\"conversation_id\":\"{conversation}\"}}]"
+                ))
             })
             .collect();
         let chunk = both.repeat(100);
@@ -147,7 +150,8 @@ async fn receipts(trial: &mut Trial) -> Result<()> {
 pub(super) fn receipt_packets(conversation: &str, messages: &[Value]) -> Vec<u8> {
     let packets = messages.iter().flat_map(|message| {
         let receipt = json!({ "conversation_id": conversation, "up_to_message_id": message["id"] });
-        ["delivery:receipt", "message:read"].map(|name| frame::text(&format!("42/client,1[\"{name}\",{receipt}]")))
+        ["delivery:receipt", "message:read"]
+            .map(|name| frame::text(&format!("42/client,1[\"{name}\",{receipt}]")))
     });
     packets.flatten().collect()
 }

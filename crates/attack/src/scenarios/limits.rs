@@ -14,7 +14,7 @@ use crate::socket::Login;
 use crate::trial::Trial;
 
 const HEALTH: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 1);
-const HEALTH_LIMIT: Duration = Duration::from_secs(10);
+const HEALTH_LIMIT: Duration = Duration::from_secs(4);
 const QUESTIONS: usize = 3;
 const LOG_LINES: usize = 3;
 const WRONG_LOGINS: usize = 300;
@@ -24,25 +24,34 @@ const SUMMARY_LIMIT: Duration = Duration::from_secs(15);
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario::new("full-house/connections", |trial| Box::pin(full_house(trial, 20)))
-            .flags(&["--max-connections 20"])
+        // With the usual time for a handshake, waiting for its end would be an answer.
+        Scenario::new("full-house/strangers", |trial| Box::pin(full_house(trial, 20, false)))
+            .flags(&["--max-connections 20", "--handshake-timeout 60s"])
             .alone(),
-        Scenario::new("full-house/descriptors", |trial| Box::pin(full_house(trial, 400)))
+        Scenario::new("full-house/devices", |trial| Box::pin(full_house(trial, 20, true)))
+            .flags(&["--max-connections 20"])
+            .alone()
+            .long(),
+        Scenario::new("full-house/descriptors", |trial| Box::pin(full_house(trial, 400, false)))
             .descriptors(256)
             .alone(),
         Scenario::new("refused-logins", |trial| Box::pin(refused_logins(trial))).flags(&[INTERNAL]),
-        Scenario::new("no-namespace", |trial| Box::pin(no_namespace(trial))).flags(&["--handshake-timeout 2s"]),
+        Scenario::new("no-namespace", |trial| Box::pin(no_namespace(trial)))
+            .flags(&["--handshake-timeout 2s"]),
     ]
 }
 
 /// All places are taken by sockets that do nothing, and taken again where one is lost.
-async fn full_house(trial: &mut Trial, count: usize) -> Result<()> {
+async fn full_house(trial: &mut Trial, count: usize, as_devices: bool) -> Result<()> {
     trial.baseline().await?;
     let quiet = trial.server.log().lines().count();
-    trial.crowd(count, |hostile| async move {
-        let line = hostile.upgraded(Window::Usual).await?.into_line();
+    trial.crowd(count, move |hostile| async move {
+        let mut socket = hostile.upgraded(Window::Usual).await?;
+        if as_devices {
+            socket.connect(&Login::device(&hostile.app, &hostile.device_id())).await?;
+        }
         hostile.count(1);
-        Err(line.skim().await.into())
+        Err(socket.into_line().skim().await.into())
     });
     let all = count as u64;
     // Where there is no place for more, some stay outside; the attack begins with those who could come in.
@@ -56,10 +65,14 @@ async fn full_house(trial: &mut Trial, count: usize) -> Result<()> {
     }
     trial.last().await;
     trial.end()?;
-    trial.record.judge(answered == QUESTIONS, format!("/healthz was answered {answered} times of {QUESTIONS}"));
+    trial
+        .record
+        .judge(answered == QUESTIONS, format!("/healthz was answered {answered} times of {QUESTIONS}"));
     let lines = trial.server.log().lines().count() - quiet;
     trial.figure("log lines", lines.to_string());
-    trial.record.judge(lines <= LOG_LINES, format!("the log has {lines} lines about it (at most {LOG_LINES})"));
+    trial
+        .record
+        .judge(lines <= LOG_LINES, format!("the log has {lines} lines about it (at most {LOG_LINES})"));
     trial.leave().await
 }
 
@@ -75,12 +88,14 @@ async fn refused_logins(trial: &mut Trial) -> Result<()> {
             let name = hostile.device_id();
             if number % 2 == 0 {
                 let request = http::text("GET", "/v1/conversations", &http::device(&app, &name), "");
-                let (status, _) =
-                    http::ask(hostile.server, hostile.source, HEALTH_LIMIT, &request).await?;
+                let (status, _) = hostile.request(&request).await?;
                 ensure!((400..500).contains(&status), "a wrong key was answered {status}");
             } else {
                 let mut socket = hostile.upgraded(Window::Usual).await?;
-                ensure!(socket.connect(&Login::device(&app, &name)).await.is_err(), "a wrong key was accepted");
+                ensure!(
+                    socket.connect(&Login::device(&app, &name)).await.is_err(),
+                    "a wrong key was accepted"
+                );
             }
             hostile.did();
             hostile.count(1);
@@ -89,7 +104,9 @@ async fn refused_logins(trial: &mut Trial) -> Result<()> {
     });
     trial.last_until_done(Duration::from_secs(20)).await;
     let done = trial.tally.done();
-    trial.record.judge(done == WRONG_LOGINS as u64, format!("{done} of {WRONG_LOGINS} wrong logins were refused"));
+    trial
+        .record
+        .judge(done == WRONG_LOGINS as u64, format!("{done} of {WRONG_LOGINS} wrong logins were refused"));
     trial.wait(SUMMARY_LIMIT, |trial| about_refusals(&trial.server.log()[quiet..]) > 0).await;
     // Were there a line for each, they would be here by now.
     sleep(Duration::from_millis(500)).await;

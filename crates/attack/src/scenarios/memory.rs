@@ -1,7 +1,5 @@
 //! Memory: what is asked and never read, and what is begun and never finished, before a login and after it.
 
-use std::future::pending;
-
 use anyhow::Result;
 
 use crate::frame;
@@ -26,9 +24,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("pings/empty", |trial| Box::pin(pings(trial, b""))),
         Scenario::new("pings/payload", |trial| Box::pin(pings(trial, &[b'p'; 125]))),
         Scenario::new("pings/logged-in", |trial| Box::pin(pings_of_devices(trial))),
-        Scenario::new("pings/namespaces", |trial| Box::pin(texts(trial, "40/nowhere,"))),
+        Scenario::new("pings/namespaces", |trial| Box::pin(namespaces(trial))),
         Scenario::new("pings/auth", |trial| Box::pin(auth(trial))),
-        Scenario::new("pings/probes", |trial| Box::pin(texts(trial, "2probe"))).long(),
+        Scenario::new("pings/probes", |trial| Box::pin(probes(trial))).long(),
         Scenario::new("pings/http", |trial| Box::pin(pipelined(trial))),
         Scenario::new("pings/fragments", |trial| Box::pin(fragments(trial))),
         Scenario::new("pings/attachments", |trial| Box::pin(attachments(trial))),
@@ -63,16 +61,42 @@ async fn pings(trial: &mut Trial, payload: &[u8]) -> Result<()> {
     flood_strangers(trial, ping(payload)).await
 }
 
-/// Strangers flood this packet.
-async fn texts(trial: &mut Trial, packet: &str) -> Result<()> {
-    flood_strangers(trial, repeated(&frame::text(packet))).await
+/// Strangers ask for namespaces that do not exist. Each has a name of its own: who asks for one twice before the answer
+/// is let go, and that would be the end of the attack.
+async fn namespaces(trial: &mut Trial) -> Result<()> {
+    ask_for_namespaces(trial, |number| format!("40/nowhere-{number},")).await
 }
 
-/// Strangers present credentials as long as a message may be.
+/// Strangers probe the connection, as an upgrade from long polling does.
+async fn probes(trial: &mut Trial) -> Result<()> {
+    flood_strangers(trial, repeated(&frame::text("2probe"))).await
+}
+
+/// Strangers present credentials as long as a message may be, each for another namespace.
 async fn auth(trial: &mut Trial) -> Result<()> {
-    let long = "k".repeat(60 * 1024);
-    let packet = format!("40/client,{{\"app_id\":\"app_x\",\"device_id\":\"d\",\"api_key\":\"{long}\"}}");
-    flood_strangers(trial, frame::text(&packet)).await
+    ask_for_namespaces(trial, |number| {
+        let long = "k".repeat(60 * 1024);
+        format!("40/nowhere-{number},{{\"api_key\":\"{long}\"}}")
+    })
+    .await
+}
+
+async fn ask_for_namespaces(trial: &mut Trial, packet: fn(u64) -> String) -> Result<()> {
+    trial.baseline().await?;
+    trial.crowd(CONNECTIONS, move |hostile| async move {
+        let line = hostile.upgraded(Window::Usual).await?.into_line();
+        let mut number = 0;
+        loop {
+            let mut frames = Vec::new();
+            while frames.len() < CHUNK {
+                frames.extend(frame::text(&packet(number)));
+                number += 1;
+            }
+            hostile.write(&line, &frames).await?;
+            tokio::task::yield_now().await;
+        }
+    });
+    conclude(trial, STRANGER).await
 }
 
 async fn flood_strangers(trial: &mut Trial, bytes: Vec<u8>) -> Result<()> {
@@ -138,20 +162,17 @@ async fn attachments(trial: &mut Trial) -> Result<()> {
     trial.baseline().await?;
     trial.crowd(CONNECTIONS, |hostile| async move {
         let line = device(&hostile).await?;
-        let holders: Vec<String> = (0..PROMISED)
-            .map(|number| format!("{{\"_placeholder\":true,\"num\":{number}}}"))
-            .collect();
+        let holders: Vec<String> =
+            (0..PROMISED).map(|number| format!("{{\"_placeholder\":true,\"num\":{number}}}")).collect();
         let head = format!("45{PROMISED}-/client,[\"message:send\",{}]", holders.join(","));
         hostile.write(&line, &frame::text(&head)).await?;
         let mut attachment = Vec::new();
-        frame::encode(frame::BINARY, true, &vec![0; NEARLY_A_MESSAGE], &mut attachment);
+        // All together they are no longer than one message may be.
+        frame::encode(frame::BINARY, true, &[0; NEARLY_A_MESSAGE / PROMISED], &mut attachment);
         for _ in 1..PROMISED {
             hostile.write(&line, &attachment).await?;
         }
-        tokio::select! {
-            error = line.skim() => Err(error.into()),
-            () = pending() => Ok(()),
-        }
+        Err(line.skim().await.into())
     });
     conclude(trial, DEVICE).await
 }

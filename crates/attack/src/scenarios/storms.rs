@@ -157,10 +157,9 @@ async fn pages(trial: &mut Trial) -> Result<()> {
         let request = http::text("GET", &path, &http::device(&hostile.app, OWNER), "");
         async move {
             for _ in 0..rounds {
-                let (status, _) = http::ask(hostile.server, hostile.source, LIMIT, &request).await?;
+                let (status, _) = hostile.request(&request).await?;
                 ensure!(status == 200, "a page was answered {status}");
                 hostile.did();
-                hostile.count(request.len() as u64);
             }
             Ok(())
         }

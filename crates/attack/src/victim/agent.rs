@@ -18,8 +18,17 @@ const SESSIONS: u64 = 77;
 pub(crate) enum Reading {
     /// As fast as it can.
     Fast,
+    /// This many bytes a second, with nothing open: it only watches the app.
+    Watching(&'static str, u32),
     /// This many bytes a second.
     Slow(&'static str, u32),
+}
+
+impl Reading {
+    /// Whether it opens conversations.
+    pub(super) fn opens(self) -> bool {
+        !matches!(self, Self::Watching(..))
+    }
 }
 
 /// An agent.
@@ -28,8 +37,8 @@ pub(super) struct Agent {
     socket: Socket,
     /// Its place in the findings.
     place: usize,
-    /// Whether what it hears is what the victims have written.
-    is_own: bool,
+    /// The conversations of which it must hear everything.
+    own: Vec<String>,
 }
 
 enum Heard {
@@ -48,22 +57,30 @@ impl Agent {
     ) -> Result<Self> {
         let (name, window) = match reading {
             Reading::Fast => ("fast", Window::Usual),
-            Reading::Slow(name, _) => (name, Window::Bytes(SLOW_WINDOW)),
+            Reading::Watching(name, _) | Reading::Slow(name, _) => (name, Window::Bytes(SLOW_WINDOW)),
         };
         let line = Line::open(circle.server, address(2, index), window).await?;
-        let mut socket = Socket::log_in(line, &Login::agent(&circle.app)).await.context("an agent's login")?;
+        let mut socket =
+            Socket::log_in(line, &Login::agent(&circle.app)).await.context("an agent's login")?;
         for room in rooms {
-            let joined = socket.ask("/admin", "conversation:join", &json!({ "conversation_id": room })).await?;
+            let joined =
+                socket.ask("/admin", "conversation:join", &json!({ "conversation_id": room })).await?;
             ensure!(joined["success"] == true, "an agent could not join: {joined}");
         }
-        if let Reading::Slow(_, bytes) = reading {
+        if let Reading::Watching(_, bytes) | Reading::Slow(_, bytes) = reading {
             socket.read_slowly(bytes);
         }
         let mut findings = circle.shared.lock();
         findings.agents.push(Watcher { name, thrown_out: None, answered: None });
         let place = findings.agents.len() - 1;
         drop(findings);
-        Ok(Self { circle: circle.clone(), socket, place, is_own: index == 0 })
+        Ok(Self { circle: circle.clone(), socket, place, own: Vec::new() })
+    }
+
+    /// It must hear everything that is written in these conversations, which it has opened.
+    pub(super) fn must_hear(mut self, own: &[String]) -> Self {
+        self.own = own.to_vec();
+        self
     }
 
     /// Reads until it is over, or it is thrown out.
@@ -105,7 +122,7 @@ impl Agent {
     /// Waits for what the victims have written and nobody has read yet.
     async fn drain(&mut self) -> Result<()> {
         let until = Instant::now() + DRAIN_LIMIT;
-        while self.is_own && self.circle.shared.lock().is_behind() {
+        while !self.own.is_empty() && self.circle.shared.lock().is_behind() {
             // The last acks may come after what they are about.
             let short = until.min(Instant::now() + std::time::Duration::from_millis(100));
             match timeout_at(short, self.socket.next()).await {
@@ -122,7 +139,7 @@ impl Agent {
 
     fn take(&self, heard: Heard) {
         match heard {
-            Heard::Message(conversation, seq) if self.is_own => {
+            Heard::Message(conversation, seq) if self.own.contains(&conversation) => {
                 self.circle.shared.lock().see(&conversation, seq);
             }
             Heard::Sessions(is_good) => {
