@@ -64,8 +64,11 @@ pub(crate) struct Hostile {
     pub(crate) index: usize,
     /// Where it comes from.
     pub(crate) source: Ipv4Addr,
+    /// Whom it attacks.
     pub(crate) server: SocketAddr,
+    /// The app, whose key anybody has.
     pub(crate) app: App,
+    /// Where it is counted.
     pub(crate) tally: Arc<Tally>,
 }
 

@@ -116,7 +116,8 @@ async fn attack_all(options: &Options, scenarios: &[Scenario]) -> Result<bool> {
 async fn attack(options: &Options, scenario: &Scenario, binary: &Binary) -> Record {
     let tried = async {
         let mut trial = Trial::start(binary, scenario, options.pace()).await?;
-        (scenario.attack)(&mut trial).await?;
+        let attacked = (scenario.attack)(&mut trial).await;
+        attacked.with_context(|| format!("the server's last words:\n{}", trial.server.log_tail()))?;
         trial.finish().await
     };
     tried.await.unwrap_or_else(|error: anyhow::Error| {

@@ -18,6 +18,7 @@ pub(crate) struct Record {
     pub(crate) server: &'static str,
     /// The figures with their names, in the order in which they are shown.
     pub(crate) figures: Vec<(&'static str, String)>,
+    /// What had to hold.
     pub(crate) judgements: Vec<Judgement>,
 }
 

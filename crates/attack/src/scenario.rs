@@ -24,6 +24,7 @@ pub(crate) struct Scenario {
     pub(crate) has_victims: bool,
     /// Whether it is in the short run.
     pub(crate) is_in_short: bool,
+    /// What it does.
     pub(crate) attack: Attack,
 }
 

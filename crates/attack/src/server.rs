@@ -17,8 +17,11 @@ pub(crate) const INTERNAL: &str = "--internal-listen";
 /// An app, with the key of its devices and an agent's token.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
+    /// The app's id.
     pub(crate) app_id: String,
+    /// The key that devices present.
     pub(crate) api_key: String,
+    /// The token that agents present.
     pub(crate) admin_token: String,
 }
 
@@ -132,6 +135,11 @@ impl Server {
     /// All that it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// The end of it, for an error message.
+    pub(crate) fn log_tail(&self) -> String {
+        self.service.log_tail()
     }
 
     /// Asks it to end, and waits until it has.

@@ -41,8 +41,11 @@ pub(crate) struct Pace {
 /// A trial.
 #[derive(Debug)]
 pub(crate) struct Trial {
+    /// The server.
     pub(crate) server: Server,
+    /// How long things go on.
     pub(crate) pace: Pace,
+    /// What the attackers did.
     pub(crate) tally: Arc<Tally>,
     /// What is found.
     pub(crate) record: Record,

@@ -15,8 +15,11 @@ const MOST: f64 = 1_536.0;
 /// The highest that was seen since the peaks were begun anew.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peaks {
+    /// The process's memory.
     pub(crate) memory: Memory,
+    /// The kernel's for all TCP connections, in MiB.
     pub(crate) kernel_tcp: f64,
+    /// Open descriptors.
     pub(crate) descriptors: usize,
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::readers::{expensive_body, fill};
 use crate::frame;
@@ -21,6 +20,7 @@ const BODY_CHARS: usize = 5_000;
 const OWNER: &str = "owner";
 const TYPING_BYTES_PER_SECOND: f64 = 2e6;
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("agents-out/control", |trial| Box::pin(long_messages(trial, expensive_body()))),
@@ -217,7 +217,6 @@ async fn identified(hostile: &Hostile) -> Result<String> {
             if hostile.ask("POST", "/v1/identify", &device, &user.to_string()).await.is_ok() {
                 return Ok(device);
             }
-            sleep(Duration::from_millis(1)).await;
         }
     }
     anyhow::bail!("no long name is accepted")

@@ -12,6 +12,7 @@ use crate::trial::Trial;
 /// What is written at a time, about.
 const CHUNK: usize = 16 * 1024;
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("fairness/no-ops-2", |trial| Box::pin(no_ops(trial, 2))).long(),

@@ -19,6 +19,7 @@ const POST: &str = "POST /v1/conversations HTTP/1.1\r\nHost: localhost\r\nConten
 /// The beginning of a TLS 1.2 client hello.
 const TLS_HELLO: &[u8] = b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03\x00\x01\x02\x03\x04\x05\x06\x07\x08";
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("slow-handshakes", |trial| Box::pin(slow_handshakes(trial)))

@@ -22,6 +22,7 @@ const WRONG_KEY: &str = "rhq_key_nobodyhasthisone0000000000000000000000000";
 /// A summary may come some time after what it is about.
 const SUMMARY_LIMIT: Duration = Duration::from_secs(15);
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         // With the usual time for a handshake, waiting for its end would be an answer.

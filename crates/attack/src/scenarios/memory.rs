@@ -19,6 +19,7 @@ const CHUNK: usize = 64 * 1024;
 /// A message is refused beyond 64 KiB; this stays below with all that surrounds it.
 const NEARLY_A_MESSAGE: usize = 64 * 1024 - 256;
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("pings/empty", |trial| Box::pin(pings(trial, b""))),

@@ -20,6 +20,7 @@ const BODY_CHARS: usize = 5_000;
 const PAGE_MESSAGES: usize = 27;
 const GONE_LIMIT: Duration = Duration::from_secs(20);
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     const FAST_PINGS: &[&str] =
         &["--ping-interval 1s", "--ping-timeout 2s", "--rate-limit-agent 0", "--write-timeout 3s"];

@@ -18,6 +18,7 @@ const ATTACKERS: usize = 10;
 const LIMIT: Duration = Duration::from_secs(20);
 const OWNER: &str = "owner";
 
+/// The scenarios of this kind.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("storms/logins", |trial| Box::pin(logins(trial))),

@@ -32,7 +32,9 @@ pub(crate) struct Watcher {
 /// All of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Findings {
+    /// What things took before the attack.
     pub(crate) baseline: Times,
+    /// And during it.
     pub(crate) attacked: Times,
     /// Sends, in all phases.
     pub(crate) sent: u64,
@@ -46,6 +48,7 @@ pub(crate) struct Findings {
     pub(crate) failed_logins: u64,
     /// How often a device was thrown out.
     pub(crate) devices_out: u64,
+    /// The agents; first the one who is always there.
     pub(crate) agents: Vec<Watcher>,
     /// What first went wrong.
     pub(crate) complaint: Option<String>,
@@ -85,10 +88,12 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was found; what has not come by now is missing.
+    /// What was found; what has not come by now is missing, unless the agent to whom it should have come is out.
     pub(super) fn findings(&self) -> Findings {
         let mut findings = self.lock().clone();
-        findings.missing += findings.behind();
+        if findings.agents.first().is_none_or(|agent| agent.thrown_out.is_none()) {
+            findings.missing += findings.behind();
+        }
         findings
     }
 
