@@ -35,7 +35,7 @@ pub(crate) fn line(text: &str) {
 /// Prints what the servers made of one scenario.
 pub(crate) fn print(records: &[Record]) {
     let Some(first) = records.first() else { return };
-    let heads: Vec<String> = records.iter().map(|record| format!("{:<46}", record.server)).collect();
+    let heads: Vec<String> = records.iter().map(|record| format!("{:<88}", record.server)).collect();
     println!("\n{:<30}{}", first.scenario, heads.concat().trim_end());
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in records.iter().flat_map(|record| &record.figures) {
@@ -45,7 +45,7 @@ pub(crate) fn print(records: &[Record]) {
     }
     for name in names {
         let values: Vec<String> =
-            records.iter().map(|record| format!("{:<46}", record.value(name).unwrap_or("–"))).collect();
+            records.iter().map(|record| format!("{:<88}", record.value(name).unwrap_or("–"))).collect();
         println!("  {name:<28}{}", values.concat().trim_end());
     }
     for record in records {

@@ -33,6 +33,7 @@ struct State {
 /// The watcher. Dropped, it stops watching.
 #[derive(Debug)]
 pub(crate) struct Watch {
+    pid: u32,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,7 +49,7 @@ impl Watch {
                 thread::sleep(EVERY);
             }
         });
-        Self { state, thread: Some(thread) }
+        Self { pid, state, thread: Some(thread) }
     }
 
     /// Forgets the peaks so far.
@@ -56,8 +57,9 @@ impl Watch {
         *self.state.peaks.lock().unwrap_or_else(PoisonError::into_inner) = Peaks::default();
     }
 
-    /// The peaks.
+    /// The peaks, this moment included: an attack may be over before the next look.
     pub(crate) fn peaks(&self) -> Peaks {
+        self.state.look(self.pid);
         *self.state.peaks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
