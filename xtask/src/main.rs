@@ -1,5 +1,6 @@
 //! The commands behind the README: `cargo xtask …`.
 
+mod attack;
 mod chaos;
 mod check;
 mod clients;
@@ -47,6 +48,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         arguments: Vec<OsString>,
     },
+    /// Build the server and attack it with what no well-behaved client does, with ordinary people beside; further
+    /// arguments go to the attacker: --scenario NAME --against BINARY --judge
+    Attack {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
     /// The mobile SDK: its library, its size, its bindings, and the suites in Python, Kotlin and Swift
     Sdk,
     /// Only write the SDK's bindings, to be packaged
@@ -76,6 +83,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test => test::run(),
         Command::Load { arguments } => load::run(arguments),
         Command::Chaos { arguments } => chaos::run(arguments),
+        Command::Attack { arguments } => attack::run(arguments),
         Command::Sdk => sdk::run(),
         Command::SdkBindings => sdk::bindings(),
         Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::Steps;
-use crate::{chaos, check, clients, demo, fuzz, load, sdk, tool};
+use crate::{attack, chaos, check, clients, demo, fuzz, load, sdk, tool};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 10;
@@ -45,5 +45,6 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     steps.run("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
     steps.run("a short load", load::smoke)?;
     steps.run("a short chaos", chaos::short)?;
+    steps.run("an attacker", attack::short)?;
     steps.run("a rolling deployment", chaos::rolling)
 }
