@@ -56,9 +56,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a whole HTTP answer may take to be read, from the moment at which it no longer goes out at once.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Connections beyond `--max-connections`, or beyond what the process may open, that are let in all the same, to be told
-/// so: questions about health are answered there. The oldest makes room for the newest.
-pub const OVERFLOW_CONNECTIONS: usize = 32;
+/// Connections beyond `--max-connections`, or beyond what the process may open, that are let in all the same, to wait for
+/// a place: questions about health are answered there. The oldest makes room for the newest.
+pub const OVERFLOW_CONNECTIONS: usize = 64;
 /// Buckets that are remembered over all limits by action; the fullest ones are kept.
 pub const RATE_BUCKETS: usize = 64 * 1024;
 
@@ -194,7 +194,7 @@ pub const RATES: &[(Action, By, Rate)] = &[
     (Action::Open, By::App, rate(3_000, 1_000)),
     (Action::Identify, By::Device, rate(60, 60)),
     (Action::Identify, By::Address, rate(600, 300)),
-    (Action::Identify, By::App, rate(3_000, 1_000)),
+    (Action::Identify, By::App, rate(1_800, 300)),
     (Action::Connect, By::Device, rate(600, 100)),
     (Action::Connect, By::Address, rate(6_000, 2_000)),
     (Action::Join, By::Device, rate(1_200, 400)),

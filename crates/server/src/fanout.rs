@@ -224,14 +224,14 @@ impl Fanout {
                 });
             }
             Signal::SessionConnect(session) => {
-                let about = (self.about(("session", &session.connection_id)), Stale::State);
+                let about = (self.about(("session", &session.connection_id)), Stale::Edge(true));
                 self.feeds.tell(app_id, Permission::ViewSessions, about, |by_id| {
                     let device_id = self.known_as(app_id, &session.device_id, by_id);
                     frame(Namespace::Admin, &Session { device_id, ..(**session).clone() })
                 });
             }
             Signal::SessionDisconnect(gone) => {
-                let about = (self.about(("session", &gone.connection_id)), Stale::State);
+                let about = (self.about(("session", &gone.connection_id)), Stale::Edge(false));
                 self.feeds.tell(app_id, Permission::ViewSessions, about, |by_id| {
                     let device_id = self.known_as(app_id, &gone.device_id, by_id);
                     frame(Namespace::Admin, &SessionDisconnect { device_id, ..gone.clone() })
@@ -239,7 +239,7 @@ impl Fanout {
             }
             Signal::Presence(change) => {
                 self.metrics.presence_changed(change.is_online);
-                let about = (self.about(("presence", &change.device_id)), Stale::Passing);
+                let about = (self.about(("presence", &change.device_id)), Stale::Edge(change.is_online));
                 self.feeds.tell(app_id, Permission::ViewPresence, about, |by_id| {
                     let device_id = self.known_as(app_id, &change.device_id, by_id);
                     frame(Namespace::Admin, &PresenceChange { device_id, ..change.clone() })

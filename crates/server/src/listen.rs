@@ -22,6 +22,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tower_service::Service as _;
 
 use crate::app::Shared;
@@ -44,6 +45,9 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// Descriptors that are not for connections: the database's, Redis's, the listeners', the log's, and those who are let in
 /// only to be told that there is no room.
 const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// How long someone for whom there is no room yet is left alone to ask, whoever else comes.
+const OVERFLOW_GRACE: Duration = Duration::from_millis(200);
 
 /// How long someone for whom there is no room yet may take to ask.
 const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(2);
@@ -125,7 +129,7 @@ pub(crate) async fn accept(door: Door, shared: Arc<Shared>, mut stopped: watch::
         if let Some(times) = full.due() {
             tracing::warn!(most, times, "as many connections are open as may be; more wait");
         }
-        overflow.admit(visit, Place::wanted(open.clone(), most), takes_sockets);
+        overflow.admit(visit, Place::wanted(open.clone(), most), takes_sockets).await;
     }
 }
 
@@ -162,28 +166,44 @@ impl Place {
 /// at once, whatever else is full.
 #[derive(Default)]
 struct Overflow {
-    waiting: VecDeque<(Arc<Place>, JoinHandle<()>)>,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    place: Arc<Place>,
+    visit: JoinHandle<()>,
+    since: Instant,
 }
 
 impl Overflow {
-    fn admit(&mut self, visit: Visit, place: Place, takes_sockets: bool) {
-        self.waiting.retain(|(place, visit)| !place.is_taken() && !visit.is_finished());
+    async fn admit(&mut self, visit: Visit, place: Place, takes_sockets: bool) {
+        self.forget_ended();
+        if self.waiting.len() >= limits::OVERFLOW_CONNECTIONS {
+            if let Some(oldest) = self.waiting.front() {
+                // A storm of others must not push out who was just about to ask.
+                tokio::time::sleep_until(oldest.since + OVERFLOW_GRACE).await;
+            }
+            self.forget_ended();
+        }
         if self.waiting.len() >= limits::OVERFLOW_CONNECTIONS
-            && let Some((_, oldest)) = self.waiting.pop_front()
+            && let Some(oldest) = self.waiting.pop_front()
         {
-            oldest.abort();
+            oldest.visit.abort();
         }
         let place = Arc::new(place);
-        self.waiting.push_back((Arc::clone(&place), tokio::spawn(visit.speak(place, takes_sockets))));
+        let visit = tokio::spawn(visit.speak(Arc::clone(&place), takes_sockets));
+        self.waiting.push_back(Waiting { place, visit, since: Instant::now() });
+    }
+
+    fn forget_ended(&mut self) {
+        self.waiting.retain(|waiting| !waiting.place.is_taken() && !waiting.visit.is_finished());
     }
 }
 
 impl Drop for Overflow {
     fn drop(&mut self) {
-        for (place, visit) in &self.waiting {
-            if !place.is_taken() {
-                visit.abort();
-            }
+        for waiting in self.waiting.iter().filter(|waiting| !waiting.place.is_taken()) {
+            waiting.visit.abort();
         }
     }
 }

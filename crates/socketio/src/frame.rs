@@ -150,7 +150,7 @@ impl Frame {
         self.bytes.len()
     }
 
-    /// Never: every frame has a head.
+    /// Never but for [`nothing`](Self::nothing): every frame has a head.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -231,6 +231,11 @@ impl Frame {
             Ok(())
         })
         .unwrap_or_else(|never: Infallible| match never {})
+    }
+
+    /// What is not sent: the place of a frame that was.
+    pub(crate) fn nothing() -> Self {
+        Self { bytes: Bytes::new(), leaves: None }
     }
 
     pub(crate) fn ping() -> Self {

@@ -37,6 +37,9 @@ pub enum Stale {
     Passing,
     /// How something is now: replaced when half of the queue is full.
     State,
+    /// Something came, true, or went, false: as soon as an eighth of the queue is full, what came and went while it
+    /// waited was never there.
+    Edge(bool),
 }
 
 /// Why an event was not answered.
@@ -195,8 +198,11 @@ struct Queue {
 
 #[derive(Default)]
 struct Rare {
-    /// Where in the queue's frames what may be replaced is. Only what came while it was full enough for it.
-    newest: HashMap<u64, usize>,
+    /// Where in the queue's frames what may be replaced is, and what it says if it is an edge. Only what came while the
+    /// queue was full enough for it.
+    newest: HashMap<u64, (usize, Stale)>,
+    /// Places of frames that are not sent any more; the next ones of their kind take them.
+    vacant: Vec<usize>,
     /// The answer to the newest WebSocket ping; the protocol asks for no other.
     pong: Option<Frame>,
 }
@@ -280,11 +286,11 @@ impl Shared {
     fn send_newest(&self, key: u64, stale: Stale, frame: Frame) -> bool {
         let cost = self.cost(&frame);
         let share = match stale {
-            Stale::Passing => PASSING_FROM,
+            Stale::Passing | Stale::Edge(_) => PASSING_FROM,
             Stale::State => STATES_FROM,
         };
         let queue = self.queue();
-        let key = (self.queued_bytes() > self.config.max_queue_bytes / share).then_some(key);
+        let key = (self.queued_bytes() > self.config.max_queue_bytes / share).then_some((key, stale));
         self.push(queue, frame, cost, key).is_ok()
     }
 
@@ -294,13 +300,24 @@ impl Shared {
         mut queue: MutexGuard<'_, Queue>,
         frame: Frame,
         cost: usize,
-        key: Option<u64>,
+        key: Option<(u64, Stale)>,
     ) -> Result<(), Refused> {
         if queue.closing.is_some() {
             return Err(Refused::Closed);
         }
+        let (key, stale) = key.unzip();
         let rare = queue.rare.as_ref();
-        let at = key.and_then(|key| rare?.newest.get(&key).copied());
+        let waiting = key.and_then(|key| rare?.newest.get(&key).copied());
+        if let (Some((at, Stale::Edge(was))), Some(Stale::Edge(is))) = (waiting, stale)
+            && was != is
+        {
+            self.undo(&mut queue, at, key);
+            return Ok(());
+        }
+        let at = waiting.map(|(at, _)| at).or_else(|| {
+            stale?;
+            queue.rare.as_mut()?.vacant.pop()
+        });
         let freed = at.and_then(|at| queue.frames.get(at)).map_or(0, |stale| self.cost(stale));
         // Only the driver subtracts meanwhile, so that the sum can be smaller than computed, never larger.
         if self.queued_bytes().saturating_add(cost) > self.config.max_queue_bytes.saturating_add(freed) {
@@ -313,21 +330,32 @@ impl Shared {
             return Err(Refused::Closed);
         }
         self.add(cost);
-        match at.and_then(|at| queue.frames.get_mut(at)) {
+        let place = at.unwrap_or(queue.frames.len());
+        match queue.frames.get_mut(place) {
             Some(stale) => {
                 *stale = frame;
                 self.written(freed);
             }
-            None => {
-                if let Some(key) = key {
-                    let at = queue.frames.len();
-                    queue.rare.get_or_insert_default().newest.insert(key, at);
-                }
-                queue.frames.push_back(frame);
-            }
+            None => queue.frames.push_back(frame),
+        }
+        if let Some((key, stale)) = key.zip(stale) {
+            queue.rare.get_or_insert_default().newest.insert(key, (place, stale));
         }
         self.wake(queue);
         Ok(())
+    }
+
+    /// What waits there is not sent after all. Its place stays, and is charged as one.
+    fn undo(&self, queue: &mut Queue, at: usize, key: Option<u64>) {
+        let rare = queue.rare.get_or_insert_default();
+        if let Some(key) = key {
+            rare.newest.remove(&key);
+        }
+        rare.vacant.push(at);
+        if let Some(waiting) = queue.frames.get_mut(at) {
+            self.written(waiting.len());
+            *waiting = Frame::nothing();
+        }
     }
 
     /// Wakes the driver, unless the socket takes nothing now: then the socket does.
@@ -368,7 +396,15 @@ impl Shared {
         let mut queue = self.queue();
         let rare = queue.rare.take();
         let mut frames = std::mem::take(&mut queue.frames);
-        frames.extend(rare.and_then(|rare| rare.pong));
+        if let Some(rare) = rare {
+            for at in rare.vacant {
+                if let Some(nothing) = frames.get(at) {
+                    self.written(self.cost(nothing));
+                }
+            }
+            frames.retain(|frame| !frame.is_empty());
+            frames.extend(rare.pong);
+        }
         frames
     }
 

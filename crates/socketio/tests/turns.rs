@@ -145,6 +145,47 @@ async fn a_slow_reader_is_told_the_newest_state_of_each_thing() {
 }
 
 #[tokio::test]
+async fn what_came_and_went_while_it_waited_was_never_there() {
+    let (mut connection, mut client) =
+        memory_pair(Config { max_queue_bytes: 64 * 1024, ..Config::default() });
+    join(&mut connection, &mut client, "/").await;
+    let outgoing = connection.outgoing();
+    for number in 0..20 {
+        assert!(outgoing.send(state(1_000, number)));
+    }
+    // Ten thousand come and go; of every hundredth it was known before that it was there.
+    for of in 0..10_000 {
+        if of % 100 == 0 {
+            assert!(outgoing.send_newest(of, Stale::Edge(false), state(of as usize, 0)));
+        }
+        assert!(outgoing.send_newest(of, Stale::Edge(true), state(of as usize, 1)), "at {of}");
+        if of % 100 != 0 {
+            assert!(outgoing.send_newest(of, Stale::Edge(false), state(of as usize, 2)), "at {of}");
+        }
+    }
+    // What stays is told, also twice.
+    for _ in 0..2 {
+        assert!(outgoing.send_newest(10_000, Stale::Edge(true), state(10_000, 3)));
+    }
+    assert!(outgoing.send(Frame::event("/", "end", "").unwrap()));
+    let reading = async {
+        let mut all = Vec::new();
+        loop {
+            match client.next().await {
+                Received::Text(text) if text.starts_with("42[\"end\"") => return all,
+                Received::Text(text) => all.push(told(&text)),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let all = tokio::select! { all = reading => all, incoming = connection.next() => panic!("{incoming:?}") };
+    let states: Vec<_> = all.iter().filter(|told| told.0 != 1_000).collect();
+    assert_eq!(states, [&(10_000, 3)]);
+    assert_eq!(all.len(), 21);
+    assert_eq!(outgoing.queued_bytes(), 0);
+}
+
+#[tokio::test]
 async fn what_passes_is_replaced_before_states_are() {
     let states = told_late(Stale::State, 5 * 1024 * 1024).await;
     assert_eq!(states.len(), 3000, "the queue is not half full");

@@ -41,7 +41,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// A body that is as long as it may be, and six times as long in JSON.
 pub(super) fn expensive_body() -> String {
-    "\u{1}".repeat(BODY_CHARS)
+    // As long in JSON as a body may be, whatever the server counts.
+    "\u{1f389}".repeat(BODY_CHARS)
 }
 
 /// The agent writes a message; where it is told to wait, it waits.
