@@ -61,7 +61,7 @@ fuzz_target!(|input: &[u8]| {
                             );
                         }
                         Output::Ack { .. } => assert!(is_in),
-                        Output::Nothing | Output::Send(_) => {}
+                        Output::Nothing | Output::Send(_) | Output::Pong(_) => {}
                         other => panic!("{other:?}"),
                     }
                     assert_eq!(session.farewell().is_some(), is_in);
