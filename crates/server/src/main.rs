@@ -11,6 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const EXIT_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
+    // Whatever is made from here on is its owner's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = match Cli::read(std::env::args_os(), |name| std::env::var_os(name)) {
         Ok(cli) => cli,
         Err((0, text)) => return print(&text),

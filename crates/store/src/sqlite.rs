@@ -5,10 +5,11 @@
 
 mod backup;
 mod checkpoint;
+mod files;
 mod reader;
 mod writer;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,9 +52,7 @@ impl Sqlite {
         purpose: Purpose,
         observer: Observer,
     ) -> Result<(Self, Completions), Error> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|error| io(path, &error))?;
-        }
+        let path = &files::prepare(path)?;
         let lock = match purpose {
             Purpose::Serve { .. } => Some(lock_for_serving(path)?),
             Purpose::Command => None,
@@ -77,7 +76,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn lock_for_serving(path: &Path) -> Result<File, Error> {
     let lock_path = beside(path, ".lock");
-    let file = File::create(&lock_path).map_err(|error| io(&lock_path, &error))?;
+    let file = files::open_own(&lock_path)?;
     file.try_lock().map_err(|_| {
         Error::new(ErrorKind::Busy, format!("another replyhq serves {} already", path.display()))
     })?;
@@ -87,8 +86,8 @@ fn lock_for_serving(path: &Path) -> Result<File, Error> {
 /// Brings the schema up to date. Processes that start at once take turns.
 fn migrate(path: &Path) -> Result<(), Error> {
     let lock_path = beside(path, ".migrate.lock");
-    let turn = File::create(&lock_path).map_err(|error| io(&lock_path, &error))?;
-    turn.lock().map_err(|error| io(&lock_path, &error))?;
+    let turn = files::open_own(&lock_path)?;
+    files::lock(&turn, &lock_path)?;
     let mut connection = connect(path, Access::Write)?;
     migrations::runner()
         .run(&mut connection)

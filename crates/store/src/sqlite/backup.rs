@@ -7,17 +7,17 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup as Copying, StepResult};
 use rusqlite::{Connection, OpenFlags};
+use rustix::process::geteuid;
+use tempfile::TempDir;
 
+use super::files::{FILE_MODE, FOLDER_MODE, SUFFIXES};
 use super::{Access, beside, connect};
 use crate::error::{Error, ErrorKind};
-
-/// Only its owner may read a copy: it holds what people wrote, and the hashes of keys and tokens.
-const MODE: u32 = 0o600;
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ fn check_output(database: &Path, output: &Path, replace: bool) -> Result<(), Err
         return refuse("is a folder; name the file");
     }
     let place = |path: &Path| fs::canonicalize(path).ok();
-    for suffix in ["", "-wal", "-shm", ".lock", ".migrate.lock"] {
+    for suffix in SUFFIXES {
         let own = beside(database, suffix);
         if own == output || place(&own).is_some_and(|own| Some(own) == place(output)) {
             return refuse("belongs to the database that is to be copied");
@@ -70,39 +70,51 @@ fn check_output(database: &Path, output: &Path, replace: bool) -> Result<(), Err
     Ok(())
 }
 
-/// The copy while it is made, beside its final place. Removed when dropped.
+/// The copy while it is made: in a folder of its own beside its final place, which nobody else can look into, made under
+/// a name that nobody can foresee. SQLite opens a file by its path, so that in a folder that others may write to, the
+/// path could lead elsewhere the next moment. Removed when dropped.
 struct Partial {
     path: PathBuf,
     file: File,
-    is_done: bool,
+    folder: TempDir,
 }
 
+/// Between the output's name and what nobody can foresee.
+const PARTIAL: &str = ".partial-";
+/// The copy's name in its folder.
+const COPY: &str = "copy.db";
+
 impl Partial {
-    /// One that an interrupted backup has left is taken over.
     fn create(output: &Path) -> Result<Self, Error> {
-        let path = beside(output, ".partial");
+        let beside =
+            output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".{name}{PARTIAL}");
+        remove_interrupted(beside, &prefix);
+        let folder = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(Permissions::from_mode(FOLDER_MODE))
+            .tempdir_in(beside)
+            .map_err(|error| failed(output, &error))?;
+        let path = folder.path().join(COPY);
         let failed = |error: io::Error| failed(&path, &error);
-        let mut options = OpenOptions::new();
-        let file = options
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(MODE)
+            .create_new(true)
+            .mode(FILE_MODE)
             .open(&path)
             .map_err(failed)?;
-        file.try_lock().map_err(|_| {
-            Error::new(ErrorKind::Busy, format!("another backup to {} is being made", output.display()))
-        })?;
-        file.set_permissions(Permissions::from_mode(MODE)).map_err(failed)?;
-        file.set_len(0).map_err(failed)?;
-        Ok(Self { path, file, is_done: false })
+        // Held as long as it is made: what an interrupted backup has left is told from it.
+        file.try_lock().map_err(|_| Error::new(ErrorKind::Busy, format!("{}: is locked", path.display())))?;
+        Ok(Self { path, file, folder })
     }
 
     /// Gives it its name, for good.
-    fn finish(mut self, output: &Path) -> Result<(), Error> {
+    fn finish(self, output: &Path) -> Result<(), Error> {
         fs::rename(&self.path, output).map_err(|error| failed(output, &error))?;
-        self.is_done = true;
+        // What stays is an empty folder, which the next backup removes.
+        let _ = self.folder.close();
         // The name is durable with the folder that holds it.
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
@@ -110,14 +122,18 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if self.is_done {
-            return;
-        }
-        for suffix in ["", "-journal"] {
-            // What can't be removed now, the next backup to this place takes over.
-            let _ = fs::remove_file(beside(&self.path, suffix));
+/// Removes what backups to this place have left that were killed: folders of ours, whose copies nobody makes any more.
+fn remove_interrupted(beside: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(beside) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        // Not followed, if it is a link.
+        let is_ours = entry.metadata().is_ok_and(|found| {
+            found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o777 == FOLDER_MODE
+        });
+        let is_made = || File::open(entry.path().join(COPY)).is_ok_and(|copy| copy.try_lock().is_err());
+        if is_ours && !is_made() {
+            // What can't be removed now stays in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
