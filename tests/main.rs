@@ -9,6 +9,7 @@ mod bad_input;
 mod broadcast;
 mod connecting;
 mod end_to_end;
+mod files;
 mod integration;
 mod many_connections;
 mod many_nodes;

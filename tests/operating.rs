@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use protocol::limits::{Action, By, RATES, Rate};
 use serde_json::{Value, json};
 use testkit::{Backend, ServerProcess, TestServer, eventually, patiently};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
@@ -218,8 +219,11 @@ async fn the_metrics_tell_what_happened() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
-    for name in ["replyhq_fan_out_seconds_count", "replyhq_commit_writes_count", "replyhq_rate_limited_total"]
-    {
+    for name in [
+        "replyhq_fan_out_seconds_count",
+        "replyhq_commit_writes_count",
+        "replyhq_rate_limited_total{action=\"send\"}",
+    ] {
         let line = metrics.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 0.0, "{line}");
     }
@@ -405,4 +409,28 @@ async fn every_metric_that_alerts_and_documents_name_is_there_from_the_start() {
         }
     }
     assert!(named > 30, "{named}");
+}
+
+#[test]
+fn the_limits_that_are_documented_are_those_that_count() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let (_, table) = written.split_once("## Limits").unwrap();
+    let mut rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let bys: Vec<_> = rows.next().unwrap().split(" | ").skip(2).map(|by| by.trim_matches('`')).collect();
+    let mut documented = Vec::new();
+    for row in rows.skip(1).take(Action::ALL.len()) {
+        let mut cells = row.split(" |").map(str::trim);
+        let action = cells.next().unwrap().trim_matches('`');
+        for (by, rate) in bys.iter().zip(cells.skip(1)).filter(|(_, rate)| !rate.is_empty()) {
+            documented.push(format!("{action}.{by}={}", rate.replace([' ', ','], "")));
+        }
+    }
+    let name = |(action, by, rate): &(Action, By, Rate)| {
+        format!("{}.{}={}/{}", action.as_str(), by.as_str(), rate.per_minute, rate.burst)
+    };
+    let mut counted: Vec<_> = RATES.iter().map(name).collect();
+    documented.sort();
+    counted.sort();
+    assert_eq!(documented, counted);
 }

@@ -179,7 +179,10 @@ async fn made_up_devices_do_not_open_conversations_without_end() {
         assert!(wait >= 1 && answer.json["retry_after_ms"].as_u64().unwrap() <= wait * 1_000);
     }
     assert!((50..60).contains(&opened), "{opened}");
-    // Another app is none the poorer.
+    assert!(metric(&server.http(), "replyhq_rate_limited_total{action=\"open\"}").await > 20.0);
+    // Who has a conversation is none the poorer, and neither is another app.
+    let known = app.as_device("made-up-0");
+    assert_eq!(known.post("/v1/conversations", &json!({})).await.status, 200);
     let other = server.app().await;
     other.conversation("phone").await;
 }
@@ -225,6 +228,7 @@ async fn each_kind_of_act_has_a_limit_of_its_own() {
         (&as_device, format!("{of_device}/messages"), None),
         (&as_device, format!("{of_device}/messages/read"), Some(&receipt)),
         (&as_agent, "/v1/admin/sessions".to_owned(), None),
+        (&as_agent, "/v1/admin/stats".to_owned(), None),
         (&as_agent, of_agent.clone(), None),
         (&as_agent, format!("{of_agent}/messages"), None),
         (&as_agent, "/v1/admin/devices/phone/presence".to_owned(), None),
@@ -244,6 +248,21 @@ async fn each_kind_of_act_has_a_limit_of_its_own() {
         last = as_agent.patch(&of_agent, &status).await.status;
     }
     assert_eq!(last, 429);
+}
+
+#[tokio::test]
+async fn guesses_on_an_open_socket_are_slowed() {
+    let server = TestServer::with(&["--rate-limits=event.connection=600/2"]).await;
+    let app = server.app().await;
+    let mut guessing = Client::open(server.address(), "/client").await;
+    let mut wrong = app.device_auth("phone");
+    wrong["api_key"] = json!("rhq_key_wrong");
+    for _ in 0..5 {
+        guessing.send_text(&format!("40/client,{wrong}")).await;
+        let refusal = guessing.receive().await.unwrap();
+        assert!(refusal.starts_with("44/client,"), "{refusal}");
+    }
+    assert!(metric(&server.http(), "replyhq_rate_limited_total{action=\"event\"}").await >= 1.0);
 }
 
 #[tokio::test]

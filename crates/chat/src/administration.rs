@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use protocol::limits::Action;
 use protocol::rest::AuditPage;
 use protocol::{AppId, AuditEntry, Failure, Permission, Permissions, TokenId};
 use store::{Act, App, Token};
 
-use crate::{Agent, Chat, Page, credential, input};
+use crate::{Agent, Chat, Page, Principal, credential, input};
 
 /// Who the command line is in the audit log.
 const COMMAND_LINE: &str = "cli";
@@ -172,9 +173,10 @@ impl Chat {
     /// The app's audit log, newest first.
     ///
     /// # Errors
-    /// `FORBIDDEN`, `SERVER_ERROR`.
+    /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
     pub async fn audit(&self, agent: &Agent, before: Option<u64>, page: Page) -> Result<AuditPage, Failure> {
         agent.require(Permission::Manage)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let entries = self.audit_rows(Some(agent.app_id.clone()), before, page.rows() + 1).await?;
         let (entries, has_more) = page.cut(entries);
         Ok(AuditPage { entries, has_more })

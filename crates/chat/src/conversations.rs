@@ -31,7 +31,7 @@ impl Chat {
         }
         let device_context =
             wish.device_context.map(|context| input::context("device_context", &context)).transpose()?;
-        self.limit(Action::Open, &Principal::Device(device.clone()))?;
+        self.limit_newcomer(Action::Open, device).await?;
         let now = self.ambient.now();
         let tells_user = wish.user.is_some();
         let opening = store::OpenConversation {
@@ -194,7 +194,7 @@ impl Chat {
     pub async fn identify(self: &Arc<Self>, device: &Device, user: User) -> Result<(), Failure> {
         self.accepting()?;
         input::user(&user)?;
-        self.limit(Action::Identify, &Principal::Device(device.clone()))?;
+        self.limit_newcomer(Action::Identify, device).await?;
         let now = self.ambient.now();
         let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
         self.written(
@@ -208,6 +208,20 @@ impl Chat {
             },
         )
         .await
+    }
+
+    /// Counts what anybody can do under made-up names. Where the app as a whole has reached its limit, a device that has a
+    /// conversation goes on: strangers keep out newcomers at most, and nobody who is here already.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, `SERVER_ERROR`.
+    async fn limit_newcomer(&self, action: Action, device: &Device) -> Result<(), Failure> {
+        let principal = Principal::Device(device.clone());
+        self.told_of(action, self.limiter.check_own(action, &principal))?;
+        let Err(failure) = self.limiter.check_app(action, &principal) else { return Ok(()) };
+        let any = InboxQuery { scope: principal.scope(), status: None, after: None, limit: 1 };
+        let found = self.store.conversations(any).await.map_err(|error| self.store_failed(&error))?;
+        if found.is_empty() { self.told_of(action, Err(failure)) } else { Ok(()) }
     }
 
     /// Tells the other side that someone types in a conversation that they have joined.

@@ -120,7 +120,7 @@ impl Chat {
     /// # Errors
     /// `RATE_LIMITED` with the time to wait, if that is one too many.
     fn limit(&self, action: Action, principal: &Principal) -> Result<(), Failure> {
-        self.limiter.check(action, principal).map(|shared| self.tell_shared(shared))
+        self.told_of(action, self.limiter.check(action, principal))
     }
 
     /// Counts one connection that somebody makes who is not known yet.
@@ -128,19 +128,28 @@ impl Chat {
     /// # Errors
     /// `RATE_LIMITED` with the time to wait, if that is one too many.
     pub fn limit_connecting(&self, address: Option<Address>) -> Result<(), Failure> {
-        self.limiter.check_address(Action::Connect, address).map(|shared| self.tell_shared(shared))
+        self.told_of(Action::Connect, self.limiter.check_address(Action::Connect, address))
     }
 
     /// Counts one event of a connection, by the transport's own number for it. Returns how long to wait before the next
     /// one is read, where there were too many.
     pub fn slow_down(&self, connection: u64) -> Option<Duration> {
-        self.limiter.event(connection)
+        let wait = self.limiter.event(connection)?;
+        self.observer.limited(Action::Event);
+        Some(wait)
     }
 
-    fn tell_shared(&self, shared: Option<IpAddr>) {
-        if let Some(ip) = shared {
-            self.observer.address_shared(ip);
+    /// Tells the observer what the limiter has said.
+    fn told_of(&self, action: Action, said: Result<Option<IpAddr>, Failure>) -> Result<(), Failure> {
+        match said {
+            Ok(Some(shared)) => self.observer.address_shared(shared),
+            Ok(None) => {}
+            Err(failure) => {
+                self.observer.limited(action);
+                return Err(failure);
+            }
         }
+        Ok(())
     }
 
     /// Whether the database takes writes just now. It is tried at most once in a second, because anyone may ask.

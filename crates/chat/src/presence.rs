@@ -85,9 +85,10 @@ impl Chat {
     /// How many of the agent's app are connected, on all nodes.
     ///
     /// # Errors
-    /// `FORBIDDEN`.
+    /// `FORBIDDEN`, `RATE_LIMITED`.
     pub async fn stats(&self, agent: &Agent) -> Result<Stats, Failure> {
         agent.require(Permission::ViewSessions)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let counts = self.cluster.registry.counts(&agent.app_id).await;
         Ok(Stats { connections: counts.connections, devices_online: counts.devices, nodes: counts.nodes })
     }

@@ -104,6 +104,16 @@ impl Limiter {
     /// # Errors
     /// `RATE_LIMITED` with the time to wait, if that is one too many.
     pub(crate) fn check(&self, action: Action, principal: &Principal) -> Result<Option<IpAddr>, Failure> {
+        let shared = self.check_own(action, principal)?;
+        self.check_app(action, principal)?;
+        Ok(shared)
+    }
+
+    /// As [`check`](Self::check), but not by app: what others of the app do has no say in it.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait, if that is one too many.
+    pub(crate) fn check_own(&self, action: Action, principal: &Principal) -> Result<Option<IpAddr>, Failure> {
         let address = match principal {
             Principal::Device(device) => {
                 self.count(action, By::Device, &Who::Device(&device.app_id, &device.device_id))?;
@@ -116,9 +126,18 @@ impl Limiter {
                 return Ok(None);
             }
         };
-        let shared = self.check_address(action, address)?;
-        self.count(action, By::App, &Who::App(principal.app_id()))?;
-        Ok(shared)
+        self.check_address(action, address)
+    }
+
+    /// Counts one act of a device against what all devices of its app may do together.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` with the time to wait, if that is one too many.
+    pub(crate) fn check_app(&self, action: Action, principal: &Principal) -> Result<(), Failure> {
+        match principal {
+            Principal::Device(device) => self.count(action, By::App, &Who::App(&device.app_id)),
+            Principal::Agent(_) => Ok(()),
+        }
     }
 
     /// Counts one act of somebody who is only known by where they are; see [`check`](Self::check).

@@ -250,7 +250,7 @@ fn limits_of(settings: &Settings) -> Limits {
 }
 
 fn observer(settings: &Settings, metrics: &Arc<Metrics>) -> Observer {
-    let (sends, failures) = (Arc::clone(metrics), Arc::clone(metrics));
+    let (sends, failures, limits) = (Arc::clone(metrics), Arc::clone(metrics), Arc::clone(metrics));
     let (addresses, shared) = (settings.log_addresses, Sampled::default());
     let tell_shared = move |ip| {
         if let Some(times) = shared.due() {
@@ -262,7 +262,12 @@ fn observer(settings: &Settings, metrics: &Arc<Metrics>) -> Observer {
             );
         }
     };
-    Observer::new(move |result| sends.sent(result), move |kind| failures.database_failed(kind), tell_shared)
+    Observer::new(
+        move |result| sends.sent(result),
+        move |kind| failures.database_failed(kind),
+        move |action| limits.limited(action),
+        tell_shared,
+    )
 }
 
 fn socket_config(settings: &Settings, meter: Arc<Meter>) -> Config {

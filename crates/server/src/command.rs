@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chat::{Ambient, Chat, Limits, Observer, Rates};
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use cluster::Cluster;
 use protocol::{AppId, Code, Failure, Permission, Permissions};
 use serde_json::{Value, json};
@@ -184,12 +184,48 @@ impl Cli {
         let command = settings::with_defaults(Self::command(), file.as_ref(), environment)
             .map_err(|problem| (2, format!("error: {problem}\n")))?;
         let parsed = command.try_get_matches_from(arguments);
-        let cli =
-            parsed.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|error| explain(&error))?;
-        if let Command::Backup(backup) = &cli.command {
-            backup.check().map_err(|problem| (2, format!("error: {problem}\n")))?;
-        }
+        let read = parsed.and_then(|matches| Ok((Self::from_arg_matches(&matches)?, matches)));
+        let (mut cli, matches) = read.map_err(|error| explain(&error))?;
+        cli.finish(&matches).map_err(|problem| (2, format!("error: {problem}\n")))?;
         Ok(cli)
+    }
+
+    /// What can't be told from one argument by itself.
+    fn finish(&mut self, matches: &ArgMatches) -> Result<(), String> {
+        let mut matches = matches;
+        while let Some((_, of_subcommand)) = matches.subcommand() {
+            matches = of_subcommand;
+        }
+        if let Some(output) = self.command.output() {
+            output.database.read_url(matches)?;
+        }
+        match &mut self.command {
+            Command::Serve(settings) => settings.read_urls(matches),
+            Command::Backup(backup) => backup.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Command {
+    /// Where the data is and how to print, of a command that asks the database.
+    fn output(&mut self) -> Option<&mut Output> {
+        match self {
+            Self::Serve(_) | Self::Healthcheck(_) => None,
+            Self::Backup(Backup { output, .. })
+            | Self::Audit { output, .. }
+            | Self::App(
+                AppCommand::Create { output, .. }
+                | AppCommand::List { output }
+                | AppCommand::AllowOrigins { output, .. }
+                | AppCommand::RotateKey { output, .. },
+            )
+            | Self::Token(
+                TokenCommand::Create { output, .. }
+                | TokenCommand::List { output, .. }
+                | TokenCommand::Revoke { output, .. },
+            ) => Some(output),
+        }
     }
 }
 

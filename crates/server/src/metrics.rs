@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use protocol::Code;
 use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
+use protocol::limits::Action;
 use socketio::{CloseReason, Meter};
 
 macro_rules! labels {
@@ -28,6 +29,7 @@ macro_rules! labels {
 labels! {
     ByNamespace { namespace: &'static str }
     ByResult { result: &'static str }
+    ByAction { action: &'static str }
     ByTransport { transport: &'static str }
     ByReason { reason: &'static str }
     ByState { state: &'static str }
@@ -97,7 +99,7 @@ pub(crate) struct Metrics {
     queued_bytes: Gauge<i64, AtomicI64>,
     disconnects: Family<ByReason, Counter>,
     slow_readers: Counter,
-    rate_limited: Counter,
+    rate_limited: Family<ByAction, Counter>,
     presence_changes: Family<ByState, Counter>,
     database_errors: Family<ByKind, Counter>,
     requests: Family<ByStatus, Counter>,
@@ -129,7 +131,7 @@ impl Metrics {
             queued_bytes: Gauge::default(),
             disconnects: Family::default(),
             slow_readers: Counter::default(),
-            rate_limited: Counter::default(),
+            rate_limited: Family::default(),
             presence_changes: Family::default(),
             database_errors: Family::default(),
             requests: Family::default(),
@@ -157,6 +159,9 @@ impl Metrics {
         }
         for result in ["new", "duplicate", Code::RateLimited.as_str(), Code::ServerError.as_str()] {
             drop(self.messages.get_or_create(&ByResult { result }));
+        }
+        for action in Action::ALL {
+            drop(self.rate_limited.get_or_create(&ByAction { action: action.as_str() }));
         }
         for transport in ["socket", "rest"] {
             drop(self.ack.get_or_create(&ByTransport { transport }));
@@ -218,7 +223,7 @@ impl Metrics {
             "Connections ended because they did not read",
             self.slow_readers.clone(),
         );
-        registry.register("rate_limited", "Sends refused as too fast", self.rate_limited.clone());
+        registry.register("rate_limited", "Acts refused or slowed as too fast", self.rate_limited.clone());
         registry.register(
             "presence_changes",
             "Devices that came online or went offline",
@@ -314,9 +319,11 @@ impl Metrics {
             SendResult::Refused(code) => code.as_str(),
         };
         self.messages.get_or_create(&ByResult { result: label }).inc();
-        if result == SendResult::Refused(Code::RateLimited) {
-            self.rate_limited.inc();
-        }
+    }
+
+    /// Something was done too often.
+    pub(crate) fn limited(&self, action: Action) {
+        self.rate_limited.get_or_create(&ByAction { action: action.as_str() }).inc();
     }
 
     pub(crate) fn answered(&self, transport: &'static str, took: Duration) {

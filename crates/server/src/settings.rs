@@ -1,11 +1,13 @@
 //! What an operator can set: by flag, by environment, by file; in this order. One struct, validated once.
 
+use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 use cluster::RedisUrl;
 use protocol::limits::{self, Action, By, Rate};
 use store::Location;
@@ -23,12 +25,26 @@ pub struct DatabaseSettings {
     pub data_dir: PathBuf,
 
     /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full&sslrootcert=FILE
-    /// and the like for TLS
+    /// and the like for TLS. A password in an argument can be read by every user of the machine (ps): give it by the
+    /// variable or by the file
     #[arg(long, value_name = "URL", env = "REPLYHQ_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: Option<Location>,
+
+    /// A file with what --database-url would say
+    #[arg(long, value_name = "FILE", env = "REPLYHQ_DATABASE_URL_FILE")]
+    pub database_url_file: Option<PathBuf>,
 }
 
 impl DatabaseSettings {
+    /// Puts the URL that a file holds in its place; to be called with the command's own matches before anything is asked.
+    ///
+    /// # Errors
+    /// A line that says what is wrong, without what the file holds.
+    pub(crate) fn read_url(&mut self, matches: &ArgMatches) -> Result<(), String> {
+        let file = self.database_url_file.as_deref();
+        from_file(&mut self.database_url, "database_url", file, matches, parse_database_url)
+    }
+
     /// Where the data is.
     pub fn location(&self) -> Location {
         self.database_url.clone().unwrap_or_else(|| Location::Sqlite(self.data_dir.join("replyhq.db")))
@@ -75,9 +91,13 @@ pub struct Settings {
 
     /// Redis that several nodes share, beside a Postgres: redis://[USER:PASSWORD@]HOST:PORT, several HOST:PORT with
     /// commas for a Redis Cluster, redis+sentinel://HOST:PORT,…/MASTER for Sentinel; rediss:// and rediss+sentinel://
-    /// for TLS
+    /// for TLS. A password in an argument can be read by every user of the machine (ps)
     #[arg(long, value_name = "URL", env = "REPLYHQ_REDIS_URL", hide_env_values = true, value_parser = RedisUrl::parse)]
     pub redis_url: Option<RedisUrl>,
+
+    /// A file with what --redis-url would say
+    #[arg(long, value_name = "FILE", env = "REPLYHQ_REDIS_URL_FILE")]
+    pub redis_url_file: Option<PathBuf>,
 
     /// How the log is written
     #[arg(long, value_name = "FORMAT", env = "REPLYHQ_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
@@ -155,6 +175,52 @@ pub struct Settings {
     /// Over how long clients are asked to spread when they come back after a shutdown
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_RECONNECT_SPREAD", default_value = "10s", value_parser = parse_duration)]
     pub reconnect_spread: Duration,
+}
+
+impl Settings {
+    /// Puts the URLs that files hold in their places; to be called with the command's own matches before anything is
+    /// asked.
+    ///
+    /// # Errors
+    /// A line that says what is wrong, without what the file holds.
+    pub(crate) fn read_urls(&mut self, matches: &ArgMatches) -> Result<(), String> {
+        self.database.read_url(matches)?;
+        let file = self.redis_url_file.as_deref();
+        from_file(&mut self.redis_url, "redis_url", file, matches, RedisUrl::parse)
+    }
+}
+
+/// Takes a URL from its file, unless the URL itself was said by a stronger source: a flag is stronger than the
+/// environment, and that than the settings' file. Of two of the same strength nobody can say which is meant.
+fn from_file<T, E: ToString>(
+    url: &mut Option<T>,
+    id: &str,
+    file: Option<&Path>,
+    matches: &ArgMatches,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<(), String> {
+    let Some(file) = file else { return Ok(()) };
+    let strength = |id: &str| {
+        matches.value_source(id).map(|source| match source {
+            ValueSource::CommandLine => 2,
+            ValueSource::EnvVariable => 1,
+            _ => 0,
+        })
+    };
+    let flag = id.replace('_', "-");
+    match strength(id).cmp(&strength(&format!("{id}_file"))) {
+        Ordering::Greater => return Ok(()),
+        Ordering::Equal => return Err(format!("both --{flag} and --{flag}-file are given: one must go")),
+        Ordering::Less => {}
+    }
+    let wrong = |problem: &str| format!("--{flag}-file {}: {problem}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error.to_string()))?;
+    let text = text.trim();
+    if text.lines().count() != 1 {
+        return Err(wrong("must hold one URL and nothing else"));
+    }
+    *url = Some(parse(text).map_err(|error| wrong(&error.to_string()))?);
+    Ok(())
 }
 
 /// What stands in the log of addresses.

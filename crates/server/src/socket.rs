@@ -118,35 +118,35 @@ async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visi
     let mut peers = Peers::default();
     let reason = loop {
         counted.set_in(peers.client.is_some() || peers.admin.is_some());
-        match connection.next().await {
+        let handled = match connection.next().await {
             Incoming::Connect { namespace, auth } => {
                 Box::pin(connect(shared, connection, &mut peers, &namespace, auth, visitor)).await;
+                Handled::Counted
             }
-            Incoming::Event { namespace, event } => {
-                let handled = match &*namespace {
-                    CLIENT_NAMESPACE => match &mut peers.client {
-                        Some(peer) => connection.during(Box::pin(client::handle(shared, peer, event))).await,
-                        None => Handled::Counted,
-                    },
-                    _ => match &mut peers.admin {
-                        Some(peer) => connection.during(Box::pin(admin::handle(shared, peer, event))).await,
-                        None => Handled::Counted,
-                    },
-                };
-                if handled == Handled::Counted
-                    && let Some(wait) = shared.chat.slow_down(key)
-                {
-                    connection.during(Box::pin(tokio::time::sleep(wait))).await;
-                }
-            }
+            Incoming::Event { namespace, event } => match &*namespace {
+                CLIENT_NAMESPACE => match &mut peers.client {
+                    Some(peer) => connection.during(Box::pin(client::handle(shared, peer, event))).await,
+                    None => Handled::Counted,
+                },
+                _ => match &mut peers.admin {
+                    Some(peer) => connection.during(Box::pin(admin::handle(shared, peer, event))).await,
+                    None => Handled::Counted,
+                },
+            },
             Incoming::Disconnect { namespace } => {
                 let peer =
                     if &*namespace == CLIENT_NAMESPACE { peers.client.take() } else { peers.admin.take() };
                 if let Some(peer) = peer {
                     Box::pin(connection.during(leave(shared, *peer, "client namespace disconnect"))).await;
                 }
+                Handled::Counted
             }
             Incoming::Closed(reason) => break reason,
+        };
+        if handled == Handled::Counted
+            && let Some(wait) = shared.chat.slow_down(key)
+        {
+            connection.during(Box::pin(tokio::time::sleep(wait))).await;
         }
     };
     shared.connections.remove(key);
@@ -156,7 +156,7 @@ async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visi
     }
 }
 
-/// Whether an event counts in its connection's bucket.
+/// Whether an event, a login or a leave counts in its connection's bucket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Handled {
     Counted,
@@ -195,7 +195,8 @@ async fn connect(
             let place = if namespace == CLIENT_NAMESPACE { &mut peers.client } else { &mut peers.admin };
             *place = Some(peer);
         }
-        // A refusal would be final for stock clients; from a closed connection they come back, later each time.
+        // A refusal would be final for stock clients; from a closed connection they come back, within seconds: for them the
+        // connection had opened, and some begin their delays anew with that.
         Err(failure) if failure.code == Code::RateLimited => {
             shared.metrics.login_refused(static_name(namespace), failure.code);
             connection.outgoing().close(CloseReason::Server);

@@ -28,7 +28,7 @@ const STICKY: u32 = 0o1000;
 pub(super) const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", ".lock", ".migrate.lock"];
 
 /// How long to wait for another process that brings the schema up to date.
-const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// From one try to take a lock to the next.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -132,16 +132,20 @@ fn check_own(path: &Path, found: &Metadata) -> Result<(), Error> {
     if !found.is_file() || found.nlink() > 1 {
         return Err(refused(path, "is no file of its own: it has other names, or is none"));
     }
-    let us = geteuid();
-    // Root may serve the one whose folder it is, and nobody else: what somebody has put there may be a trap.
-    let is_folders = || us.is_root() && owner_of_folder(path).is_some_and(|owner| owner.uid() == found.uid());
-    if found.uid() != us.as_raw() && !is_folders() {
+    let folder = owner_of_folder(path).map(|folder| folder.uid());
+    if !is_ours(geteuid().as_raw(), found.uid(), folder) {
         return Err(refused(
             path,
             "belongs to another user; see who has put it there, and remove it or take it over",
         ));
     }
     Ok(())
+}
+
+/// Whether a user may use a file of this owner, in a folder of that one. Root may serve the one whose folder it is, and
+/// nobody else: what somebody has put into another's folder may be a trap.
+fn is_ours(us: u32, file: u32, folder: Option<u32>) -> bool {
+    file == us || us == 0 && folder == Some(file)
 }
 
 const IS_LINK: &str = "is a link, which is not followed";
@@ -244,6 +248,16 @@ mod tests {
         fs::hard_link(&target, &second).unwrap();
         assert!(open_own(&second).unwrap_err().to_string().contains("other names"));
         assert_eq!((fs::read_to_string(&target).unwrap().as_str(), mode(&target)), ("precious", 0o644));
+    }
+
+    #[test]
+    fn anothers_file_is_used_by_root_alone_and_only_in_that_ones_own_folder() {
+        assert!(is_ours(1000, 1000, Some(0)));
+        assert!(is_ours(0, 0, Some(1000)));
+        assert!(is_ours(0, 1000, Some(1000)));
+        assert!(!is_ours(0, 1001, Some(1000)));
+        assert!(!is_ours(1000, 1001, Some(1001)));
+        assert!(!is_ours(1000, 0, Some(1000)));
     }
 
     #[test]
