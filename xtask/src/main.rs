@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 mod clients;
 mod demo;
+mod dependencies;
 mod fuzz;
 mod load;
 mod sdk;

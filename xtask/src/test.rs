@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::Steps;
-use crate::{attack, chaos, check, clients, demo, fuzz, load, sdk, tool};
+use crate::{attack, chaos, check, clients, demo, dependencies, fuzz, load, sdk, tool};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 10;
@@ -24,6 +24,7 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
         clients::install()
     })?;
     steps.run("formatting and lints", check::run)?;
+    steps.run("dependencies", dependencies::check)?;
     steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
     steps.run("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;
     steps.run("end to end, on Postgres and Redis", || {
