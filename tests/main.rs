@@ -6,6 +6,7 @@
 mod backup;
 mod bad_bytes;
 mod bad_input;
+mod behind_a_proxy;
 mod broadcast;
 mod connecting;
 mod end_to_end;

@@ -1,4 +1,4 @@
-//! Private databases for tests and tools: a Postgres, a Redis, each in a folder of its own and on a free port of
+//! Private databases for tests and tools: a Postgres, a Redis, and an nginx before a server, each in a folder of its own and on a free port of
 //! 127.0.0.1. They can be frozen, killed and started again; dropped, they are killed and leave nothing. And a proxy
 //! that breaks the way to them.
 //!
@@ -8,6 +8,7 @@ mod certificates;
 mod command;
 mod fault_proxy;
 mod install;
+mod nginx;
 mod port;
 mod postgres;
 mod redis;
@@ -22,6 +23,7 @@ pub use self::certificates::Certificates;
 pub use self::command::{pinned, run};
 pub use self::fault_proxy::{FaultProxy, Passage};
 pub use self::install::install_missing;
+pub use self::nginx::Nginx;
 pub use self::port::Port;
 pub use self::postgres::{Durability, Postgres, PostgresOptions};
 pub use self::redis::{Redis, RedisOptions};

@@ -19,7 +19,7 @@ use crate::fanout::{Fanout, look_for_missed};
 use crate::listen::Door;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::stream::WriteLimits;
+use crate::stream::Patience;
 use crate::telemetry::{RefusedLogins, Sampled};
 use crate::{demo, listen, memory, rest};
 
@@ -51,7 +51,8 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) sockets: Arc<Config>,
     pub(crate) handshake_timeout: Duration,
-    pub(crate) write_limits: WriteLimits,
+    pub(crate) keep_alive_timeout: Duration,
+    pub(crate) patience: Patience,
     /// How long a socket may take nothing.
     pub(crate) socket_progress: Duration,
     pub(crate) proxies: Proxies,
@@ -130,7 +131,9 @@ impl App {
             connections,
             sockets: Arc::new(socket_config(&settings, meter)),
             handshake_timeout: settings.handshake_timeout,
-            write_limits: WriteLimits {
+            keep_alive_timeout: settings.keep_alive_timeout,
+            patience: Patience {
+                head: settings.handshake_timeout,
                 progress: settings.write_timeout,
                 answer: Some(settings.answer_timeout),
             },

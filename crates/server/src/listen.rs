@@ -28,7 +28,7 @@ use tower_service::Service as _;
 use crate::app::Shared;
 use crate::rest::{failure_response, is_health, secured};
 use crate::socket;
-use crate::stream::Stream;
+use crate::stream::{Patience, Stream, Turns};
 use crate::telemetry::Sampled;
 
 /// How long to wait when the process may open no more files: some will be closed by then.
@@ -230,10 +230,14 @@ impl Visit {
                 return;
             }
         };
-        let stream = Stream::new(tcp, already_read, shared.write_limits, stopped.clone());
+        let turns = Arc::new(Turns::default());
+        let waits = Patience { head: patience, ..shared.patience };
+        let stream = Stream::new(tcp, already_read, waits, Arc::clone(&turns), stopped.clone());
         let has_spoken = AtomicBool::new(false);
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             let (shared, mut router, place) = (Arc::clone(&shared), router.clone(), Arc::clone(&place));
+            turns.asked();
+            let turns = Arc::clone(&turns);
             let gives_way = has_spoken.swap(true, Ordering::Relaxed);
             async move {
                 if gives_way {
@@ -255,12 +259,14 @@ impl Visit {
                 if !place.is_taken() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
+                turns.answered();
                 Ok::<_, Infallible>(secured(response))
             }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(patience)
+            // The stream has the clock of a head that has begun; this one is for what is idle.
+            .header_read_timeout(shared.keep_alive_timeout)
             .max_buf_size(limits::HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();

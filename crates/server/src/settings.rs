@@ -151,6 +151,11 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_PING_TIMEOUT", default_value = "60s", value_parser = parse_duration)]
     pub ping_timeout: Duration,
 
+    /// How long an HTTP connection may be idle between two requests; longer than any proxy in front keeps its own, or
+    /// requests are lost on the way
+    #[arg(long, value_name = "DURATION", env = "REPLYHQ_KEEP_ALIVE_TIMEOUT", default_value = "180s", value_parser = parse_duration)]
+    pub keep_alive_timeout: Duration,
+
     /// How long a client may take for its handshake, and for an HTTP request's head
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_HANDSHAKE_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
     pub handshake_timeout: Duration,

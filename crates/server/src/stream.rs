@@ -1,9 +1,12 @@
 //! A TCP connection whose peer has to read. One mechanism under HTTP and sockets alike: where nothing of what waits is
-//! taken for too long, or a whole HTTP answer takes too long, the write fails, and with it the connection.
+//! taken for too long, or a whole HTTP answer takes too long, the write fails, and with it the connection. And one that
+//! has begun a request has to end it in time, however long it may be idle between two.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,7 +21,9 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// How long a peer may keep the server waiting.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WriteLimits {
+pub(crate) struct Patience {
+    /// For a request's head, from its first byte on; for the first one, from the connection on.
+    pub(crate) head: Duration,
     /// Without taking anything.
     pub(crate) progress: Duration,
     /// For a whole answer, from the moment at which it no longer goes out at once.
@@ -35,7 +40,31 @@ pub(crate) struct Stream {
     http: Option<Box<Http>>,
 }
 
+/// Counts what is asked and answered on one connection, so that what is read next is known to begin a request or to
+/// belong to one.
+#[derive(Default)]
+pub(crate) struct Turns(AtomicUsize);
+
+impl Turns {
+    /// A request's head is there.
+    pub(crate) fn asked(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its answer is on its way.
+    pub(crate) fn answered(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 struct Http {
+    /// How long a head may take.
+    head: Duration,
+    /// While a head has begun and is not whole.
+    head_by: Option<Pin<Box<Sleep>>>,
+    turns: Arc<Turns>,
+    /// The turn in which was read last.
+    turn: usize,
     /// What was read before it was known that it is HTTP.
     already_read: Bytes,
     /// How long a whole answer may take.
@@ -50,15 +79,43 @@ struct Blocked {
     timer: Pin<Box<Sleep>>,
 }
 
+impl Http {
+    /// Looks at the time when something of a head was read, or nothing. An error once it has taken too long.
+    fn poll_head(&mut self, read: Poll<io::Result<()>>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let turn = self.turns.0.load(Ordering::Relaxed);
+        if turn != self.turn {
+            self.turn = turn;
+            self.head_by = None;
+        }
+        let is_between = turn.is_multiple_of(2);
+        if read.is_ready() {
+            if is_between && self.head_by.is_none() {
+                self.head_by = Some(Box::pin(sleep_until(Instant::now() + self.head)));
+            }
+            return read;
+        }
+        if let Some(by) = &mut self.head_by {
+            ready!(by.as_mut().poll(cx));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "a request's head took too long",
+            )));
+        }
+        Poll::Pending
+    }
+}
+
 impl Stream {
     pub(crate) fn new(
         tcp: TcpStream,
         already_read: Bytes,
-        limits: WriteLimits,
+        patience: Patience,
+        turns: Arc<Turns>,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        let WriteLimits { progress, answer } = limits;
-        let http = Some(Box::new(Http { already_read, answer, stopped }));
+        let Patience { head, progress, answer } = patience;
+        let head_by = Some(Box::pin(sleep_until(Instant::now() + head)));
+        let http = Some(Box::new(Http { head, head_by, turns, turn: 0, already_read, answer, stopped }));
         Self { tcp, progress, blocked: None, http }
     }
 
@@ -133,7 +190,12 @@ impl AsyncRead for Stream {
             read.advance(count);
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        match &mut self.http {
+            Some(http) if read.is_pending() || buffer.filled().len() > before => http.poll_head(read, cx),
+            _ => read,
+        }
     }
 }
 
@@ -185,8 +247,9 @@ mod tests {
         peer.set_recv_buffer_size(16 * 1024).unwrap();
         let (peer, accepted) = tokio::join!(peer.connect(listener.local_addr().unwrap()), listener.accept());
         let (stop, stopped) = watch::channel(false);
-        let limits = WriteLimits { progress: PROGRESS, answer };
-        (Stream::new(accepted.unwrap().0, Bytes::from_static(b"early"), limits, stopped), peer.unwrap(), stop)
+        let patience = Patience { head: PROGRESS, progress: PROGRESS, answer };
+        let (tcp, early) = (accepted.unwrap().0, Bytes::from_static(b"early"));
+        (Stream::new(tcp, early, patience, Arc::default(), stopped), peer.unwrap(), stop)
     }
 
     async fn write_all(stream: &mut Stream) -> io::Result<()> {
@@ -265,5 +328,40 @@ mod tests {
         let mut read = [0; 9];
         stream.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"earlylate");
+    }
+
+    async fn read(stream: &mut Stream) -> io::Result<usize> {
+        stream.read(&mut [0; 64]).await
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_given_up_and_idleness_between_two_is_not() {
+        let (mut stream, mut peer, _stop) = pair(None).await;
+        let turns = Arc::clone(&stream.http.as_ref().unwrap().turns);
+        read(&mut stream).await.unwrap();
+        turns.asked();
+        turns.answered();
+        // Idle for longer than a head may take.
+        let idle = tokio::time::timeout(2 * PROGRESS, read(&mut stream)).await;
+        assert!(idle.is_err(), "{idle:?}");
+        // A body may take longer as well; it has a limit of its own.
+        peer.write_all(b"P").await.unwrap();
+        read(&mut stream).await.unwrap();
+        turns.asked();
+        peer.write_all(b"body").await.unwrap();
+        read(&mut stream).await.unwrap();
+        assert!(tokio::time::timeout(2 * PROGRESS, read(&mut stream)).await.is_err());
+        turns.answered();
+        // And one that is begun and not ended.
+        peer.write_all(b"G").await.unwrap();
+        read(&mut stream).await.unwrap();
+        assert_eq!(read(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn the_first_head_is_not_waited_for_longer() {
+        let (mut stream, _peer, _stop) = pair(None).await;
+        read(&mut stream).await.unwrap();
+        assert_eq!(read(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
