@@ -54,6 +54,25 @@ impl Code {
             Self::ServerError => "SERVER_ERROR",
         }
     }
+
+    /// Whether it passes by itself: the same thing, asked again later, may succeed.
+    pub fn passes(self) -> bool {
+        match self {
+            Self::AuthError
+            | Self::RateLimited
+            | Self::TooManyConnections
+            | Self::ShuttingDown
+            | Self::ServerError => true,
+            Self::MissingParams
+            | Self::InvalidCredentials
+            | Self::Forbidden
+            | Self::ConversationNotFound
+            | Self::MessageNotFound
+            | Self::ValidationError
+            | Self::MessageTooLong
+            | Self::LocalIdConflict => false,
+        }
+    }
 }
 
 /// The one shape of an error: REST bodies and socket `error` events.

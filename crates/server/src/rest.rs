@@ -9,10 +9,13 @@ mod headers;
 mod health;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
+use http::HeaderName;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,6 +25,9 @@ pub(crate) use self::error::failure_response;
 pub(crate) use self::headers::secured;
 pub(crate) use self::health::is_health;
 use crate::app::Shared;
+
+/// For how long a browser need not ask again what it may send: as long as any of them remembers.
+const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// What is served where.
 pub(crate) struct Routers {
@@ -55,7 +61,17 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let cors = CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(Any)
-        .allow_headers(Any)
+        // By name: a browser's `*` does not cover `Authorization`.
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("x-app-id"),
+            HeaderName::from_static("x-device-id"),
+            error::REQUEST_ID,
+        ])
+        .max_age(PREFLIGHT_LIFETIME)
         .expose_headers([error::REQUEST_ID, http::header::RETRY_AFTER]);
     let api = api
         .fallback(error::no_route)

@@ -12,8 +12,8 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use chat::{Address, Chat};
-use http::StatusCode;
-use http::header::ORIGIN;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
+use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming as HttpBody;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -38,6 +38,19 @@ pub(crate) fn is_for_socket(path: &str) -> bool {
 
 /// Answers the upgrade and lets the connection live on in a task of its own. `entered` is dropped with it.
 pub(crate) fn upgrade<Guard: Send + 'static>(
+    request: hyper::Request<HttpBody>,
+    shared: &Arc<Shared>,
+    entered: Guard,
+) -> Response {
+    let mut response = upgraded(request, shared, entered);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Why it was refused, a page may read: a stock client that polls asks from one.
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    }
+    response
+}
+
+fn upgraded<Guard: Send + 'static>(
     request: hyper::Request<HttpBody>,
     shared: &Arc<Shared>,
     entered: Guard,
@@ -197,8 +210,8 @@ async fn connect(
         }
         // A refusal would be final for stock clients; from a closed connection they come back, within seconds: for them the
         // connection had opened, and some begin their delays anew with that.
-        Err(failure) if failure.code == Code::RateLimited => {
-            shared.metrics.login_refused(static_name(namespace), failure.code);
+        Err(failure) if failure.code.passes() && failure.code != Code::TooManyConnections => {
+            tracing::debug!(code = failure.code.as_str(), namespace, "a login has to wait");
             connection.outgoing().close(CloseReason::Server);
         }
         Err(failure) => {
@@ -206,10 +219,6 @@ async fn connect(
             connection.refuse(namespace, failure.code.as_str(), data.as_deref());
         }
     }
-}
-
-fn static_name(namespace: &str) -> &'static str {
-    if namespace == CLIENT_NAMESPACE { CLIENT_NAMESPACE } else { ADMIN_NAMESPACE }
 }
 
 /// Counts a refused login, and tells of it in the log.

@@ -8,7 +8,7 @@ use http::header::{
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, response};
 use tungstenite::handshake::derive_accept_key;
 
 /// Engine.IO's own numbers and words.
@@ -38,6 +38,10 @@ pub fn respond(request: &Parts) -> Result<Response<()>, Box<Response<String>>> {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    // Clients that name protocols of their own give up where none of them is chosen. Socket.IO's server takes the first.
+    if let Some(protocol) = first_protocol(&request.headers) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     Ok(response)
 }
 
@@ -113,6 +117,10 @@ fn check(request: &Parts) -> Result<&HeaderValue, Refusal> {
         return Err(Refusal::BadMethod);
     }
     let headers = &request.headers;
+    // HTTP before 1.1 knows no upgrade: what is in between may not pass it on.
+    if request.version < Version::HTTP_11 {
+        return Err(Refusal::BadRequest);
+    }
     if !names(headers, &CONNECTION, "upgrade") || !names(headers, &UPGRADE, "websocket") {
         return Err(Refusal::BadRequest);
     }
@@ -124,6 +132,13 @@ fn check(request: &Parts) -> Result<&HeaderValue, Refusal> {
     }
     // 16 bytes in base64.
     headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24).ok_or(Refusal::BadRequest)
+}
+
+/// The first of the protocols that the client speaks, if it names any.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let named = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = named.split(',').map(str::trim).find(|protocol| !protocol.is_empty())?;
+    HeaderValue::from_str(first).ok()
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { agent, asDevice, conversation, device } from './client.js';
 import { PATIENCE, patiently } from './patience.js';
-import { Server } from './server.js';
+import { Gate, Server } from './server.js';
 
 /** The history that a device keeps, by the rule for SDKs: on each connect join after the last message that it has. */
 class History {
@@ -106,6 +106,33 @@ for (const signal of ['SIGTERM', 'SIGKILL']) {
     await history.reaches(4);
   });
 }
+
+// The suite runs on a Postgres, too.
+const onPostgres = { skip: Gate.isThere ? false : 'a SQLite file is never away' };
+
+test('who comes while the database is away comes back by itself when it is back', onPostgres, async (t) => {
+  const gate = await Gate.before(t);
+  const server = await Server.start(t, [], gate.url);
+  const app = await server.app();
+  const phone = await device(t, server, app, 'phone');
+  const ada = await agent(t, server, app);
+  gate.shut();
+  for (const { socket } of [phone, ada]) socket.io.engine.close();
+  await phone.expect('disconnect');
+  const turnedAway = async () => {
+    for (;;) {
+      const metrics = await (await fetch(`${server.url}/metrics`)).text();
+      const counts = [...metrics.matchAll(/logins_refused_total\{.*code="AUTH_ERROR"\} (\d+)/g)].map((match) => Number(match[1]));
+      if (counts.length === 2 && counts.every((count) => count >= 2)) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await patiently('both to be turned away twice', turnedAway());
+  gate.open();
+  await phone.expect('connect');
+  await ada.expect('connect');
+  assert.equal(phone.heard.find((event) => event.name === 'connect_error'), undefined);
+});
 
 test('a server that leaves tells each client another time to come back, and answers what it took', async (t) => {
   const server = await Server.start(t);

@@ -3,7 +3,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -19,11 +19,11 @@ const { REPLYHQ_TEST_DATABASE_URL: DATABASE_URL, REPLYHQ_TEST_REDIS_URL: REDIS_U
 
 export class Server {
   /** Starts a server for one test, on a free port that it keeps over restarts. */
-  static async start(t, flags = []) {
+  static async start(t, flags = [], databaseUrl = DATABASE_URL) {
     const server = new Server();
     server.flags = flags;
     server.folder = await mkdtemp(join(tmpdir(), 'replyhq-js-'));
-    server.database = DATABASE_URL ? ['--database-url', DATABASE_URL] : ['--data-dir', server.folder];
+    server.database = databaseUrl ? ['--database-url', databaseUrl] : ['--data-dir', server.folder];
     server.port = await freePort();
     t.after(() => server.discard());
     await server.startAgain();
@@ -72,6 +72,50 @@ export class Server {
     this.process?.kill('SIGKILL');
     await this.exit;
     await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The way to the Postgres, which can be shut as if it were away. Where the suite runs on SQLite there is none. */
+export class Gate {
+  static isThere = Boolean(DATABASE_URL);
+
+  static async before(t) {
+    const gate = new Gate();
+    const behind = new URL(DATABASE_URL);
+    gate.connections = new Set();
+    gate.isOpen = true;
+    const listener = createServer((near) => {
+      if (!gate.isOpen) return void near.destroy();
+      const far = createConnection({ host: behind.hostname, port: Number(behind.port) });
+      for (const [one, other] of [[near, far], [far, near]]) {
+        gate.connections.add(one);
+        one.on('error', () => {}).on('close', () => {
+          gate.connections.delete(one);
+          other.destroy();
+        });
+        one.pipe(other);
+      }
+    });
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const here = new URL(DATABASE_URL);
+    here.hostname = '127.0.0.1';
+    here.port = String(listener.address().port);
+    gate.url = here.href;
+    t.after(() => {
+      gate.shut();
+      listener.close();
+    });
+    return gate;
+  }
+
+  shut() {
+    this.isOpen = false;
+    for (const connection of this.connections) connection.destroy();
+  }
+
+  open() {
+    this.isOpen = true;
   }
 }
 

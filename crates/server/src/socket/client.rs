@@ -31,6 +31,7 @@ pub(super) async fn connect(
 ) -> Result<ConnectedPeer, Failure> {
     let parsed: Result<Auth, _> = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()));
     let auth = parsed.inspect_err(|failure| refused(shared, CLIENT_NAMESPACE, "", visitor, failure))?;
+    let tell = |failure: &Failure| refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure);
     let shown = DeviceCredentials {
         app_id: &auth.app_id,
         device_id: &auth.device_id,
@@ -38,10 +39,8 @@ pub(super) async fn connect(
         address: visitor.address,
         origin: visitor.origin.as_deref(),
     };
-    let access = shared.chat.authenticate_device(shown).await;
-    let access =
-        access.inspect_err(|failure| refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure))?;
-    shared.chat.limit_login(&access.device)?;
+    let access = shared.chat.authenticate_device(shown).await.inspect_err(tell)?;
+    shared.chat.limit_login(&access.device).inspect_err(tell)?;
     let connection_id = super::connection_id(&shared.chat);
     let session = Session {
         connection_id: connection_id.clone(),
@@ -50,7 +49,7 @@ pub(super) async fn connect(
         connected_at: shared.chat.ambient().now(),
         user_info: access.user_info,
     };
-    shared.chat.connect(session).await?;
+    shared.chat.connect(session).await.inspect_err(tell)?;
     let key = shared.fanout.new_key();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Client, outgoing };
     let peer = Peer::new(Principal::Device(access.device), subscriber);
