@@ -296,6 +296,45 @@ async fn typing_ends_when_the_one_who_types_leaves() {
     assert_eq!(agent.settled("user:typing").await, [] as [Value; 0]);
 }
 
+/// Whether an agent is shown that somebody at the device types, told once each.
+async fn told_typing(client: &mut Client, name: &str, expected: &[bool]) {
+    for is_typing in expected {
+        assert_eq!(client.expect(name).await["is_typing"], *is_typing, "{name}");
+    }
+    assert_eq!(client.settled(name).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn typing_that_is_never_stopped_ends_by_itself() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let (mut device, conversation) = app.device_in_conversation("phone").await;
+    let mut agent = app.agent_in(&conversation).await;
+    let typing = json!(conversation);
+    device.done("typing:start", typing.clone()).await;
+    agent.done("typing:start", typing.clone()).await;
+    let (user, agents) = ("user:typing", "agent:typing");
+    // Twice: whoever looks at the time has to come again.
+    for _ in 0..2 {
+        told_typing(&mut agent, user, &[true, false]).await;
+        told_typing(&mut device, agents, &[true, false]).await;
+        device.done("typing:start", typing.clone()).await;
+        agent.done("typing:start", typing.clone()).await;
+    }
+    // Who sends has stopped, also over REST, and nobody else.
+    device.say(&conversation, "1", "x").await;
+    told_typing(&mut agent, user, &[true, false]).await;
+    told_typing(&mut device, agents, &[true]).await;
+    let path = format!("/v1/admin/conversations/{conversation}/messages");
+    app.as_agent().post(&path, &json!({ "local_id": "2", "body": "x" })).await.ok();
+    told_typing(&mut device, agents, &[false]).await;
+    // A conversation that is resolved is one in which nobody types.
+    device.done("typing:start", typing.clone()).await;
+    let path = format!("/v1/admin/conversations/{conversation}");
+    app.as_agent().patch(&path, &json!({ "status": "resolved" })).await.ok();
+    told_typing(&mut agent, user, &[true, false]).await;
+}
+
 #[tokio::test]
 async fn a_connection_may_join_so_many_conversations_and_no_more() {
     let server = TestServer::without_limits().await;

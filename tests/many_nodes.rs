@@ -51,6 +51,58 @@ async fn what_happens_on_one_node_is_heard_on_the_other() {
     assert_eq!(presence(&here, "phone").await["is_online"], false);
 }
 
+/// Joins for the first time, and collects what there is up to message `last`.
+async fn join_and_collect(mut client: Client, conversation: String, last: u64) -> Vec<u64> {
+    let joined =
+        client.done("conversation:join", json!({ "conversation_id": conversation, "after": "" })).await;
+    assert_eq!(joined["has_more"], false);
+    let mut seqs: Vec<u64> = joined["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["seq"].as_u64().unwrap())
+        .collect();
+    while seqs.last() != Some(&last) {
+        seqs.push(client.expect("message:new").await["seq"].as_u64().unwrap());
+    }
+    seqs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_join_an_idle_conversation_at_once_while_it_is_written_to_each_gets_everything() {
+    const ROUNDS: usize = 100;
+    // As many as a device may send at once.
+    const MESSAGES: u64 = 10;
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    for round in 0..ROUNDS {
+        let nodes = [cluster.at(&app, round % 2), cluster.at(&app, (round + 1) % 2)];
+        let (mut device, conversation) = nodes[0].device_in_conversation(&format!("phone-{round}")).await;
+        let mut agents = Vec::new();
+        for number in 0..6 {
+            agents.push(nodes[number % 2].agent().await);
+        }
+        let writing = tokio::spawn({
+            let conversation = conversation.clone();
+            async move {
+                for number in 1..=MESSAGES {
+                    device.say(&conversation, &number.to_string(), "x").await;
+                }
+                device
+            }
+        });
+        let joining: Vec<_> = agents
+            .into_iter()
+            .map(|agent| tokio::spawn(join_and_collect(agent, conversation.clone(), MESSAGES)))
+            .collect();
+        for joined in joining {
+            let seqs = patiently("every message", joined).await.unwrap();
+            assert_eq!(seqs, (1..=MESSAGES).collect::<Vec<_>>(), "round {round}");
+        }
+        writing.await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_devices_of_a_killed_node_go_offline_once_and_those_that_come_back_never_flicker() {
     let mut cluster = TestCluster::of(BINARY, 2).await;

@@ -92,6 +92,19 @@ async fn node_behind_a_proxy(cluster: &mut TestCluster) -> FaultProxy {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typing_ends_for_those_whose_typist_vanished_with_their_node() {
+    let mut cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let (mut device, conversation) = there.device_in_conversation("phone").await;
+    let mut agent = here.agent_in(&conversation).await;
+    device.done("typing:start", json!(conversation)).await;
+    assert_eq!(agent.expect("user:typing").await["is_typing"], true);
+    cluster.nodes.remove(1).kill().await;
+    assert_eq!(agent.expect("user:typing").await["is_typing"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inbox_that_missed_a_message_is_told_of_it_although_it_heard_of_a_later_receipt() {
     let mut cluster = TestCluster::of(BINARY, 1).await;
     let app = cluster.app().await;

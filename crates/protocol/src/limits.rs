@@ -49,6 +49,8 @@ pub const SESSIONS_PAGE_MAX: u32 = 1_000;
 pub const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// How long a pong may take.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long typing is shown that is not repeated.
+pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
 /// How long a handshake may take, from the first byte to the accepted namespace.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take nothing of what waits for it before it is dropped. A socket's ping timeout, where that is

@@ -9,39 +9,51 @@ mod look;
 mod room;
 #[cfg(test)]
 mod tests;
+mod typing;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chat::{Chat, Page};
 use cluster::{Envelope, Signal};
 use protocol::event::{
-    ADMIN_NAMESPACE, CLIENT_NAMESPACE, ConversationUpdated, Named, PresenceChange, SessionDisconnect,
+    ADMIN_NAMESPACE, AgentTyping, CLIENT_NAMESPACE, ConversationUpdated, Named, PresenceChange,
+    SessionDisconnect, StatusChange, UserTyping,
 };
 use protocol::{
-    AppId, ConnectionId, Conversation, ConversationId, DeviceId, InboxConversation, Message, Permission,
-    Session,
+    AppId, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation,
+    Message, Permission, Sender, Session,
 };
 use serde::Serialize;
 use socketio::{Frame, Outgoing, Stale};
-use store::Marks;
+use tokio::time::Instant;
 
 use self::feed::Feeds;
 pub(crate) use self::feed::Watcher;
 use self::look::News;
 pub(crate) use self::look::look_for_missed;
-use self::room::{Room, Step};
+pub(crate) use self::room::Standing;
+use self::room::{Repaired, Room, Step};
+use self::typing::Typist;
 use crate::metrics::Metrics;
 
 /// Locks over the rooms; more than there are cores, so that two rarely meet.
 const SHARDS: usize = 32;
 
-/// From one attempt to read what a room misses to the next, while the database is away.
+/// From one attempt to read what a room misses to the next, while the database is away or has not got it.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes of messages, roughly, that are sent at once to those who missed them.
+const REPAIR_BYTES: usize = protocol::limits::PAGE_BYTES / 2;
+
+/// How long those who missed something are waited for to read what they have got of it. Who takes longer has the limit
+/// of every slow reader.
+const READERS_PATIENCE: Duration = Duration::from_secs(1);
+const READERS_PAUSE: Duration = Duration::from_millis(10);
 
 /// A connection in one namespace, as rooms and feeds know it.
 pub(crate) type SubscriberKey = u64;
@@ -94,9 +106,11 @@ impl<'a, T: Serialize + Named> Encoded<'a, T> {
     }
 }
 
+type Rooms = HashMap<ConversationId, Room<Outgoing>>;
+
 /// The rooms and feeds of this node.
 pub(crate) struct Fanout {
-    shards: [Mutex<HashMap<ConversationId, Room>>; SHARDS],
+    shards: [Mutex<Rooms>; SHARDS],
     hasher: RandomState,
     feeds: Feeds,
     /// Only where the look is taken, which also forgets: made with its first.
@@ -139,7 +153,7 @@ impl Fanout {
         Some(self.news.get()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn shard(&self, conversation: &ConversationId) -> MutexGuard<'_, HashMap<ConversationId, Room>> {
+    fn shard(&self, conversation: &ConversationId) -> MutexGuard<'_, Rooms> {
         let shard = self.hasher.hash_one(conversation) as usize % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,24 +161,26 @@ impl Fanout {
     /// From here on the conversation's events are kept for this subscriber, until [`release`](Self::release) says
     /// from which `seq` on it wants them.
     pub(crate) fn hold(&self, conversation: &ConversationId, peer: &Peer) {
-        self.shard(conversation).entry(conversation.clone()).or_default().hold(peer);
+        let Peer { key, connection_id, namespace, outgoing } = peer;
+        let mut shard = self.shard(conversation);
+        let room = shard.entry(conversation.clone()).or_default();
+        room.hold(*key, connection_id, *namespace, outgoing.clone());
     }
 
-    /// Sends `first`, then all that was kept and is newer than `last_seq`, then everything as it comes. `last_seq`
-    /// was read from the database after [`hold`](Self::hold). With `goes_on`, what was kept up to there is sent too,
-    /// before `first`.
+    /// Sends `first`, then all that was kept and is newer than `standing`, then everything as it comes. `standing` was
+    /// read from the database after [`hold`](Self::hold). With `goes_on`, what was kept up to there is sent too, before
+    /// `first`.
     pub(crate) fn release(
         self: &Arc<Self>,
         conversation: &ConversationId,
         key: SubscriberKey,
-        last_seq: u64,
-        marks: Marks,
+        standing: Standing,
         goes_on: bool,
         first: Vec<Frame>,
     ) {
         let mut shard = self.shard(conversation);
         let Some(room) = shard.get_mut(conversation) else { return };
-        let step = room.release(key, last_seq, marks, goes_on, first);
+        let step = room.release(key, standing, goes_on, first);
         drop(shard);
         self.follow(conversation, step);
     }
@@ -191,6 +207,9 @@ impl Fanout {
                 self.metrics.fanned_out(started.elapsed());
             }
             Signal::Conversation(conversation) => {
+                if conversation.conversation.status == ConversationStatus::Resolved {
+                    self.end_typing(&conversation.conversation.id, |_| true);
+                }
                 self.hear_of(app_id, &conversation.conversation.id, || conversation.standing());
                 let mut conversation = conversation.clone();
                 let last_message = conversation.conversation.last_message.take();
@@ -200,28 +219,23 @@ impl Fanout {
             Signal::Status(change) => {
                 let encoded = Encoded::new(change);
                 self.in_room(&change.conversation_id, |room| {
-                    room.note_receipt(change);
-                    let about = self.about(("status", &change.conversation_id, change.by, change.status));
-                    room.broadcast(None, (about, Stale::State), |namespace| encoded.frame(namespace));
-                });
-            }
-            Signal::AgentTyping(typing) => {
-                let encoded = Encoded::new(typing);
-                self.in_room(&typing.conversation_id, |room| {
-                    let about = self.about(("agent typing", &typing.conversation_id));
-                    room.broadcast(None, (about, Stale::Passing), |namespace| match namespace {
-                        Namespace::Client => encoded.frame(namespace),
-                        Namespace::Admin => None,
+                    room.tell_receipt(change, self.about_receipt(change), |namespace| {
+                        encoded.frame(namespace)
                     });
                 });
             }
+            Signal::AgentTyping(typing) => {
+                let AgentTyping { conversation_id, is_typing } = typing;
+                self.typing(conversation_id, Typist::Agent, None, *is_typing);
+            }
             Signal::UserTyping(typing, from) => {
-                let encoded = Encoded::new(typing);
-                self.in_room(&typing.conversation_id, |room| {
-                    let about = self.about(("user typing", &typing.conversation_id, &typing.device_id));
-                    let about = (about, Stale::Passing);
-                    room.broadcast(Some(from), about, |namespace| encoded.frame(namespace));
-                });
+                let UserTyping { conversation_id, device_id, is_typing } = typing;
+                self.typing(
+                    conversation_id,
+                    Typist::Device(device_id.clone()),
+                    Some(from.clone()),
+                    *is_typing,
+                );
             }
             Signal::SessionConnect(session) => {
                 let about = (self.about(("session", &session.connection_id)), Stale::Edge(true));
@@ -248,15 +262,108 @@ impl Fanout {
         }
     }
 
-    fn in_room(&self, conversation: &ConversationId, act: impl FnOnce(&mut Room)) {
+    fn about_receipt(&self, change: &StatusChange) -> u64 {
+        self.about(("status", &change.conversation_id, change.by, change.status))
+    }
+
+    fn in_room(&self, conversation: &ConversationId, act: impl FnOnce(&mut Room<Outgoing>)) {
         if let Some(room) = self.shard(conversation).get_mut(conversation) {
             act(room);
+        }
+    }
+
+    /// Somebody begins to type, goes on, or has stopped.
+    fn typing(
+        self: &Arc<Self>,
+        conversation: &ConversationId,
+        typist: Typist,
+        from: Option<ConnectionId>,
+        is_typing: bool,
+    ) {
+        let mut shard = self.shard(conversation);
+        let Some(room) = shard.get_mut(conversation) else { return };
+        self.tell_typing(room, conversation, &typist, from.as_ref(), is_typing);
+        if !is_typing {
+            room.typing.end(|shown| *shown == typist);
+            return;
+        }
+        let has_to_look = room.typing.begin(typist, from, Instant::now());
+        drop(shard);
+        if has_to_look {
+            let (fanout, conversation) = (Arc::clone(self), conversation.clone());
+            tokio::spawn(async move { fanout.expire_typing(&conversation).await });
+        }
+    }
+
+    /// Tells the end of typing that is not repeated, as long as somebody is shown.
+    async fn expire_typing(&self, conversation: &ConversationId) {
+        loop {
+            let next = {
+                let mut shard = self.shard(conversation);
+                let Some(room) = shard.get_mut(conversation) else { return };
+                for gone in room.typing.expire(Instant::now()) {
+                    self.tell_typing(room, conversation, &gone.typist, gone.from.as_ref(), false);
+                }
+                room.typing.next_look()
+            };
+            let Some(next) = next else { return };
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Those have stopped typing, whether they say so or not.
+    fn end_typing(&self, conversation: &ConversationId, is_meant: impl Fn(&Typist) -> bool) {
+        self.in_room(conversation, |room| self.end_typing_in(room, conversation, is_meant));
+    }
+
+    fn end_typing_in(
+        &self,
+        room: &mut Room<Outgoing>,
+        conversation: &ConversationId,
+        is_meant: impl Fn(&Typist) -> bool,
+    ) {
+        for gone in room.typing.end(is_meant) {
+            self.tell_typing(room, conversation, &gone.typist, gone.from.as_ref(), false);
+        }
+    }
+
+    fn tell_typing(
+        &self,
+        room: &mut Room<Outgoing>,
+        conversation: &ConversationId,
+        typist: &Typist,
+        from: Option<&ConnectionId>,
+        is_typing: bool,
+    ) {
+        let conversation_id = conversation.clone();
+        match typist {
+            Typist::Agent => {
+                let about = (self.about(("agent typing", conversation)), Stale::Passing);
+                let typing = AgentTyping { conversation_id, is_typing };
+                let encoded = Encoded::new(&typing);
+                room.broadcast(from, about, |namespace| match namespace {
+                    Namespace::Client => encoded.frame(namespace),
+                    Namespace::Admin => None,
+                });
+            }
+            Typist::Device(device_id) => {
+                let about = (self.about(("user typing", conversation, device_id)), Stale::Passing);
+                let typing = UserTyping { conversation_id, device_id: device_id.clone(), is_typing };
+                let encoded = Encoded::new(&typing);
+                room.broadcast(from, about, |namespace| encoded.frame(namespace));
+            }
         }
     }
 
     fn deliver_message(self: &Arc<Self>, message: &Message) {
         let mut shard = self.shard(&message.conversation_id);
         let Some(room) = shard.get_mut(&message.conversation_id) else { return };
+        if room.is_news(message) {
+            // Who sends has stopped typing.
+            let is_agent = message.sender == Sender::Agent;
+            let is_meant = |typist: &Typist| is_agent == (*typist == Typist::Agent);
+            self.end_typing_in(room, &message.conversation_id, is_meant);
+        }
         let step = room.deliver(message);
         drop(shard);
         self.follow(&message.conversation_id, step);
@@ -305,18 +412,53 @@ impl Fanout {
                 Ok(page) => chat.committed_after(conversation, seq, page).await,
                 Err(failure) => Err(failure),
             };
-            let Ok(page) = page else {
+            let repaired = match page {
+                Ok(messages) => self.make_good(conversation, seq, &messages).await,
                 // Told of in the log. The database may be back soon, and nobody else closes this gap.
-                tokio::time::sleep(REPAIR_PAUSE).await;
-                if self.shard(conversation).contains_key(conversation) {
-                    continue;
-                }
-                return;
+                Err(_) => Some(Repaired::Stuck(seq)),
             };
-            let mut shard = self.shard(conversation);
-            let Some(room) = shard.get_mut(conversation) else { return };
-            let Step::ReadAfter(next) = room.repaired(&page) else { return };
-            seq = next;
+            seq = match repaired {
+                // They have left.
+                None => return,
+                Some(Repaired::Done) => return,
+                Some(Repaired::Next(seq)) => seq,
+                Some(Repaired::Stuck(seq)) => {
+                    self.metrics.repair_failed();
+                    tokio::time::sleep(REPAIR_PAUSE).await;
+                    seq
+                }
+            };
+        }
+    }
+
+    /// Sends what was read to those who miss it, as fast as they read. `None` if they have left.
+    async fn make_good(
+        &self,
+        conversation: &ConversationId,
+        from: u64,
+        messages: &[Message],
+    ) -> Option<Repaired> {
+        let mut rest = messages;
+        loop {
+            let mut bytes = 0;
+            let count = rest.iter().take_while(|message| {
+                let fits = bytes < REPAIR_BYTES;
+                bytes += message.body.len();
+                fits
+            });
+            let (now, later) = rest.split_at(count.count());
+            let repaired = self.shard(conversation).get_mut(conversation)?.repaired(from, now);
+            if later.is_empty() || repaired == Repaired::Done {
+                return Some(repaired);
+            }
+            rest = later;
+            let waiting = async {
+                while self.shard(conversation).get(conversation).is_some_and(|room| !room.has_room()) {
+                    tokio::time::sleep(READERS_PAUSE).await;
+                }
+            };
+            // Who took too long is no longer waited for.
+            let _ = tokio::time::timeout(READERS_PATIENCE, waiting).await;
         }
     }
 }

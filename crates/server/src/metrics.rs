@@ -110,6 +110,7 @@ pub(crate) struct Metrics {
     cluster_put_back: Counter,
     cluster_written_off: Counter,
     missed: Counter,
+    repairs_failed: Counter,
 }
 
 impl Metrics {
@@ -142,6 +143,7 @@ impl Metrics {
             cluster_put_back: Counter::default(),
             cluster_written_off: Counter::default(),
             missed: Counter::default(),
+            repairs_failed: Counter::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -262,6 +264,11 @@ impl Metrics {
             self.missed.clone(),
         );
         registry.register(
+            "repairs_failed",
+            "Reads of what subscribers missed that failed, or brought nobody on",
+            self.repairs_failed.clone(),
+        );
+        registry.register(
             "cluster_written_off",
             "Times that the other nodes took this one for dead",
             self.cluster_written_off.clone(),
@@ -347,6 +354,11 @@ impl Metrics {
 
     pub(crate) fn database_failed(&self, kind: store::ErrorKind) {
         self.database_errors.get_or_create(&ByKind { kind: kind.as_str() }).inc();
+    }
+
+    /// What a subscriber misses could not be read.
+    pub(crate) fn repair_failed(&self) {
+        self.repairs_failed.inc();
     }
 
     pub(crate) fn missed(&self) {

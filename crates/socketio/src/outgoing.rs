@@ -98,6 +98,11 @@ impl Outgoing {
         self.shared.queued_bytes()
     }
 
+    /// Whether half of [`Config::max_queue_bytes`] waits to be written: who has a choice sends more later.
+    pub fn is_half_full(&self) -> bool {
+        self.shared.queued_bytes() > self.shared.config.max_queue_bytes / 2
+    }
+
     /// Sends an event and waits for the peer's answer to it. Dropping the future gives the answer up.
     ///
     /// # Errors

@@ -11,11 +11,10 @@ use std::time::Duration;
 use chat::Chat;
 use protocol::event::StatusChange;
 use protocol::{ConversationId, Permission};
-use socketio::Stale;
 use store::{ChangeCursor, ChangedConversation};
 use tokio::time::MissedTickBehavior;
 
-use super::{Encoded, Fanout};
+use super::{Encoded, Fanout, Standing};
 
 /// From one look to the next: two of them and a read fit well into the five seconds of the promise.
 const LOOK_EVERY: Duration = Duration::from_millis(1_500);
@@ -91,10 +90,9 @@ impl Fanout {
     /// Whether someone here has not heard of what is committed.
     fn has_missed(&self, changed: &ChangedConversation) -> bool {
         let conversation = &changed.conversation.conversation;
-        let room_is_behind = self
-            .shard(&conversation.id)
-            .get(&conversation.id)
-            .is_some_and(|room| room.is_behind(conversation.last_seq, changed.marks));
+        let standing = Standing { last_seq: conversation.last_seq, marks: changed.marks };
+        let room_is_behind =
+            self.shard(&conversation.id).get(&conversation.id).is_some_and(|room| room.is_behind(standing));
         room_is_behind || self.inbox_is_behind(changed)
     }
 
@@ -125,9 +123,8 @@ impl Fanout {
                     let at = chat.ambient().now();
                     let change = StatusChange { conversation_id: id.clone(), up_to_seq, status, by, at };
                     let encoded = Encoded::new(&change);
-                    room.note_receipt(&change);
-                    let about = (self.about(("status", id, by, status)), Stale::State);
-                    room.broadcast(None, about, |namespace| encoded.frame(namespace));
+                    let about = self.about_receipt(&change);
+                    room.tell_receipt(&change, about, |namespace| encoded.frame(namespace));
                 }
                 room.expect(conversation.last_seq)
             })

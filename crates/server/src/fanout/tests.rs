@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use protocol::rest::OpenConversation;
 use protocol::{ConnectionId, ConversationId, InboxConversation, Message};
 use socketio::{Config, Connection, Incoming, Meter};
-use store::{Location, Marks, Purpose, Store};
+use store::{Location, Purpose, Store};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::sync::oneshot;
 
-use super::{Fanout, Namespace, Peer};
+use super::{Fanout, Namespace, Peer, Standing};
 use crate::metrics::Metrics;
 
 /// A fan-out whose bus is the test itself: what is committed is announced only by [`Bench::announce`].
@@ -92,7 +92,8 @@ impl Bench {
         };
         tokio::spawn(async move { while !matches!(connection.next().await, Incoming::Closed(_)) {} });
         self.fanout.hold(&self.conversation, &peer);
-        self.fanout.release(&self.conversation, peer.key, last_seq, Marks::default(), false, Vec::new());
+        let standing = Standing { last_seq, ..Standing::default() };
+        self.fanout.release(&self.conversation, peer.key, standing, false, Vec::new());
         Listener { far, read: Vec::new() }
     }
 }

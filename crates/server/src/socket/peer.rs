@@ -11,13 +11,13 @@ use protocol::limits::Action;
 use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
 use serde::Serialize;
 use socketio::Event;
-use store::{Cursor, LatestConversation, Marks};
+use store::{Cursor, LatestConversation};
 
 use super::Handled;
 use super::payload::{self, InConversation, Join, Read, Send};
 use super::reply::{Nothing, Reply, Success};
 use crate::app::Shared;
-use crate::fanout::{self, Namespace, Watcher, frame};
+use crate::fanout::{self, Namespace, Standing, Watcher, frame};
 
 /// A connection in a namespace.
 pub(super) struct Peer {
@@ -163,14 +163,15 @@ impl Peer {
                 Err(failure) => {
                     if is_member {
                         // It goes on hearing what it heard before.
-                        shared.fanout.release(&id, key, 0, Marks::default(), true, Vec::new());
+                        shared.fanout.release(&id, key, Standing::default(), true, Vec::new());
                     } else {
                         shared.fanout.leave(&id, key);
                     }
                     return Err(failure);
                 }
             };
-        let (last_seq, marks) = (history.last_seq, history.marks);
+        let standing = Standing { last_seq: history.last_seq, marks: history.marks };
+        let marks = standing.marks;
         self.rooms.insert(id.clone());
         let joined = ConversationJoined {
             conversation_id: id.clone(),
@@ -192,7 +193,7 @@ impl Peer {
         let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
         // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
         let goes_on = is_member && !has_cursor;
-        shared.fanout.release(&id, key, last_seq, marks, goes_on, first.into_iter().flatten().collect());
+        shared.fanout.release(&id, key, standing, goes_on, first.into_iter().flatten().collect());
         Ok(())
     }
 
