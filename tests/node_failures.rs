@@ -105,6 +105,46 @@ async fn typing_ends_for_those_whose_typist_vanished_with_their_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_next_person_is_answered_no_node_shows_the_device_anything_of_the_one_before() {
+    let mut cluster = TestCluster::of(BINARY, 1).await;
+    let app = cluster.app().await;
+    let redis = node_behind_a_proxy(&mut cluster).await;
+    redis.set(Passage::Slow(Duration::from_millis(50)));
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let user = |id: &str| json!({ "user": { "id": id } });
+    let mut agent = there.agent().await;
+    for round in 0..3 {
+        let phone = format!("phone-{round}");
+        here.as_device(&phone).post("/v1/identify", &user("ann")).await.ok();
+        let (mut device, conversation) = there.device_in_conversation(&phone).await;
+        here.as_device(&phone).post("/v1/identify", &user("bob")).await.ok();
+        // The agent is on the node that the device is connected to: nothing has to travel.
+        let sent = agent.say(&conversation, "1", "for Ann").await;
+        assert_eq!(sent["seq"], 1);
+        assert_eq!(device.expect("error").await["code"], "IDENTITY_CHANGED");
+        device.closed().await;
+        assert!(!device.untaken().contains(&"message:new"), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_hears_nothing_of_the_next_person_finds_out_by_itself() {
+    let mut cluster = TestCluster::of(BINARY, 1).await;
+    let app = cluster.app().await;
+    let redis = node_behind_a_proxy(&mut cluster).await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let user = |id: &str| json!({ "user": { "id": id } });
+    here.as_device("phone").post("/v1/identify", &user("ann")).await.ok();
+    let (mut device, _) = there.device_in_conversation("phone").await;
+    redis.set(Passage::Held);
+    here.as_device("phone").post("/v1/identify", &user("bob")).await.ok();
+    let answered = Instant::now();
+    assert_eq!(device.expect("error").await["code"], "IDENTITY_CHANGED");
+    assert!(answered.elapsed() < DELIVERED_WITHIN, "{:?}", answered.elapsed());
+    device.closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inbox_that_missed_a_message_is_told_of_it_although_it_heard_of_a_later_receipt() {
     let mut cluster = TestCluster::of(BINARY, 1).await;
     let app = cluster.app().await;

@@ -261,6 +261,119 @@ async fn no_route_shows_or_changes_what_is_another_apps_or_another_devices() {
     }
 }
 
+fn user(id: &str) -> Value {
+    json!({ "user": { "id": id, "name": id } })
+}
+
+/// The next time that the client hears that somebody else is at its device, and its end.
+async fn is_turned_out(mut client: Client) {
+    assert_eq!(client.expect("error").await["code"], "IDENTITY_CHANGED");
+    assert!(!client.closed().await, "a stock client would not come back");
+    assert!(!client.untaken().contains(&"message:new"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_person_is_shown_to_or_changed_by_the_next_person_on_the_same_device() {
+    let server = TestServer::start().await;
+    let mut victim = Victim::of(&server).await;
+    let app = victim.app.clone();
+    let phone = app.as_device("phone");
+    // What nobody has written becomes the first person's.
+    phone.post("/v1/identify", &user("ann")).await.ok();
+    assert_eq!(state(&app, &victim.conversation).await[0]["conversation"]["user_id"], "ann");
+    victim.agent.expect("conversation:updated").await;
+    assert_eq!(
+        phone.get("/v1/conversations").await.ok()["conversations"][0]["id"],
+        victim.conversation.as_str()
+    );
+    victim.before = state(&app, &victim.conversation).await;
+    let anns = std::mem::replace(&mut victim.device, app.device("other").await);
+    // Bob comes by an open conversation, and nobody by `null`; each finds nothing of Ann's.
+    for next in [user("bob"), json!({ "user": null })] {
+        phone.post("/v1/identify", &next).await.ok();
+        for route in routes().iter().filter(|route| !route.is_agents() && !route.path.contains("identify")) {
+            let by = format!("{} {} as {next}", route.method, route.path);
+            let answer = route.ask(&phone, &victim).await;
+            if route.names_a_conversation() {
+                assert_eq!(answer.failure(), (404, "CONVERSATION_NOT_FOUND"), "{by}");
+            } else {
+                assert_eq!(answer.status, 200, "{by}: {}", answer.text);
+            }
+            for secret in ["secret", "ann", &victim.conversation] {
+                assert!(!answer.text.contains(secret), "{by}: {}", answer.text);
+            }
+            victim.agent.settled("conversation:updated").await;
+            victim.is_untouched(&by).await;
+        }
+        let mut device = app.device("phone").await;
+        assert_ne!(
+            device.expect("conversation:joined").await["conversation_id"],
+            victim.conversation.as_str()
+        );
+        for (name, payload) in client_events() {
+            let by = format!("{name} as {next}");
+            let answer = device.call(name, victim.fill(&payload)).await;
+            assert_eq!(answer["success"], false, "{by}");
+            assert!(!answer.to_string().contains("secret"), "{by}: {answer}");
+            victim.is_untouched(&by).await;
+        }
+        // Agents see whose it is, and go on writing to whom it was.
+        let path = format!("/v1/admin/conversations/{}/messages", victim.conversation);
+        let more = json!({ "local_id": next.to_string().len().to_string(), "body": "secret, for Ann" });
+        app.as_agent().post(&path, &more).await.ok();
+        assert_eq!(device.settled("message:new").await, [] as [Value; 0]);
+        for name in ["message:new", "conversation:updated"] {
+            victim.agent.expect(name).await;
+        }
+        victim.before = state(&app, &victim.conversation).await;
+        assert_eq!(victim.before[0]["conversation"]["user_id"], "ann");
+    }
+    is_turned_out(anns).await;
+    // Ann is back, and finds all of it; and where the phone is nobody's, nobody's conversation is hers.
+    phone.post("/v1/identify", &user("ann")).await.ok();
+    let path = format!("/v1/conversations/{}/messages", victim.conversation);
+    assert_eq!(phone.get(&path).await.ok()["messages"].as_array().unwrap().len(), 4);
+    let owners = app.as_agent().get("/v1/admin/conversations").await.ok();
+    let mut owners: Vec<_> =
+        owners["conversations"].as_array().unwrap().iter().map(|row| row["user_id"].clone()).collect();
+    owners.sort_by_key(Value::to_string);
+    assert_eq!(owners, [json!("ann"), json!("ann"), json!("bob")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_connection_of_a_device_is_turned_out_when_somebody_else_comes_and_by_nothing_less() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let phone = app.as_device("phone");
+    phone.post("/v1/conversations", &json!({})).await.ok();
+    let mut tabs = vec![app.device("phone").await, app.device("phone").await];
+    let mut bystander = app.device("tablet").await;
+    // Somebody where nobody was, the same person again, or by another name, ends nothing.
+    for again in [user("ann"), user("ann"), json!({ "user": { "id": "ann", "name": "Ann" } })] {
+        phone.post("/v1/identify", &again).await.ok();
+        phone.post("/v1/conversations", &again).await.ok();
+    }
+    for tab in &mut tabs {
+        assert_eq!(tab.call("ping", json!({})).await, "pong");
+        tab.settled("conversation:joined").await;
+        tab.settled("connected").await;
+    }
+    let opened = phone.post("/v1/conversations", &user("bob")).await.ok();
+    assert_eq!(opened["conversation"]["user_id"], "bob");
+    for tab in tabs {
+        is_turned_out(tab).await;
+    }
+    assert_eq!(bystander.call("ping", json!({})).await, "pong");
+    // Who comes back is Bob, in Bob's conversation.
+    let mut agent = app.agent().await;
+    let mut tab = app.device("phone").await;
+    assert_eq!(tab.expect("conversation:joined").await["conversation_id"], opened["conversation"]["id"]);
+    assert_eq!(agent.expect("session:connect").await["user_info"]["user_id"], "bob");
+    // Left out is not nobody.
+    let answer = phone.post("/v1/identify", &json!({})).await;
+    assert_eq!(answer.failure(), (400, "MISSING_PARAMS"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_route_opens_without_its_permission_and_each_does_with_it_alone() {
     let server = TestServer::start().await;

@@ -10,7 +10,7 @@ use protocol::{
     ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation, Permission,
     encoded,
 };
-use store::{Act, InboxCursor, InboxQuery, Scope, StatusChange};
+use store::{Act, Identified, InboxCursor, InboxQuery, Opened, Scope, StatusChange};
 
 use crate::messages::no_conversation;
 use crate::{Agent, Chat, Device, Page, Principal, input};
@@ -34,6 +34,8 @@ impl Chat {
         self.limit_newcomer(Action::Open, device).await?;
         let now = self.ambient.now();
         let tells_user = wish.user.is_some();
+        let change = self.begin_identity_change(device);
+        let told = change.clone();
         let opening = store::OpenConversation {
             app_id: device.app_id.clone(),
             device_id: device.device_id.clone(),
@@ -42,18 +44,26 @@ impl Chat {
             device_context,
             now,
         };
-        self.written(
+        let opened = self.written(
             |done| self.store.open_conversation(opening, done),
             move |chat, outcome| {
-                let (inbox, is_new) = outcome.map_err(|error| chat.store_failed(&error))?;
+                let Opened { conversation: inbox, is_new, has_left } =
+                    outcome.map_err(|error| chat.store_failed(&error))?;
+                if has_left {
+                    chat.tell_identity_change(told);
+                }
                 let conversation = inbox.conversation.clone();
                 if is_new || tells_user {
                     chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
                 }
-                Ok(conversation)
+                Ok((conversation, has_left))
             },
-        )
-        .await
+        );
+        let (conversation, has_left) = opened.await?;
+        if has_left {
+            self.finish_identity_change(&change).await;
+        }
+        Ok(conversation)
     }
 
     /// The device's conversations, newest activity first.
@@ -187,27 +197,40 @@ impl Chat {
         Ok(row)
     }
 
-    /// Remembers who uses the device.
+    /// Remembers who uses the device; `None` is nobody. When this is answered, nobody there sees anything any more of the one
+    /// who was there before.
     ///
     /// # Errors
     /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SHUTTING_DOWN`, `SERVER_ERROR`.
-    pub async fn identify(self: &Arc<Self>, device: &Device, user: User) -> Result<(), Failure> {
+    pub async fn identify(self: &Arc<Self>, device: &Device, user: Option<User>) -> Result<(), Failure> {
         self.accepting()?;
-        input::user(&user)?;
+        if let Some(user) = &user {
+            input::user(user)?;
+        }
         self.limit_newcomer(Action::Identify, device).await?;
         let now = self.ambient.now();
         let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
-        self.written(
+        let change = self.begin_identity_change(device);
+        let told = change.clone();
+        let identified = self.written(
             |done| self.store.identify(app_id, device_id, user, now, done),
-            |chat, outcome| {
-                for inbox in outcome.map_err(|error| chat.store_failed(&error))? {
+            move |chat, outcome| {
+                let Identified { conversations, has_left } =
+                    outcome.map_err(|error| chat.store_failed(&error))?;
+                if has_left {
+                    chat.tell_identity_change(told);
+                }
+                for inbox in conversations {
                     let app_id = inbox.conversation.app_id.clone();
                     chat.publish(app_id, Signal::Conversation(Box::new(inbox)));
                 }
-                Ok(())
+                Ok(has_left)
             },
-        )
-        .await
+        );
+        if identified.await? {
+            self.finish_identity_change(&change).await;
+        }
+        Ok(())
     }
 
     /// Counts what anybody can do under made-up names. Where the app as a whole has reached its limit, a device that has a

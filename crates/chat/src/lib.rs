@@ -9,6 +9,7 @@ mod authentication;
 mod conversations;
 mod credential;
 mod handle;
+mod identity;
 mod in_flight;
 mod input;
 mod messages;
@@ -33,6 +34,7 @@ pub use self::administration::{NewApp, NewToken, RotatedKey};
 pub use self::ambient::Ambient;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
 use self::handle::Handles;
+use self::identity::IdentityChanges;
 pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
@@ -49,6 +51,7 @@ pub struct Chat {
     ambient: Ambient,
     limiter: Limiter,
     handles: Handles,
+    identity_changes: IdentityChanges,
     connections_per_device: u32,
     observer: Observer,
     in_flight: InFlight,
@@ -87,6 +90,7 @@ impl Chat {
             limiter: Limiter::new(&limits.rates, ambient.clone()),
             ambient,
             handles: Handles::default(),
+            identity_changes: IdentityChanges::default(),
             connections_per_device: limits.connections_per_device,
             observer,
             in_flight: InFlight::default(),

@@ -1,7 +1,7 @@
 //! What travels on the bus: domain events, not socket frames, so that one envelope serves every transport.
 
 use protocol::event::{AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping};
-use protocol::{AppId, ConnectionId, InboxConversation, Message, Session};
+use protocol::{AppId, ConnectionId, DeviceId, InboxConversation, Message, Session};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in an app.
@@ -32,6 +32,19 @@ pub enum Signal {
     SessionDisconnect(SessionDisconnect),
     /// A device came online or went offline.
     Presence(PresenceChange),
+    /// Somebody else is at a device: its connections are to be closed.
+    IdentityChanged(IdentityChange),
+    /// One node has closed the connections of the change with this name.
+    IdentityHeard(String),
+}
+
+/// Somebody else is at a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityChange {
+    /// The device.
+    pub device_id: DeviceId,
+    /// The change's own name, under which each node answers.
+    pub name: String,
 }
 
 impl Envelope {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use self::bus::{Bus, Deliver};
-pub use self::envelope::{Envelope, Signal};
+pub use self::envelope::{Envelope, IdentityChange, Signal};
 pub use self::redis::RedisUrl;
 use self::redis::{Publisher, Received, subscribe};
 pub use self::registry::{Counts, Edge, Joined, Registry, SessionList, TooManyConnections, Totals, Watching};

@@ -145,6 +145,14 @@ impl Registry {
         }
     }
 
+    /// How many nodes there are at this moment, this one included. While Redis is away, as many as there were last.
+    pub async fn nodes(&self) -> u64 {
+        match &self.backend {
+            Backend::Memory(..) => 1,
+            Backend::Redis(shared) => shared.nodes().await,
+        }
+    }
+
     /// All nodes together: connections of devices, and nodes.
     pub fn totals(&self) -> Totals {
         match &self.backend {

@@ -27,6 +27,8 @@ pub enum Code {
     LocalIdConflict,
     /// Too many, too fast; the answer says when to try again.
     RateLimited,
+    /// Somebody else is at the device now: connect again, as whom it is.
+    IdentityChanged,
     /// The device has as many connections as it may.
     TooManyConnections,
     /// The server is leaving: connect again, to another node or to the next process.
@@ -49,6 +51,7 @@ impl Code {
             Self::MessageTooLong => "MESSAGE_TOO_LONG",
             Self::LocalIdConflict => "LOCAL_ID_CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
+            Self::IdentityChanged => "IDENTITY_CHANGED",
             Self::TooManyConnections => "TOO_MANY_CONNECTIONS",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::ServerError => "SERVER_ERROR",
@@ -59,6 +62,7 @@ impl Code {
     pub fn passes(self) -> bool {
         match self {
             Self::AuthError
+            | Self::IdentityChanged
             | Self::RateLimited
             | Self::TooManyConnections
             | Self::ShuttingDown

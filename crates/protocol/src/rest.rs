@@ -39,8 +39,11 @@ pub struct OpenConversation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Identify {
-    /// Who uses the device.
-    pub user: User,
+    /// Who uses the device; `null` is nobody.
+    // Named so that it has to be there: who leaves it out has forgotten it.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub user: Option<User>,
 }
 
 /// A message to send. `Idempotency-Key` serves where `local_id` is missing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat::{Ambient, Chat, InFlight, Limits, Observer, Rates};
-use cluster::{Cluster, Deliver, Node};
+use cluster::{Cluster, Deliver, Node, Signal};
 use protocol::limits;
 use socketio::{Config, Meter};
 use store::{Location, Purpose, Store};
@@ -224,8 +224,13 @@ fn cluster(
     connections: &Arc<Connections>,
     metrics: &Arc<Metrics>,
 ) -> Cluster {
-    let deliver = Arc::clone(fanout);
-    let deliver: Deliver = Arc::new(move |envelope| deliver.deliver(envelope));
+    let (to, closing) = (Arc::clone(fanout), Arc::clone(connections));
+    let deliver: Deliver = Arc::new(move |envelope| {
+        if let Signal::IdentityChanged(change) = &envelope.signal {
+            closing.close_device(&envelope.app_id, &change.device_id);
+        }
+        to.deliver(envelope);
+    });
     let Some(redis) = settings.redis_url.clone() else { return Cluster::single_node(deliver) };
     let (connections, metrics) = (Arc::clone(connections), Arc::clone(metrics));
     Cluster::of_many(Node {

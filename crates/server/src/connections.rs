@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use chat::Chat;
 use protocol::event::ServerShutdown;
-use protocol::{Code, Failure, TokenId};
+use protocol::{AppId, Code, DeviceId, Failure, TokenId};
 use socketio::{CloseReason, Frame, Outgoing};
 
-use crate::fanout::{Namespace, SubscriberKey, frame};
+use crate::fanout::{Namespace, SubscriberKey, frame, left};
 
 /// How often the tokens of open connections are looked at. Revocation must close them within 5 s.
 const TOKEN_CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -33,10 +33,50 @@ struct Open {
     outgoing: Outgoing,
     /// `None` is a socket that has not been accepted in a namespace yet.
     namespace: Option<Namespace>,
-    token_id: Option<TokenId>,
+    owner: Owner,
+}
+
+/// Whose a connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// That is not known yet.
+    Nobody,
+    /// This device's, or of somebody who says so.
+    Device(AppId, DeviceId),
+    /// An agent's, by this token.
+    Token(TokenId),
+}
+
+/// A connection's place in the table while it logs in. Given up when dropped, unless it was let in.
+pub(crate) struct Claim<'a> {
+    connections: &'a Connections,
+    key: SubscriberKey,
+    is_kept: bool,
+}
+
+impl Claim<'_> {
+    /// The connection was let in, and goes out by itself.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.connections.remove(self.key);
+        }
+    }
 }
 
 impl Open {
+    fn token(&self) -> Option<&TokenId> {
+        match &self.owner {
+            Owner::Token(token_id) => Some(token_id),
+            Owner::Device(..) | Owner::Nobody => None,
+        }
+    }
+
     fn tell_shutdown(&self, reconnect_delay_ms: u64) {
         let Some(namespace) = self.namespace else { return };
         let message = "the server is shutting down".into();
@@ -57,15 +97,28 @@ impl Connections {
         key: SubscriberKey,
         outgoing: Outgoing,
         namespace: Option<Namespace>,
-        token_id: Option<TokenId>,
+        owner: Owner,
     ) {
-        let open = Open { outgoing, namespace, token_id };
+        let open = Open { outgoing, namespace, owner };
         let mut table = self.table();
         if let (Some(delay_ms), Some(_)) = (&mut table.next_delay_ms, namespace) {
             open.tell_shutdown(*delay_ms);
             *delay_ms += 1;
         }
         table.open.insert(key, open);
+    }
+
+    /// A device logs in: from here on it is closed if somebody else comes to the device, whatever was read before of who
+    /// is there.
+    pub(crate) fn claim(
+        &self,
+        key: SubscriberKey,
+        outgoing: Outgoing,
+        app_id: AppId,
+        device_id: DeviceId,
+    ) -> Claim<'_> {
+        self.add(key, outgoing, None, Owner::Device(app_id, device_id));
+        Claim { connections: self, key, is_kept: false }
     }
 
     pub(crate) fn remove(&self, key: SubscriberKey) {
@@ -105,8 +158,7 @@ impl Connections {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut tokens: Vec<_> =
-                self.table().open.values().filter_map(|open| open.token_id.clone()).collect();
+            let mut tokens: Vec<_> = self.table().open.values().filter_map(Open::token).cloned().collect();
             tokens.sort_unstable();
             tokens.dedup();
             for token_id in tokens {
@@ -118,9 +170,24 @@ impl Connections {
         }
     }
 
+    /// Closes the connections of a device to which somebody else has come. Stock clients come back, as whoever it is now.
+    pub(crate) fn close_device(&self, app_id: &AppId, device_id: &DeviceId) {
+        let table = self.table();
+        let is_meant = |open: &&Open| match &open.owner {
+            Owner::Device(app, device) => app == app_id && device == device_id,
+            Owner::Token(_) | Owner::Nobody => false,
+        };
+        for open in table.open.values().filter(is_meant) {
+            if let Some(frame) = open.namespace.and_then(left) {
+                open.outgoing.send(frame);
+            }
+            open.outgoing.close(CloseReason::Server);
+        }
+    }
+
     fn close_token(&self, token_id: &TokenId) {
         let failure = Failure::new(Code::InvalidCredentials, "the token has expired or was revoked");
-        for open in self.table().open.values().filter(|open| open.token_id.as_ref() == Some(token_id)) {
+        for open in self.table().open.values().filter(|open| open.token() == Some(token_id)) {
             if let Some(frame) = frame(Namespace::Admin, &failure) {
                 open.outgoing.send(frame);
             }
@@ -145,7 +212,7 @@ mod tests {
     async fn told(connections: &Connections, key: SubscriberKey, act: impl FnOnce(&Connections)) -> String {
         let (near, mut far) = tokio::io::duplex(1 << 16);
         let mut connection = Connection::new(near, Bytes::new(), Arc::new(Config::default()), "sid");
-        connections.add(key, connection.outgoing(), Some(Namespace::Client), None);
+        connections.add(key, connection.outgoing(), Some(Namespace::Client), Owner::Nobody);
         act(connections);
         connections.close_all();
         let told = async {

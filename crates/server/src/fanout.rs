@@ -25,8 +25,8 @@ use protocol::event::{
     SessionDisconnect, StatusChange, UserTyping,
 };
 use protocol::{
-    AppId, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation,
-    Message, Permission, Sender, Session,
+    AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, Failure,
+    InboxConversation, Message, Permission, Sender, Session,
 };
 use serde::Serialize;
 use socketio::{Frame, Outgoing, Stale};
@@ -88,6 +88,11 @@ pub(crate) fn frame<T: Serialize + Named>(namespace: Namespace, payload: &T) -> 
     Frame::event(namespace.path(), T::NAME, payload)
         .inspect_err(|error| tracing::error!(%error, event = T::NAME, "an event could not be encoded"))
         .ok()
+}
+
+/// What a device is told to whom somebody else has come.
+pub(crate) fn left(namespace: Namespace) -> Option<Frame> {
+    frame(namespace, &Failure::new(Code::IdentityChanged, "somebody else is at this device now"))
 }
 
 /// One event, encoded at most once for each namespace that has a subscriber.
@@ -250,6 +255,17 @@ impl Fanout {
                     let device_id = self.known_as(app_id, &gone.device_id, by_id);
                     frame(Namespace::Admin, &SessionDisconnect { device_id, ..gone.clone() })
                 });
+            }
+            // Whose connections are to be closed is known where they are kept; here they are by now.
+            Signal::IdentityChanged(change) => {
+                if let Some(chat) = self.chat.get() {
+                    chat.answer_identity_change(app_id, change);
+                }
+            }
+            Signal::IdentityHeard(name) => {
+                if let Some(chat) = self.chat.get() {
+                    chat.identity_change_heard(name);
+                }
             }
             Signal::Presence(change) => {
                 self.metrics.presence_changed(change.is_online);

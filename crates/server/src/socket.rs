@@ -25,6 +25,7 @@ use socketio::{CloseReason, Connection, Incoming};
 pub(crate) use self::payload::parse;
 use self::peer::Peer;
 use crate::app::Shared;
+use crate::connections::Owner;
 use crate::rest::failure_response;
 use crate::stream::Stream;
 
@@ -123,7 +124,7 @@ fn live<'a>(
 async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visitor: &Visitor) {
     let mut counted = shared.metrics.socket();
     let key = shared.fanout.new_key();
-    shared.connections.add(key, connection.outgoing(), None, None);
+    shared.connections.add(key, connection.outgoing(), None, Owner::Nobody);
     if shared.chat.is_draining() {
         // It came in between the shutdown's two looks at who is there.
         connection.outgoing().close(CloseReason::Shutdown);

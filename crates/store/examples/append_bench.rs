@@ -64,7 +64,7 @@ async fn main() {
             now,
         };
         store.open_conversation(opening, move |outcome| drop(tell.send(outcome.expect("opened"))));
-        ids.push(told.await.expect("told").0.conversation.id);
+        ids.push(told.await.expect("told").conversation.conversation.id);
     }
 
     let permits = Arc::new(Semaphore::new(in_flight));

@@ -28,7 +28,7 @@ pub use self::operations::audit::Act;
 pub use self::operations::changes::{ChangeCursor, ChangedConversation, Changes};
 pub use self::operations::conversations::{InboxCursor, InboxQuery, Marks, Scope};
 pub use self::operations::devices::{DeviceLogin, LatestConversation};
-pub use self::operations::inbox::{OpenConversation, StatusChange};
+pub use self::operations::inbox::{Identified, OpenConversation, Opened, StatusChange};
 pub use self::operations::messages::{Appended, Cursor, History, Look, NewMessage};
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::tokens::Token;
@@ -243,12 +243,11 @@ impl Store {
 
     // Conversations.
 
-    /// The device's newest open conversation, or a new one with `id`; and whether it is new. `done` is called in
-    /// commit order.
+    /// The newest open conversation of whoever is at the device, or a new one with `id`. `done` is called in commit order.
     pub fn open_conversation(
         &self,
         opening: OpenConversation,
-        done: impl FnOnce(Result<(InboxConversation, bool), Error>) + Send + 'static,
+        done: impl FnOnce(Result<Opened, Error>) + Send + 'static,
     ) {
         let (key, opening) = (opening.device_id.clone(), Arc::new(opening));
         self.submit(
@@ -318,14 +317,15 @@ impl Store {
             .await
     }
 
-    /// Remembers who uses the device; its open conversations as they are then. `done` is called in commit order.
+    /// Remembers who uses the device, `None` for nobody: from the commit on it shows what is theirs and nothing else.
+    /// `done` is called in commit order.
     pub fn identify(
         &self,
         app_id: AppId,
         device_id: DeviceId,
-        user: User,
+        user: Option<User>,
         now: Timestamp,
-        done: impl FnOnce(Result<Vec<InboxConversation>, Error>) + Send + 'static,
+        done: impl FnOnce(Result<Identified, Error>) + Send + 'static,
     ) {
         let (key, input) = (device_id.clone(), Arc::new((app_id, device_id, user)));
         self.submit(
@@ -334,7 +334,7 @@ impl Store {
                 let input = Arc::clone(&input);
                 Box::pin(async move {
                     let (app_id, device_id, user) = &*input;
-                    inbox::identify(session, app_id, device_id, user, now).await
+                    inbox::identify(session, app_id, device_id, user.as_ref(), now).await
                 })
             },
             done,

@@ -124,3 +124,54 @@ fn connect(path: &Path, access: Access) -> Result<Connection, Error> {
     }
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use refinery::Target;
+
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_has_stored_is_shown_to_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("replyhq.db");
+        let mut connection = connect(&path, Access::Write).unwrap();
+        migrations::runner().set_target(Target::Version(3)).run(&mut connection).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ('app', 'Shop', 'x', 0);
+                 INSERT INTO devices (app_id, device_id, user_id, updated_at)
+                     VALUES ('app', 'bobs', 'bob', 0), ('app', 'nobodys', NULL, 0), ('app', 'carols', 'carol', 0);",
+            )
+            .unwrap();
+        let conversations = [
+            ("ann-at-bobs", "bobs", Some("ann")),
+            ("bob-at-bobs", "bobs", Some("bob")),
+            ("nobody-at-bobs", "bobs", None),
+            ("ann-at-nobodys", "nobodys", Some("ann")),
+            ("nobody-at-nobodys", "nobodys", None),
+            ("nobody-at-unknown", "unknown", None),
+            ("nobody-at-carols", "carols", None),
+        ];
+        for (id, device, user) in conversations {
+            connection
+                .execute(
+                    "INSERT INTO conversations (id, app_id, device_id, user_id, status, last_seq, unread_count,
+                         device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, created_at,
+                         updated_at)
+                     VALUES (?1, 'app', ?2, ?3, 'open', 0, 0, 0, 0, 0, 0, 0, 0)",
+                    (id, device, user),
+                )
+                .unwrap();
+        }
+        drop(connection);
+        migrate(&path).unwrap();
+        let connection = connect(&path, Access::Read).unwrap();
+        let mut shown =
+            connection.prepare("SELECT id FROM conversations WHERE is_shown = 1 ORDER BY id").unwrap();
+        let shown: Vec<String> = shown.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let owner = "SELECT user_id FROM conversations WHERE id = 'nobody-at-carols'";
+        assert_eq!(connection.query_one(owner, (), |row| row.get::<_, String>(0)).unwrap(), "carol");
+        assert_eq!(shown, ["bob-at-bobs", "nobody-at-carols", "nobody-at-nobodys", "nobody-at-unknown"]);
+    }
+}

@@ -58,7 +58,7 @@ async fn prepare(store: &Store) -> ConversationId {
     };
     let (tell, told) = oneshot::channel();
     store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
-    told.await.unwrap().unwrap().0.conversation.id
+    told.await.unwrap().unwrap().conversation.conversation.id
 }
 
 fn append(

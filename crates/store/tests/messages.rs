@@ -114,7 +114,7 @@ async fn open_conversation(
         now: time(1),
     };
     store.open_conversation(opening, |outcome| tell.send(outcome.unwrap()).unwrap());
-    told.await.unwrap().0.conversation.id
+    told.await.unwrap().conversation.conversation.id
 }
 
 impl Opened {

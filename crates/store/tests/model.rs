@@ -117,7 +117,7 @@ async fn bench(on_postgres: bool) -> Bench {
             now: now(),
         };
         store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
-        conversations.push(told.await.expect("an answer").expect("opened").0.conversation.id);
+        conversations.push(told.await.expect("an answer").expect("opened").conversation.conversation.id);
     }
     let scope = Scope { app_id, device_id: None };
     Bench { store, scope, conversations, _folder: folder, _server: server }

@@ -76,7 +76,7 @@ async fn open_conversation(store: &Store, chance: u64) -> ConversationId {
     };
     let (tell, told) = oneshot::channel();
     store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
-    told.await.unwrap().unwrap().0.conversation.id
+    told.await.unwrap().unwrap().conversation.conversation.id
 }
 
 async fn append(store: &Store, conversation_id: &ConversationId, local_id: &str) -> Result<Appended, Error> {

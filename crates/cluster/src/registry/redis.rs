@@ -237,6 +237,15 @@ impl Shared {
         self.inner.state().actual.counts(app_id)
     }
 
+    /// How many nodes have a lease.
+    pub(super) async fn nodes(&self) -> u64 {
+        let mut commands = ::redis::pipe();
+        commands.cmd("ZCARD").arg(scripts::LEASES);
+        let answers = self.inner.link.run(&commands).await.ok();
+        let nodes = answers.and_then(|answers| u64::from_redis_value(answers.into_iter().next()?.ok()?).ok());
+        nodes.unwrap_or_else(|| self.totals().nodes).max(1)
+    }
+
     pub(super) fn totals(&self) -> Totals {
         *self.inner.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }

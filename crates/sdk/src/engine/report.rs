@@ -191,7 +191,7 @@ pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
             RestAnswer::Open { local_id, outcome }
         }
         Asked::Identify { user } => {
-            let outcome = rest.post("/v1/identify", &Identify { user: (*user).clone() }).await;
+            let outcome = rest.post("/v1/identify", &Identify { user: Some((*user).clone()) }).await;
             RestAnswer::Identify { user, outcome }
         }
         Asked::List => {

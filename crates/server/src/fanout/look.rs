@@ -14,7 +14,7 @@ use protocol::{ConversationId, Permission};
 use store::{ChangeCursor, ChangedConversation};
 use tokio::time::MissedTickBehavior;
 
-use super::{Encoded, Fanout, Standing};
+use super::{Encoded, Fanout, Namespace, Standing, left};
 
 /// From one look to the next: two of them and a read fit well into the five seconds of the promise.
 const LOOK_EVERY: Duration = Duration::from_millis(1_500);
@@ -46,10 +46,15 @@ struct Look {
 
 impl Look {
     async fn once(&mut self, fanout: &Arc<Fanout>, chat: &Arc<Chat>) {
+        // What is missed is what both looks say: of what was changed in between, the newer one knows.
         let mut found: HashMap<ConversationId, ChangedConversation> = HashMap::new();
         loop {
             let Ok(changes) = chat.changes(self.cursor.clone(), PAGE).await else { break };
             for changed in changes.conversations {
+                let id = &changed.conversation.conversation.id;
+                if self.missed.get(id).is_some_and(|before| before.is_shown != changed.is_shown) {
+                    self.missed.remove(id);
+                }
                 if fanout.has_missed(&changed) {
                     found.insert(changed.conversation.conversation.id.clone(), changed);
                 }
@@ -91,8 +96,10 @@ impl Fanout {
     fn has_missed(&self, changed: &ChangedConversation) -> bool {
         let conversation = &changed.conversation.conversation;
         let standing = Standing { last_seq: conversation.last_seq, marks: changed.marks };
-        let room_is_behind =
-            self.shard(&conversation.id).get(&conversation.id).is_some_and(|room| room.is_behind(standing));
+        let room_is_behind = self
+            .shard(&conversation.id)
+            .get(&conversation.id)
+            .is_some_and(|room| room.is_behind(standing) || (!changed.is_shown && room.has_devices()));
         room_is_behind || self.inbox_is_behind(changed)
     }
 
@@ -119,6 +126,10 @@ impl Fanout {
         let step = {
             let mut shard = self.shard(id);
             shard.get_mut(id).map(|room| {
+                if !changed.is_shown {
+                    // Somebody else came to the device, and the bus has lost that.
+                    room.turn_out_devices(left(Namespace::Client).as_ref());
+                }
                 for (by, status, up_to_seq) in room.missed_receipts(changed.marks) {
                     let at = chat.ambient().now();
                     let change = StatusChange { conversation_id: id.clone(), up_to_seq, status, by, at };

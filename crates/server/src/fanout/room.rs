@@ -21,6 +21,8 @@ pub(super) trait Sink {
     fn send_newest(&self, about: u64, stale: Stale, frame: Frame);
     /// So much was kept for it that it can't be sent.
     fn overflow(&self);
+    /// Ends it; it may come back.
+    fn turn_out(&self);
     /// Whether there is room for another page.
     fn has_room(&self) -> bool;
 }
@@ -37,6 +39,10 @@ impl Sink for Outgoing {
 
     fn overflow(&self) {
         self.close(CloseReason::SlowReader);
+    }
+
+    fn turn_out(&self) {
+        self.close(CloseReason::Server);
     }
 
     fn has_room(&self) -> bool {
@@ -351,6 +357,22 @@ impl<S: Sink> Room<S> {
         }
     }
 
+    /// Whether a device is here.
+    pub(super) fn has_devices(&self) -> bool {
+        self.subscribers.values().any(|subscriber| subscriber.namespace == Namespace::Client)
+    }
+
+    /// Ends the devices' connections, and tells them why.
+    pub(super) fn turn_out_devices(&mut self, why: Option<&Frame>) {
+        let is_device = |_: &SubscriberKey, gone: &mut Subscriber<S>| gone.namespace == Namespace::Client;
+        for (_, gone) in self.subscribers.extract_if(is_device) {
+            if let Some(why) = why {
+                gone.sink.send(None, why.clone());
+            }
+            gone.sink.turn_out();
+        }
+    }
+
     /// The lowest `seq` that somebody has who misses something.
     fn behind(&self) -> Option<u64> {
         self.subscribers.values().filter_map(Subscriber::live).min().filter(|has| *has < self.heard)
@@ -418,6 +440,8 @@ mod tests {
         fn overflow(&self) {
             panic!("nothing here is large");
         }
+
+        fn turn_out(&self) {}
 
         fn has_room(&self) -> bool {
             true

@@ -39,6 +39,13 @@ pub(super) async fn connect(
         address: visitor.address,
         origin: visitor.origin.as_deref(),
     };
+    let key = shared.fanout.new_key();
+    let claim = shared.connections.claim(
+        key,
+        outgoing.clone(),
+        auth.app_id.as_str().into(),
+        auth.device_id.as_str().into(),
+    );
     let access = shared.chat.authenticate_device(shown).await.inspect_err(tell)?;
     shared.chat.limit_login(&access.device).inspect_err(tell)?;
     let connection_id = super::connection_id(&shared.chat);
@@ -50,7 +57,7 @@ pub(super) async fn connect(
         user_info: access.user_info,
     };
     shared.chat.connect(session).await.inspect_err(tell)?;
-    let key = shared.fanout.new_key();
+    claim.keep();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Client, outgoing };
     let peer = Peer::new(Principal::Device(access.device), subscriber);
     Ok(ConnectedPeer { peer, latest: access.latest })

@@ -17,6 +17,7 @@ use super::Handled;
 use super::payload::{self, InConversation, Join, Read, Send};
 use super::reply::{Nothing, Reply, Success};
 use crate::app::Shared;
+use crate::connections::Owner;
 use crate::fanout::{self, Namespace, Standing, Watcher, frame};
 
 /// A connection in a namespace.
@@ -80,14 +81,14 @@ impl Peer {
         if let Some(frame) = frame(*namespace, &connected) {
             outgoing.send(frame);
         }
-        let token_id = match &self.principal {
-            Principal::Device(_) => None,
+        let owner = match &self.principal {
+            Principal::Device(device) => Owner::Device(device.app_id.clone(), device.device_id.clone()),
             Principal::Agent(agent) => {
                 self.watch_app(shared, agent);
-                Some(agent.token_id.clone())
+                Owner::Token(agent.token_id.clone())
             }
         };
-        shared.connections.add(*key, outgoing.clone(), Some(*namespace), token_id);
+        shared.connections.add(*key, outgoing.clone(), Some(*namespace), owner);
     }
 
     /// Joins the feed of the agent's app; a second time changes nothing.

@@ -2,7 +2,7 @@
 
 use protocol::{ConversationId, InboxConversation};
 
-use super::conversations::{self, Marks, columns};
+use super::conversations::{self, Marks, Stored, columns};
 use crate::error::Error;
 use crate::session::{Param, Session};
 
@@ -36,6 +36,8 @@ pub struct ChangedConversation {
     pub conversation: InboxConversation,
     /// Up to where each side has received and read.
     pub marks: Marks,
+    /// Whether its device shows it: to nobody but the person whose it is.
+    pub is_shown: bool,
 }
 
 /// The changes at and after `since`; must be asked in a transaction that sees one state.
@@ -71,8 +73,8 @@ pub(crate) async fn since(
         _ => begin(floor),
     };
     let conversations = rows.into_iter().map(|(_, stored)| {
-        let marks = stored.marks;
-        ChangedConversation { conversation: stored.into_inbox(), marks }
+        let Stored { marks, is_shown, .. } = stored;
+        ChangedConversation { conversation: stored.into_inbox(), marks, is_shown }
     });
     Ok(Changes { conversations: conversations.collect(), next, has_more })
 }

@@ -14,15 +14,16 @@ use crate::session::{Param, Row, Session};
 pub struct Scope {
     /// Only this app's.
     pub app_id: AppId,
-    /// Only this device's, if set.
+    /// Only this device's, if set, and of those only what belongs to the person who is at it.
     pub device_id: Option<DeviceId>,
 }
 
 impl Scope {
     /// Whether the conversation is within it.
-    pub(crate) fn reaches(&self, conversation: &Conversation) -> bool {
+    pub(crate) fn reaches(&self, stored: &Stored) -> bool {
+        let Stored { conversation, is_shown, .. } = stored;
         self.app_id == conversation.app_id
-            && self.device_id.as_ref().is_none_or(|device| *device == conversation.device_id)
+            && self.device_id.as_ref().is_none_or(|device| *is_shown && *device == conversation.device_id)
     }
 
     pub(crate) fn device(&self) -> Option<&str> {
@@ -37,6 +38,8 @@ pub(crate) struct Stored {
     pub(crate) user_name: Option<String>,
     pub(crate) unread_count: u64,
     pub(crate) marks: Marks,
+    /// Whether its device shows it: to nobody but the person whose it is.
+    pub(crate) is_shown: bool,
 }
 
 impl Stored {
@@ -66,7 +69,7 @@ pub struct Marks {
 macro_rules! columns {
     () => {
         "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
-         unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq"
+         unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown"
     };
 }
 pub(crate) use columns;
@@ -93,6 +96,7 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
             agent_delivered: row.count()?,
             agent_read: row.count()?,
         },
+        is_shown: row.count()? != 0,
     })
 }
 
@@ -111,13 +115,13 @@ pub(crate) async fn find(
         "SELECT ",
         columns!(),
         " FROM conversations WHERE id = $1 AND app_id = $2 \
-         AND (CAST($3 AS TEXT) IS NULL OR device_id = $3)"
+         AND (CAST($3 AS TEXT) IS NULL OR (device_id = $3 AND is_shown = 1))"
     );
     let params = [Param::Text(id), Param::Text(&scope.app_id), Param::OptionalText(scope.device())];
     session.query_one(SQL, &params, read).await
 }
 
-/// The device's newest conversation; only an open one if `open` says so.
+/// The device's newest conversation that it shows; only an open one if `open` says so.
 pub(crate) async fn latest(
     session: &mut Session<'_>,
     app_id: &AppId,
@@ -127,12 +131,12 @@ pub(crate) async fn latest(
     const ANY: &str = concat!(
         "SELECT ",
         columns!(),
-        " FROM conversations WHERE app_id = $1 AND device_id = $2 ORDER BY id DESC LIMIT 1"
+        " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 ORDER BY id DESC LIMIT 1"
     );
     const OPEN: &str = concat!(
         "SELECT ",
         columns!(),
-        " FROM conversations WHERE app_id = $1 AND device_id = $2 AND status = 'open' \
+        " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 AND status = 'open' \
          ORDER BY id DESC LIMIT 1"
     );
     let sql = if open { OPEN } else { ANY };
@@ -221,7 +225,7 @@ pub(crate) async fn page(
         "SELECT ",
         columns!(),
         " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) \
-         AND (CAST($4 AS TEXT) IS NULL OR status = $4) AND device_id = $5 \
+         AND (CAST($4 AS TEXT) IS NULL OR status = $4) AND device_id = $5 AND is_shown = 1 \
          ORDER BY updated_at DESC, id DESC LIMIT $6"
     );
     let after = query.after.as_ref();

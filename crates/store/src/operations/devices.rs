@@ -58,16 +58,80 @@ pub(crate) async fn login(
     Ok(Some(DeviceLogin { api_key_hash, allowed_origins, user_info, latest }))
 }
 
-/// Remembers who uses the device; their name goes to its open conversations too. Returns the ids of those that changed
-/// by it. Who says the same again writes nothing.
+/// What came of telling who is at a device.
+#[derive(Debug, Clone)]
+pub(crate) struct Identified {
+    /// The conversations of the one who is there now that say something else than before.
+    pub(crate) changed: Vec<ConversationId>,
+    /// Whether somebody else was there before, who has left.
+    pub(crate) has_left: bool,
+}
+
+/// Remembers who uses the device: a person, or nobody. What nobody has written becomes theirs, and the device shows what is
+/// theirs and nothing else; their name goes to their open conversations. Who says the same again writes nothing.
 pub(crate) async fn identify(
     session: &mut Session<'_>,
     app_id: &AppId,
     device_id: &DeviceId,
-    user: &User,
+    user: Option<&User>,
     now: Timestamp,
+) -> Result<Identified, Error> {
+    const BEFORE: &str = "SELECT user_id FROM devices WHERE app_id = $1 AND device_id = $2";
+    let device = [Param::Text(app_id), Param::Text(device_id)];
+    let before = session.query_one(BEFORE, &device, |row| row.optional_text()).await?.flatten();
+    if user.is_none() && before.is_none() {
+        return Ok(Identified { changed: Vec::new(), has_left: false });
+    }
+    remember(session, app_id, device_id, user, now).await?;
+    let user_id = user.map(|user| user.id.as_str());
+    let changed = match user {
+        Some(user) => own(session, app_id, device_id, user).await?,
+        None => Vec::new(),
+    };
+    if before.as_deref() != user_id {
+        const SHOW: &str = "UPDATE conversations SET is_shown = 1 - is_shown \
+            WHERE app_id = $1 AND device_id = $2 \
+            AND is_shown <> CASE WHEN user_id IS NOT DISTINCT FROM CAST($3 AS TEXT) THEN 1 ELSE 0 END";
+        let params = [Param::Text(app_id), Param::Text(device_id), Param::OptionalText(user_id)];
+        session.execute(SHOW, &params).await?;
+    }
+    Ok(Identified { changed, has_left: before.is_some_and(|before| Some(before.as_str()) != user_id) })
+}
+
+/// Gives the person what nobody has written here, and their present name to what is open of theirs.
+async fn own(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    user: &User,
 ) -> Result<Vec<ConversationId>, Error> {
-    let attributes = user.attributes.as_ref().map(|map| serde_json::Value::Object(map.clone()).to_string());
+    const CLAIM: &str = "UPDATE conversations SET user_name = $1, user_id = $2 \
+        WHERE app_id = $3 AND device_id = $4 AND user_id IS NULL RETURNING id";
+    const RENAME: &str = "UPDATE conversations SET user_name = $1 WHERE user_id = $2 \
+        AND app_id = $3 AND device_id = $4 AND status = 'open' AND user_name IS DISTINCT FROM $1 RETURNING id";
+    let mut changed = Vec::new();
+    for sql in [CLAIM, RENAME] {
+        let params = [
+            Param::OptionalText(user.name.as_deref()),
+            Param::Text(&user.id),
+            Param::Text(app_id),
+            Param::Text(device_id),
+        ];
+        changed.extend(session.query(sql, &params, |row| row.id()).await?);
+    }
+    Ok(changed)
+}
+
+async fn remember(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    user: Option<&User>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let attributes = user
+        .and_then(|user| user.attributes.as_ref())
+        .map(|map| serde_json::Value::Object(map.clone()).to_string());
     session
         .execute(
             "INSERT INTO devices (app_id, device_id, user_id, user_name, user_email, user_attributes, updated_at) \
@@ -82,24 +146,15 @@ pub(crate) async fn identify(
             &[
                 Param::Text(app_id),
                 Param::Text(device_id),
-                Param::Text(&user.id),
-                Param::OptionalText(user.name.as_deref()),
-                Param::OptionalText(user.email.as_deref()),
+                Param::OptionalText(user.map(|user| user.id.as_str())),
+                Param::OptionalText(user.and_then(|user| user.name.as_deref())),
+                Param::OptionalText(user.and_then(|user| user.email.as_deref())),
                 Param::OptionalText(attributes.as_deref()),
                 Param::Integer(now.epoch_ms()),
             ],
         )
         .await?;
-    const OPEN: &str = "UPDATE conversations SET user_id = $1, user_name = $2 \
-        WHERE app_id = $3 AND device_id = $4 AND status = 'open' \
-        AND (user_id IS DISTINCT FROM $1 OR user_name IS DISTINCT FROM $2) RETURNING id";
-    let params = [
-        Param::Text(&user.id),
-        Param::OptionalText(user.name.as_deref()),
-        Param::Text(app_id),
-        Param::Text(device_id),
-    ];
-    session.query(OPEN, &params, |row| row.id()).await
+    Ok(())
 }
 
 /// Remembers what the app wants agents to know of the device.

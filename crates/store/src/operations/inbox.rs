@@ -39,16 +39,34 @@ pub struct StatusChange {
     pub act: Act,
 }
 
-/// The device's newest open conversation, or a new one; and whether it is new.
-pub(crate) async fn open(
-    session: &mut Session<'_>,
-    opening: &OpenConversation,
-) -> Result<(InboxConversation, bool), Error> {
+/// What [`Store::open_conversation`](crate::Store::open_conversation) has done.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The conversation as it is then.
+    pub conversation: InboxConversation,
+    /// Whether it is new.
+    pub is_new: bool,
+    /// Whether somebody else was at the device before: their connections are to be closed.
+    pub has_left: bool,
+}
+
+/// What [`Store::identify`](crate::Store::identify) has done.
+#[derive(Debug, Clone)]
+pub struct Identified {
+    /// The conversations that say something else than before, as they are then.
+    pub conversations: Vec<InboxConversation>,
+    /// Whether somebody else was at the device before: their connections are to be closed.
+    pub has_left: bool,
+}
+
+/// The newest open conversation of whoever is at the device, or a new one.
+pub(crate) async fn open(session: &mut Session<'_>, opening: &OpenConversation) -> Result<Opened, Error> {
     let OpenConversation { app_id, device_id, id, user, device_context, now } = opening;
     lock_device(session, app_id, device_id).await?;
-    if let Some(user) = user {
-        devices::identify(session, app_id, device_id, user, *now).await?;
-    }
+    let has_left = match user {
+        Some(user) => devices::identify(session, app_id, device_id, Some(user), *now).await?.has_left,
+        None => false,
+    };
     if let Some(context) = device_context {
         devices::set_context(session, app_id, device_id, context, *now).await?;
     }
@@ -61,7 +79,7 @@ pub(crate) async fn open(
         }
     };
     match find(session, &scope, &id).await? {
-        Some(conversation) => Ok((conversation, is_new)),
+        Some(conversation) => Ok(Opened { conversation, is_new, has_left }),
         None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
     }
 }
@@ -99,19 +117,21 @@ pub(crate) async fn set_status(
     Ok(Some((stored.into_inbox(), changed)))
 }
 
-/// Remembers who uses the device; its open conversations as they are then.
+/// Remembers who uses the device; `None` is nobody.
 pub(crate) async fn identify(
     session: &mut Session<'_>,
     app_id: &AppId,
     device_id: &DeviceId,
-    user: &User,
+    user: Option<&User>,
     now: Timestamp,
-) -> Result<Vec<InboxConversation>, Error> {
+) -> Result<Identified, Error> {
     lock_device(session, app_id, device_id).await?;
     let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
+    let devices::Identified { changed, has_left } =
+        devices::identify(session, app_id, device_id, user, now).await?;
     let mut conversations = Vec::new();
-    for id in devices::identify(session, app_id, device_id, user, now).await? {
+    for id in changed {
         conversations.extend(find(session, &scope, &id).await?);
     }
-    Ok(conversations)
+    Ok(Identified { conversations, has_left })
 }

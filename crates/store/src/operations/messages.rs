@@ -86,12 +86,12 @@ async fn take_seq(session: &mut Session<'_>, new: &NewMessage) -> Result<Option<
     const FROM_USER: &str = concat!(
         "UPDATE conversations SET last_seq = last_seq + 1, updated_at = $1, \
          unread_count = unread_count + 1, status = 'open' \
-         WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR device_id = $4) RETURNING ",
+         WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR (device_id = $4 AND is_shown = 1)) RETURNING ",
         columns!()
     );
     const FROM_OTHERS: &str = concat!(
         "UPDATE conversations SET last_seq = last_seq + 1, updated_at = $1 \
-         WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR device_id = $4) RETURNING ",
+         WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR (device_id = $4 AND is_shown = 1)) RETURNING ",
         columns!()
     );
     let sql = if new.sender == Sender::User { FROM_USER } else { FROM_OTHERS };

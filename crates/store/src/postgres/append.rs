@@ -238,7 +238,7 @@ struct Decided {
 impl Decided {
     fn append(&mut self, new: &NewMessage) -> Appended {
         let stored = self.conversations.get_mut(&new.conversation_id);
-        let Some(stored) = stored.filter(|stored| new.scope.reaches(&stored.conversation)) else {
+        let Some(stored) = stored.filter(|stored| new.scope.reaches(stored)) else {
             return Appended::NotFound;
         };
         match self.known.entry((new.conversation_id.clone(), new.local_id.clone())) {
