@@ -126,6 +126,21 @@ async fn who_asks_and_does_not_read_the_answer_is_dropped() {
 }
 
 #[tokio::test]
+async fn an_answer_that_the_system_has_taken_and_nobody_reads_is_dropped_too() {
+    let server = TestServer::with(&["--write-timeout=500ms"]).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = socket.connect(server.address()).await.unwrap();
+    // Some dozen KiB, which are written at once: then the connection is idle, as far as the process knows.
+    stream.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let http = server.http();
+    let count = || metric(&http, "replyhq_http_connections");
+    eventually("the connection to be there", || async { (count().await >= 2.0).then_some(()) }).await;
+    eventually("the connection to be gone", || async { (count().await <= 1.0).then_some(()) }).await;
+    drop(stream);
+}
+
+#[tokio::test]
 async fn who_does_not_read_does_not_keep_the_server_from_leaving() {
     let backend = Backend::fresh().await;
     let flags = ["--shutdown-timeout=60s", "--write-timeout=60s", "--rate-limit-agent=0"];

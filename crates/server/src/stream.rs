@@ -1,6 +1,7 @@
 //! A TCP connection whose peer has to read. One mechanism under HTTP and sockets alike: where nothing of what waits is
 //! taken for too long, or a whole HTTP answer takes too long, the write fails, and with it the connection. And one that
-//! has begun a request has to end it in time, however long it may be idle between two.
+//! has begun a request has to end it in time, however long it may be idle between two. What the system has taken already
+//! is the system's to watch: it is told to give up a peer that does not take it.
 
 use std::future::Future as _;
 use std::io::{self, IoSlice};
@@ -11,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -114,6 +116,9 @@ impl Stream {
         stopped: watch::Receiver<bool>,
     ) -> Self {
         let Patience { head, progress, answer } = patience;
+        // Else an answer that fits into the system's buffers would stay there for as long as the connection may be idle.
+        // Where it can't be set, it does.
+        let _ = SockRef::from(&tcp).set_tcp_user_timeout(Some(progress));
         let head_by = Some(Box::pin(sleep_until(Instant::now() + head)));
         let http = Some(Box::new(Http { head, head_by, turns, turn: 0, already_read, answer, stopped }));
         Self { tcp, progress, blocked: None, http }
@@ -121,6 +126,8 @@ impl Stream {
 
     /// From here on a WebSocket is spoken: there are no answers any more, and leaving has a way of its own.
     pub(crate) fn into_socket(mut self, progress: Duration) -> Self {
+        // A socket's peer may be out of reach for longer, with little under way: pings tell.
+        let _ = SockRef::from(&self.tcp).set_tcp_user_timeout(None);
         self.progress = progress;
         self.http = None;
         self.blocked = None;

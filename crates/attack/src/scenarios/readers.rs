@@ -142,7 +142,7 @@ async fn unread_pages(trial: &mut Trial, pipelined: usize) -> Result<()> {
     trial.end()?;
     trial.judge_growth(count, MOST, ALLOWANCE);
     trial.record.judge(gone, format!("of {count} who did not read their answers all are gone: {gone}"));
-    trial.leave().await?;
+    trial.leave_and_judge_memory().await?;
     trial.wave(count / 4, wave);
     sleep(Duration::from_millis(500)).await;
     Ok(())
