@@ -182,7 +182,11 @@ impl App {
         }
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_tokens(&shared.chat).await });
-        tasks.spawn(memory::give_back(Arc::clone(&self.shared.sockets.meter), self.shared.open.clone()));
+        tasks.spawn(memory::give_back(
+            Arc::clone(&self.shared.sockets.meter),
+            Arc::clone(&self.shared.metrics),
+            self.shared.open.clone(),
+        ));
         if matches!(self.settings.database.location(), Location::Postgres(_)) {
             tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout), Arc::clone(&self.shared.chat)));
         }

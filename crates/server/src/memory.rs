@@ -8,20 +8,26 @@ use std::time::Duration;
 use chat::InFlight;
 use socketio::Meter;
 
+use crate::metrics::Metrics;
+
 /// How often it is looked at what has become free.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Bytes that have to have become free before it is worth the work.
 const WORTH_IT: u64 = 4 * 1024 * 1024;
 
-/// What a connection takes, roughly: an idle socket 3 KiB, one with an answer under way far more.
-const CONNECTION: u64 = 8 * 1024;
+/// What a socket takes, roughly, beside what waits for it: an idle one 3 KiB.
+const SOCKET: u64 = 8 * 1024;
+
+/// What an HTTP connection takes, roughly: a page is four times as much, and most have none.
+const HTTP: u64 = 64 * 1024;
 
 /// Looks for as long as it runs.
-pub(crate) async fn give_back(meter: Arc<Meter>, open: InFlight) {
+pub(crate) async fn give_back(meter: Arc<Meter>, metrics: Arc<Metrics>, open: InFlight) {
     let in_use = || {
         let queued = u64::try_from(meter.queued_bytes.load(Ordering::Relaxed)).unwrap_or_default();
-        queued + open.count() as u64 * CONNECTION
+        let sockets = metrics.open_sockets();
+        queued + sockets * SOCKET + (open.count() as u64).saturating_sub(sockets) * HTTP
     };
     let mut peak = Peak::default();
     loop {

@@ -328,6 +328,11 @@ impl Metrics {
         self.messages.get_or_create(&ByResult { result: label }).inc();
     }
 
+    /// Sockets that are open, in a namespace or not.
+    pub(crate) fn open_sockets(&self) -> u64 {
+        u64::try_from(self.sockets.get()).unwrap_or_default()
+    }
+
     /// Something was done too often.
     pub(crate) fn limited(&self, action: Action) {
         self.rate_limited.get_or_create(&ByAction { action: action.as_str() }).inc();
