@@ -355,18 +355,10 @@ async fn while_postgres_is_gone_sends_are_refused_soon_and_afterwards_service_re
 async fn while_postgres_is_read_only_sends_are_refused_history_is_read_and_afterwards_service_resumes() {
     let (cluster, app, mut device, conversation, mut agent) = scene().await;
     let errors = metric(&app, "replyhq_database_errors_total").await;
-    let set = async |value: &str| {
-        cluster
-            .postgres
-            .psql(&format!("ALTER SYSTEM SET default_transaction_read_only = {value}"))
-            .await
-            .unwrap();
-        cluster.postgres.psql("SELECT pg_reload_conf()").await.unwrap();
-    };
-    set("on").await;
+    cluster.postgres.set("default_transaction_read_only", "on").await.unwrap();
     is_refused(&app, &mut device, &conversation, errors).await;
     assert_eq!(stored(&app, &conversation).await.len(), 1);
-    set("off").await;
+    cluster.postgres.set("default_transaction_read_only", "off").await.unwrap();
     goes_on(&app, &mut device, &conversation, &mut agent).await;
 }
 

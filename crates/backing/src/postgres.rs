@@ -5,8 +5,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
@@ -18,6 +19,9 @@ use crate::service::Service;
 
 /// Enough for the many servers of one test.
 const MAX_CONNECTIONS: u32 = 300;
+
+/// More than it takes to read settings, however busy the machine is.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// What a Postgres promises about what it has confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,6 +246,24 @@ impl Postgres {
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"]);
         command.arg(self.url(database)).arg("-c").arg(sql);
         Ok(run_async(command).await?.trim_end().to_owned())
+    }
+
+    /// Changes a setting for everyone who did not set it otherwise, and waits until sessions that are open go by it.
+    ///
+    /// # Errors
+    /// If there is no such setting, if it takes a restart, or if Postgres does not run.
+    pub async fn set(&self, setting: &str, value: &str) -> Result<()> {
+        self.psql(&format!("ALTER SYSTEM SET {setting} = '{value}'")).await?;
+        let before = self.psql("SELECT pg_conf_load_time()").await?;
+        self.psql("SELECT pg_reload_conf()").await?;
+        // That only asks for it. A new session has the settings that were read last, and who was there before it was
+        // told of them at the same moment.
+        let is_read = format!("SELECT pg_conf_load_time() > '{before}'");
+        let deadline = Instant::now() + READ_WITHIN;
+        while self.psql(&is_read).await? != "t" {
+            ensure!(Instant::now() < deadline, "Postgres does not read its settings again");
+        }
+        Ok(())
     }
 
     /// The version, as the program tells it.

@@ -158,9 +158,7 @@ impl Site {
     /// Postgres refuses to write, or does again. Sessions that are open hear of it at once.
     pub(crate) async fn set_read_only(&self, read_only: bool) -> Result<()> {
         let value = if read_only { "on" } else { "off" };
-        self.postgres.psql(&format!("ALTER SYSTEM SET default_transaction_read_only = {value}")).await?;
-        self.postgres.psql("SELECT pg_reload_conf()").await?;
-        Ok(())
+        self.postgres.set("default_transaction_read_only", value).await
     }
 
     /// A new app, by the commands that an operator uses.
