@@ -23,6 +23,9 @@ pub fn install_missing() -> Result<()> {
     if provision::program("redis-cli").is_none() {
         missing.push("redis-tools");
     }
+    if provision::program("pgbouncer").is_none() {
+        missing.push("pgbouncer");
+    }
     if provision::program("nginx").is_none() {
         missing.push("nginx");
     }

@@ -170,6 +170,11 @@ impl Chat {
         }
     }
 
+    /// Whether another process serves from the same database and hears nothing of this one.
+    pub fn is_disputed(&self) -> bool {
+        self.store.is_disputed()
+    }
+
     fn accepting(&self) -> Result<(), Failure> {
         if self.is_draining() {
             return Err(Failure::new(Code::ShuttingDown, "the server is shutting down; try again"));
@@ -199,10 +204,13 @@ impl Chat {
         self.cluster.bus.publish(&Envelope { app_id, signal });
     }
 
-    /// Logs the cause; the caller learns that it may try again.
+    /// Logs the cause; the caller learns whether to try again.
     fn store_failed(&self, error: &store::Error) -> Failure {
         self.observer.database_failed(error.kind());
         tracing::error!(%error, "the database failed");
+        if error.kind() == store::ErrorKind::Unstorable {
+            return Failure::new(Code::ValidationError, "the database can't hold what was given");
+        }
         Failure::new(Code::ServerError, "the server could not do that just now; try again")
     }
 }

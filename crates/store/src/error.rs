@@ -27,14 +27,24 @@ pub enum ErrorKind {
     Overloaded,
     /// The store is closed, or its thread is gone.
     Closed,
+    /// What was given is nothing that the database can hold. The same is refused again.
+    Unstorable,
     /// A defect: of the schema, of a query, or of the file.
     Internal,
 }
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Full, Self::Io, Self::Timeout, Self::Busy, Self::Overloaded, Self::Closed, Self::Internal];
+    pub const ALL: [Self; 8] = [
+        Self::Full,
+        Self::Io,
+        Self::Timeout,
+        Self::Busy,
+        Self::Overloaded,
+        Self::Closed,
+        Self::Unstorable,
+        Self::Internal,
+    ];
 
     /// A word for a metric's label.
     pub fn as_str(self) -> &'static str {
@@ -45,6 +55,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::Overloaded => "overloaded",
             Self::Closed => "closed",
+            Self::Unstorable => "unstorable",
             Self::Internal => "internal",
         }
     }
@@ -77,7 +88,7 @@ impl Error {
 
     /// Whether every write would fail just now, not only this one.
     pub(crate) fn is_everyones(&self) -> bool {
-        !matches!(self.kind, ErrorKind::Internal)
+        !matches!(self.kind, ErrorKind::Internal | ErrorKind::Unstorable)
     }
 }
 
@@ -104,6 +115,7 @@ impl From<rusqlite::Error> for Error {
         use rusqlite::ErrorCode as Sqlite;
         let kind = match error.sqlite_error_code() {
             Some(Sqlite::DiskFull) => ErrorKind::Full,
+            Some(Sqlite::TooBig) => ErrorKind::Unstorable,
             Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => ErrorKind::Busy,
             Some(Sqlite::SystemIoFailure | Sqlite::ReadOnly | Sqlite::CannotOpen | Sqlite::OutOfMemory) => {
                 ErrorKind::Io
@@ -137,6 +149,8 @@ impl From<tokio_postgres::Error> for Error {
             "57014" => ErrorKind::Timeout,
             // Idle in a transaction for too long, read-only, out of connections or memory.
             "25P03" | "25006" => ErrorKind::Io,
+            // Data that is none of the type or the encoding, and what is too long for an index.
+            code if ["22", "54"].iter().any(|class| code.starts_with(class)) => ErrorKind::Unstorable,
             code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => ErrorKind::Io,
             _ => ErrorKind::Internal,
         };
@@ -154,6 +168,7 @@ impl From<deadpool_postgres::PoolError> for Error {
                 if error.is_everyones() { error } else { Self::new(ErrorKind::Io, error.detail) }
             }
             Pool::Timeout(_) => Self::new(ErrorKind::Timeout, "no connection to Postgres in time"),
+            Pool::PostCreateHook(error) => Self::new(ErrorKind::Io, error),
             Pool::Closed => Self::closed(),
             other => Self::new(ErrorKind::Internal, other),
         }

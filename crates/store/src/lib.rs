@@ -135,6 +135,15 @@ impl Store {
         Ok((Self { backend }, completions))
     }
 
+    /// Whether another process serves from the same database and hears nothing of what this one stores: it came while the
+    /// lock against that was lost with its connection.
+    pub fn is_disputed(&self) -> bool {
+        match &self.backend {
+            Backend::Sqlite(_) => false,
+            Backend::Postgres(postgres) => postgres.is_disputed(),
+        }
+    }
+
     /// A read, on one connection and of one state.
     async fn read<T: Send + 'static>(
         &self,

@@ -5,6 +5,7 @@
 
 mod append;
 mod config;
+mod connection;
 mod lanes;
 mod migrate;
 mod pool;
@@ -29,7 +30,7 @@ pub(crate) struct Postgres {
     pub(crate) lanes: Lanes,
     /// The lanes tell their callers themselves; this only keeps [`Completions`] waiting.
     _completions: mpsc::UnboundedSender<Vec<Box<dyn Job>>>,
-    _serving: Option<Serving>,
+    serving: Option<Serving>,
 }
 
 impl Postgres {
@@ -38,6 +39,7 @@ impl Postgres {
         purpose: Purpose,
         observer: Observer,
     ) -> Result<(Self, Completions), Error> {
+        connection::check(config).await?;
         let serving = match purpose {
             Purpose::Serve { alone } => Some(Serving::begin(config, alone).await?),
             Purpose::Command => None,
@@ -50,8 +52,13 @@ impl Postgres {
             lanes: Lanes::start(&pool, &observer),
             pool,
             _completions: sender,
-            _serving: serving,
+            serving,
         };
         Ok((postgres, Completions::new(receiver)))
+    }
+
+    /// Whether another process that knows nothing of this one serves from the same database.
+    pub(crate) fn is_disputed(&self) -> bool {
+        self.serving.as_ref().is_some_and(Serving::is_disputed)
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backing::Postgres;
+use backing::{PgBouncer, PoolMode, Postgres};
 use protocol::{AppId, ConversationId, Sender, Timestamp};
 use store::{
     Act, App, Appended, Cursor, Error, Location, Look, NewMessage, OpenConversation, Purpose, Scope, Store,
@@ -65,18 +65,25 @@ async fn create_app(store: &Store) {
     store.create_app(app, act).await.unwrap();
 }
 
-async fn open_conversation(store: &Store, chance: u64) -> ConversationId {
-    let opening = OpenConversation {
+fn opening(chance: u64) -> OpenConversation {
+    OpenConversation {
         app_id: scope().app_id,
         device_id: "phone".into(),
         id: ConversationId::new(now(), chance),
         user: None,
         device_context: None,
         now: now(),
-    };
+    }
+}
+
+async fn opened(store: &Store, opening: OpenConversation) -> ConversationId {
     let (tell, told) = oneshot::channel();
     store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
     told.await.unwrap().unwrap().conversation.conversation.id
+}
+
+async fn open_conversation(store: &Store, chance: u64) -> ConversationId {
+    opened(store, opening(chance)).await
 }
 
 async fn append(store: &Store, conversation_id: &ConversationId, local_id: &str) -> Result<Appended, Error> {
@@ -199,6 +206,114 @@ async fn a_database_that_hangs_is_an_error_and_then_recovers() {
     };
     let seqs: Vec<u64> = page.messages.iter().map(|message| message.seq).collect();
     assert_eq!(seqs, [1, 2, 3]);
+}
+
+async fn refused(url: &str) -> String {
+    open(url, true).await.map(|_| ()).unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_database_that_can_not_hold_every_text_or_is_asked_to_confirm_what_it_has_not_stored_is_refused() {
+    let (admin, name, url, server) = database().await;
+    let latin = format!("{name}_latin");
+    let create =
+        format!("CREATE DATABASE {latin} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    admin.batch_execute(&create).await.unwrap();
+    let error = refused(&server.url(&latin)).await;
+    assert!(error.contains("LATIN1") && error.contains("UTF8"), "{error}");
+    let error = refused(&format!("{url}?options=-c%20synchronous_commit%3Doff")).await;
+    assert!(error.contains("synchronous_commit"), "{error}");
+}
+
+/// Whatever an operator or a managed service sets for the database or the role: it is ours for our connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_set_for_the_database_does_not_change_what_is_promised() {
+    let (admin, name, url, _server) = database().await;
+    for setting in [
+        "default_transaction_isolation = 'serializable'",
+        "synchronous_commit = off",
+        "idle_session_timeout = '300ms'",
+        "idle_in_transaction_session_timeout = '1ms'",
+    ] {
+        admin.batch_execute(&format!("ALTER DATABASE {name} SET {setting}")).await.unwrap();
+    }
+    let stores = [open(&url, false).await.unwrap(), open(&url, false).await.unwrap()];
+    create_app(&stores[0]).await;
+    let ids = futures_util::future::join_all((0..4).map(|n| {
+        let (mut opening, store) = (opening(n), Arc::clone(&stores[0]));
+        opening.device_id = format!("phone-{n}").into();
+        async move { opened(&store, opening).await }
+    }))
+    .await;
+    let sends = (0..600).map(|n| {
+        let (store, id) = (Arc::clone(&stores[n % 2]), ids[n % 4].clone());
+        tokio::spawn(async move { append(&store, &id, &format!("{n}")).await })
+    });
+    for outcome in futures_util::future::join_all(sends).await {
+        outcome.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_lock_of_a_node_that_is_alone_outlasts_what_ends_idle_sessions() {
+    let (admin, name, url, _server) = database().await;
+    admin.batch_execute(&format!("ALTER DATABASE {name} SET idle_session_timeout = '100ms'")).await.unwrap();
+    let first = open(&url, true).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let error = refused(&url).await;
+    assert!(error.contains("--redis-url"), "{error}");
+    assert!(!first.is_disputed());
+}
+
+#[tokio::test]
+async fn a_node_that_lost_its_lock_to_another_says_so_until_that_one_is_gone() {
+    let (admin, name, url, _server) = database().await;
+    let store = open(&url, true).await.unwrap();
+    // Another node takes the lock in the moment in which the first one's connection is gone.
+    let other = client(&url).await;
+    let pid: i32 = other.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let holder = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON oid = database \
+         WHERE locktype = 'advisory' AND datname = '{name}' AND pid <> {pid}"
+    );
+    let lock = "SELECT pg_advisory_lock(((classid::bigint << 32) | objid::bigint)) FROM pg_locks JOIN pg_database \
+        ON oid = database WHERE locktype = 'advisory' AND datname = current_database() AND granted";
+    let taken = tokio::spawn(async move {
+        other.query(lock, &[]).await.unwrap();
+        other
+    });
+    let waits = format!("SELECT 1 FROM pg_locks WHERE pid = {pid} AND NOT granted");
+    until(async || !admin.query(&waits, &[]).await.unwrap().is_empty()).await;
+    admin.batch_execute(&holder).await.unwrap();
+    let other = taken.await.unwrap();
+    until(async || store.is_disputed()).await;
+    drop(other);
+    until(async || !store.is_disputed()).await;
+}
+
+#[tokio::test]
+async fn a_pooler_may_be_between_if_it_pools_by_session() {
+    let (_admin, name, _url, server) = database().await;
+    let pooler = PgBouncer::before(&server, PoolMode::Session).await.unwrap();
+    let store = open(&pooler.url(&name), true).await.unwrap();
+    create_app(&store).await;
+    let id = open_conversation(&store, 1).await;
+    append(&store, &id, "1").await.unwrap();
+    assert!(refused(&pooler.url(&name)).await.contains("--redis-url"));
+    let pooler = PgBouncer::before(&server, PoolMode::Transaction).await.unwrap();
+    for _ in 0..3 {
+        let error = refused(&pooler.url(&name)).await;
+        assert!(error.contains("pool_mode = session"), "{error}");
+    }
+}
+
+/// Waits for it.
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come to hold");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn signal(name: &str, pids: &[i32]) {

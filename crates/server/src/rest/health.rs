@@ -31,7 +31,7 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let status = if shared.chat.is_draining() {
         "draining"
     } else if shared.chat.is_writable().await {
-        if shared.chat.is_in_touch() { "ok" } else { "degraded" }
+        if shared.chat.is_in_touch() && !shared.chat.is_disputed() { "ok" } else { "degraded" }
     } else {
         "database_unavailable"
     };

@@ -12,9 +12,6 @@ use crate::error::{Error, ErrorKind};
 /// How long connecting may take.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Limits on the database's side, so that a node that is frozen holds no locks and a lost one no connection.
-const LIMITS: &str = "-c statement_timeout=5s -c lock_timeout=3s -c idle_in_transaction_session_timeout=10s";
-
 /// How to reach a Postgres database, made from a `postgres://` URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresConfig {
@@ -63,12 +60,7 @@ impl FromStr for PostgresConfig {
         if driver.get_hosts().is_empty() {
             return Err(invalid("the host is missing: postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()));
         }
-        let options = match driver.get_options() {
-            Some(given) => format!("{LIMITS} {given}"),
-            None => LIMITS.to_owned(),
-        };
         driver
-            .options(options)
             .ssl_mode(tls.mode())
             .connect_timeout(CONNECT_LIMIT)
             .keepalives(true)

@@ -3,7 +3,7 @@
 use refinery::{Migration, Runner};
 
 use super::config::PostgresConfig;
-use super::pool::connect;
+use super::connection::connect;
 use crate::error::{Error, ErrorKind};
 
 /// The advisory lock that is the turn.

@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
-use tokio_postgres::Client;
 
 use super::config::{CONNECT_LIMIT, PostgresConfig};
+use super::connection::prepare;
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use crate::session::Session;
@@ -37,6 +37,11 @@ impl Pool {
             .create_timeout(Some(CONNECT_LIMIT))
             .recycle_timeout(Some(CONNECT_LIMIT))
             .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(|connection, _| {
+                Box::pin(async move {
+                    prepare(connection).await.map_err(|error| HookError::message(error.to_string()))
+                })
+            }))
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, error))?;
         Ok(Self { connections })
@@ -118,15 +123,4 @@ impl Drop for Lease {
 pub(super) async fn limited<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let late = |_| Err(Error::new(ErrorKind::Timeout, "Postgres did not answer in time"));
     timeout(LIMIT, work).await.unwrap_or_else(late)
-}
-
-/// A connection beside the pool, and the end of it: it ends when the client is dropped or the way is cut.
-pub(super) async fn connect(
-    config: &PostgresConfig,
-) -> Result<(Client, impl Future<Output = ()> + use<>), Error> {
-    let late = |_| Error::new(ErrorKind::Timeout, "no connection to Postgres in time");
-    let connected = timeout(CONNECT_LIMIT, config.driver.connect(config.connector()?)).await.map_err(late)?;
-    let (client, connection) = connected?;
-    let task = tokio::spawn(connection);
-    Ok((client, async move { drop(task.await) }))
 }

@@ -1,13 +1,16 @@
 //! Keeps a node that hears of no other from serving beside others.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tokio_postgres::Client;
 
 use super::config::PostgresConfig;
-use super::pool::{connect, limited};
+use super::connection::connect;
+use super::pool::limited;
 use crate::error::{Error, ErrorKind};
 
 /// The advisory lock that serving nodes hold: one alone, or any number together.
@@ -20,9 +23,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long to wait before a lost lock is tried for again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often the lock's connection is used, so that nothing on the way takes it for forgotten, and the lock looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 /// The lock, held on a connection of its own until this is dropped.
 pub(super) struct Serving {
     keeper: JoinHandle<()>,
+    is_disputed: Arc<AtomicBool>,
 }
 
 impl Serving {
@@ -31,17 +38,24 @@ impl Serving {
             let (client, end) = connect(config).await?;
             if take(&client, alone).await? {
                 let config = config.clone();
+                let is_disputed = Arc::new(AtomicBool::new(false));
+                let disputed = Arc::clone(&is_disputed);
                 let keeper = tokio::spawn(async move {
                     keep(client, end).await;
-                    retake(&config, alone).await;
+                    retake(&config, alone, &disputed).await;
                 });
-                return Ok(Self { keeper });
+                return Ok(Self { keeper, is_disputed });
             }
             sleep(PAUSE).await;
         }
         let detail =
             "another replyhq serves from this database already; nodes that share one need --redis-url";
         Err(Error::new(ErrorKind::Busy, detail))
+    }
+
+    /// Whether somebody else took the lock while it was lost.
+    pub(super) fn is_disputed(&self) -> bool {
+        self.is_disputed.load(Ordering::Relaxed)
     }
 }
 
@@ -57,23 +71,49 @@ async fn take(client: &Client, alone: bool) -> Result<bool, Error> {
     limited(async { Ok(client.query_one(sql, &[&LOCK]).await?.try_get(0)?) }).await
 }
 
-/// Holds the connection until it breaks.
-async fn keep(client: Client, end: impl Future<Output = ()>) {
-    end.await;
-    drop(client);
-    tracing::warn!("the connection that marks this node as serving was lost; taking it anew");
+/// Whether the lock is still this connection's.
+async fn has(client: &Client) -> Result<bool, Error> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() \
+        AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = $1)";
+    limited(async { Ok(client.query_one(SQL, &[&LOCK]).await?.try_get(0)?) }).await
 }
 
-async fn retake(config: &PostgresConfig, alone: bool) {
+/// Holds the connection until it breaks, or the lock is gone.
+async fn keep(client: Client, end: impl Future<Output = ()>) {
+    let mut looks = interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut end = std::pin::pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            _ = looks.tick() => {}
+        }
+        // A database that does not answer has taken nothing away.
+        if matches!(has(&client).await, Ok(false)) {
+            break;
+        }
+    }
+    tracing::warn!("the lock that marks this node as serving was lost; taking it anew");
+}
+
+async fn retake(config: &PostgresConfig, alone: bool, is_disputed: &AtomicBool) {
     loop {
         sleep(RETRY).await;
         let Ok((client, end)) = connect(config).await else { continue };
         match take(&client, alone).await {
-            Ok(true) => keep(client, end).await,
+            Ok(true) => {
+                if is_disputed.swap(false, Ordering::Relaxed) {
+                    tracing::info!("no other replyhq serves from this database any more");
+                }
+                keep(client, end).await;
+            }
             Ok(false) => {
-                tracing::error!(
-                    "another replyhq serves from this database; nodes that share one need --redis-url"
-                );
+                if !is_disputed.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        "another replyhq serves from this database, and neither hears what the other stores; \
+                         nodes that share one need --redis-url"
+                    );
+                }
             }
             Err(_) => {}
         }
