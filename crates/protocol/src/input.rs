@@ -106,11 +106,22 @@ pub fn context(name: &str, object: &serde_json::Map<String, serde_json::Value>) 
     if json.len() > CONTEXT_BYTES {
         return Err(Failure::invalid(format!("{name} has more than {CONTEXT_BYTES} bytes of JSON")));
     }
-    // Postgres keeps no NUL, and an escaped one is kept for it.
-    if json.contains("\\u0000") {
+    // Postgres keeps no NUL in a text. One that is escaped it would keep, but give back to nobody who asks for the value.
+    if object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
         return Err(Failure::invalid(format!("{name} contains a NUL character")));
     }
     Ok(json)
+}
+
+/// As deep as a parser has let it become.
+fn has_nul(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +139,19 @@ mod tests {
             }
         }
         assert!(device_id("José 李\u{7f}").is_ok());
+    }
+
+    #[test]
+    fn a_nul_is_refused_wherever_it_is_and_its_escape_as_a_text_is_not() {
+        let checked = |json: &str| context("user.attributes", &serde_json::from_str(json).unwrap());
+        for nul in
+            [r#"{"a\u0000":1}"#, r#"{"a":"\u0000"}"#, r#"{"a":[{"b":["x\u0000"]}]}"#, r#"{"a":{"\u0000":1}}"#]
+        {
+            assert_eq!(checked(nul).unwrap_err().code, Code::ValidationError, "{nul}");
+        }
+        for text in [r#"{"a":"\\u0000"}"#, r#"{"\\u0000":[1,null,true]}"#, r#"{"path":"C:\\\\u0000"}"#] {
+            assert_eq!(checked(text).unwrap(), text);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use protocol::{Code, ConnectionId, Failure};
 use serde_json::value::RawValue;
 use socketio::{CloseReason, Connection, Incoming};
 
-pub(crate) use self::payload::parse;
+pub(crate) use self::payload::{in_words_of_json, parse};
 use self::peer::Peer;
 use crate::app::Shared;
 use crate::connections::Owner;

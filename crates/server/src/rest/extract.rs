@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::error::{Refused, unauthorized};
 use crate::app::Shared;
 use crate::metrics::REST;
-use crate::socket::parse;
+use crate::socket::{in_words_of_json, parse};
 
 /// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
 pub(super) struct AsDevice(pub(super) Device);
@@ -132,7 +132,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Shared>) -> Result<Self, Refused> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(asked)) => Ok(Self(asked)),
-            Err(rejection) => Err(Failure::invalid(rejection.body_text()).into()),
+            Err(rejection) => Err(Failure::invalid(in_words_of_json(&rejection.body_text())).into()),
         }
     }
 }
