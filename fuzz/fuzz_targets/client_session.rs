@@ -41,7 +41,9 @@ fuzz_target!(|input: &[u8]| {
         loop {
             match decoder.decode(&mut unread) {
                 Ok(Decoded::Incomplete) => break,
-                Ok(Decoded::Fragment { consumed }) => drop(unread.drain(..consumed)),
+                Ok(Decoded::Fragment { consumed } | Decoded::Skipped { consumed }) => {
+                    drop(unread.drain(..consumed))
+                }
                 Ok(Decoded::Message { message: Message::Close(_), .. }) | Err(_) => return,
                 Ok(Decoded::Message { consumed, message }) => {
                     match session.receive(message, now) {

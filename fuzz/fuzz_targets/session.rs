@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     let config = Config { max_payload: 1000, ..Config::default() };
     let mut now = Instant::now();
     let mut session = Session::server(&config, now);
-    let mut decoder = Decoder::new(Role::Server, config.max_payload);
+    let mut decoder = Decoder::new(Role::Server, config.max_payload).skipping(4_000);
     let mut unread = Vec::new();
     for step in input.split(|byte| *byte == 0xff) {
         let [kind, seconds, bytes @ ..] = step else { continue };
@@ -36,7 +36,9 @@ fuzz_target!(|input: &[u8]| {
         loop {
             match decoder.decode(&mut unread) {
                 Ok(Decoded::Incomplete) => break,
-                Ok(Decoded::Fragment { consumed }) => drop(unread.drain(..consumed)),
+                Ok(Decoded::Fragment { consumed } | Decoded::Skipped { consumed }) => {
+                    drop(unread.drain(..consumed));
+                }
                 Ok(Decoded::Message { message: Message::Close(_), .. }) | Err(_) => return,
                 Ok(Decoded::Message { consumed, message }) => {
                     match session.receive(message, now) {

@@ -147,6 +147,13 @@ async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visi
                     None => Handled::Counted,
                 },
             },
+            Incoming::TooLarge { namespace, ack } => {
+                let peer = if &*namespace == CLIENT_NAMESPACE { &peers.client } else { &peers.admin };
+                if let Some(peer) = peer {
+                    peer.too_large(ack);
+                }
+                Handled::Counted
+            }
             Incoming::Disconnect { namespace } => {
                 let peer =
                     if &*namespace == CLIENT_NAMESPACE { peers.client.take() } else { peers.admin.take() };

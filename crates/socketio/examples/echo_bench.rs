@@ -73,7 +73,7 @@ async fn serve(listener: TcpListener, joined: mpsc::UnboundedSender<Outgoing>) {
                             outgoing.send(frame);
                         }
                     }
-                    Incoming::Disconnect { .. } => {}
+                    Incoming::Disconnect { .. } | Incoming::TooLarge { .. } => {}
                     Incoming::Closed(_) => return,
                 }
             }
@@ -148,7 +148,7 @@ async fn read_texts(stream: &mut TcpStream, unread: &mut Vec<u8>, count: usize) 
         while seen < count {
             match decoder.decode(&mut unread[used..]).map_err(io::Error::other)? {
                 Decoded::Incomplete => break,
-                Decoded::Fragment { consumed } => used += consumed,
+                Decoded::Fragment { consumed } | Decoded::Skipped { consumed } => used += consumed,
                 Decoded::Message { consumed, message } => {
                     used += consumed;
                     seen += usize::from(!matches!(message, Message::Text(text) if text == "2"));

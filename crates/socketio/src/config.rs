@@ -17,8 +17,11 @@ pub struct Config {
     /// server has for its first packet, and again for its answer to the CONNECT.
     pub connect_timeout: Duration,
     /// Bytes of one inbound message, whole or put together from fragments, and of all attachments of one event
-    /// together. A larger one closes the connection.
+    /// together. A larger one closes the connection, unless it is skipped.
     pub max_payload: usize,
+    /// Bytes of an event that is larger than `max_payload` and is skipped: its beginning says who waits for an answer, see
+    /// [`Incoming::TooLarge`](crate::Incoming::TooLarge). A server's. With 0 nothing is.
+    pub max_skipped: usize,
     /// Bytes that may wait to be written. The frame that does not fit ends the connection with
     /// [`CloseReason::SlowReader`](crate::CloseReason::SlowReader).
     pub max_queue_bytes: usize,
@@ -39,6 +42,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             max_payload: 65_536,
+            max_skipped: 1024 * 1024,
             max_queue_bytes: 1024 * 1024,
             max_namespaces: 4,
             max_pending_events: 16,

@@ -106,7 +106,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
         let role = if keys.is_some() { Role::Client } else { Role::Server };
         Self {
             io: Some(io),
-            decoder: Decoder::new(role, config.max_payload),
+            decoder: Decoder::new(role, config.max_payload).skipping(match role {
+                Role::Server => config.max_skipped,
+                Role::Client => 0,
+            }),
             outgoing: Outgoing::new(Arc::clone(&config), role),
             config,
             session,
@@ -331,6 +334,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
                     used += consumed;
                     self.message_bytes = self.message_bytes.saturating_add(count_of(consumed));
                 }
+                Ok(Decoded::Skipped { consumed }) => used += consumed,
                 Ok(Decoded::Message { consumed, message }) => {
                     used += consumed;
                     self.message_bytes = self.message_bytes.saturating_add(count_of(consumed));

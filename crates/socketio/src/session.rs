@@ -20,6 +20,9 @@ use crate::packet::socket::{self, Body, Packet};
 use crate::websocket::Message;
 use crate::{AckId, Args, CloseReason, Config, Event, Frame};
 
+/// What Engine.IO puts before each packet of Socket.IO.
+const MESSAGE: char = '4';
+
 /// What a connection has to tell, in the order in which the peer sent it.
 #[derive(Debug)]
 pub enum Incoming {
@@ -38,6 +41,14 @@ pub enum Incoming {
         namespace: Arc<str>,
         /// The event.
         event: Event,
+    },
+    /// An event in a namespace that was accepted, of more bytes than a message may have. It was not read: to be answered
+    /// with a refusal.
+    TooLarge {
+        /// The namespace, with its leading slash.
+        namespace: Arc<str>,
+        /// Set when the peer awaits an answer.
+        ack: Option<AckId>,
     },
     /// The peer left a namespace that was accepted; the connection goes on.
     Disconnect {
@@ -234,6 +245,24 @@ impl Session {
         }
     }
 
+    /// What to do with a message of which only the beginning is known.
+    fn too_large(&self, beginning: &[u8]) -> Output<Incoming> {
+        if let Err(reason) = self.assembly.expect_text() {
+            return Output::Close(reason);
+        }
+        // It may end within a character.
+        let text = beginning.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let event = text.strip_prefix(MESSAGE).and_then(socket::event_head);
+        let Some((namespace, ack)) = event else { return Output::Close(CloseReason::TooLarge) };
+        match self.position(namespace).map(|at| &self.namespaces[at]) {
+            Some((name, Membership::In)) => {
+                Output::Item(Incoming::TooLarge { namespace: Arc::clone(name), ack })
+            }
+            Some((_, Membership::Left)) => Output::Nothing,
+            _ => Output::Close(CloseReason::Protocol("packet for a namespace not connected")),
+        }
+    }
+
     fn connect(&mut self, namespace: &str, left: Option<usize>, auth: Option<&str>) -> Output<Incoming> {
         if let Some(left) = left {
             self.namespaces.swap_remove(left);
@@ -280,6 +309,9 @@ impl Protocol for Session {
     type Item = Incoming;
 
     fn receive(&mut self, message: Message<'_>, now: Instant) -> Output<Incoming> {
+        if let Message::TooLarge(beginning) = &message {
+            return self.too_large(beginning);
+        }
         match self.engine.receive(message, now) {
             Output::Item(Payload::Text(text)) => self.packet(&text[1..], now),
             Output::Item(Payload::Binary(bytes)) => self.attachment(&bytes),

@@ -55,6 +55,7 @@ async fn serve(mut server: Connection<DuplexStream>) -> End {
                 }
             }
             Incoming::Disconnect { .. } => has_left = true,
+            Incoming::TooLarge { .. } => panic!("nothing is too large here"),
             Incoming::Closed(reason) => return (has_left, reason),
         }
     }

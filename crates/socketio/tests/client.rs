@@ -106,7 +106,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Client<Io> {
         loop {
             match self.decoder.decode(&mut self.unread).expect("the server's frames are well-formed") {
                 Decoded::Incomplete => {}
-                Decoded::Fragment { .. } => panic!("the server does not fragment"),
+                Decoded::Fragment { .. } | Decoded::Skipped { .. } => panic!("the server does not fragment"),
                 Decoded::Message { consumed, message } => {
                     let received = match message {
                         Message::Text(text) => Received::Text(text.into_owned()),
@@ -114,6 +114,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Client<Io> {
                         Message::Pong(payload) => Received::Pong(payload.to_vec()),
                         Message::Close(code) => Received::Close(code.map(u16::from)),
                         Message::Ping(_) => panic!("the server does not ping WebSockets"),
+                        Message::TooLarge(_) => panic!("nothing is too large here"),
                     };
                     self.unread.drain(..consumed);
                     return received;

@@ -7,7 +7,7 @@ use socketio::websocket::{
 
 /// What a decoder makes of bytes that arrive in the given chunks.
 fn decode(role: Role, bytes: &[u8], chunks: &[usize]) -> (Vec<String>, Option<Error>) {
-    let mut decoder = Decoder::new(role, 1000);
+    let mut decoder = Decoder::new(role, 1000).skipping(3000);
     let mut unread = Vec::new();
     let mut messages = Vec::new();
     let mut rest = bytes;
@@ -20,7 +20,9 @@ fn decode(role: Role, bytes: &[u8], chunks: &[usize]) -> (Vec<String>, Option<Er
         loop {
             match decoder.decode(&mut unread) {
                 Ok(Decoded::Incomplete) => break,
-                Ok(Decoded::Fragment { consumed }) => drop(unread.drain(..consumed)),
+                Ok(Decoded::Fragment { consumed } | Decoded::Skipped { consumed }) => {
+                    drop(unread.drain(..consumed));
+                }
                 Ok(Decoded::Message { consumed, message }) => {
                     messages.push(format!("{message:?}"));
                     unread.drain(..consumed);
@@ -42,16 +44,20 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(OpCode::Control(Control::Pong)),
         1 => Just(OpCode::Control(Control::Close)),
     ];
-    (opcode, "[a-z\u{e9}]{0,300}", any::<[u8; 4]>(), prop::bool::weighted(0.7)).prop_map(
-        |(opcode, payload, mask, is_final)| {
+    (
+        opcode,
+        prop_oneof![3 => "[a-z\u{e9}]{0,300}", 1 => "[a-z]{900,1600}"],
+        any::<[u8; 4]>(),
+        prop::bool::weighted(0.7),
+    )
+        .prop_map(|(opcode, payload, mask, is_final)| {
             let mut out = Vec::new();
             encode_masked(&mut out, opcode, payload.as_bytes(), mask);
             if !is_final {
                 out[0] &= 0x7f;
             }
             out
-        },
-    )
+        })
 }
 
 proptest! {
@@ -88,4 +94,52 @@ proptest! {
             prop_assert_eq!(message, Message::Binary(payload.as_slice().into()));
         }
     }
+}
+
+fn text_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_masked(&mut out, OpCode::Data(Data::Text), payload, [7, 1, 9, 4]);
+    out[0] = first;
+    out
+}
+
+#[test]
+fn a_text_that_is_too_large_is_told_by_its_beginning_and_skipped() {
+    let whole = text_frame(0x81, &[b'a'; 3000]);
+    let in_pieces = [
+        text_frame(0x01, &[b'a'; 300]),
+        text_frame(0x00, &[b'a'; 600]),
+        text_frame(0x89, b"?"),
+        text_frame(0x00, &[b'a'; 2000]),
+        text_frame(0x00, &[b'a'; 100]),
+        text_frame(0x80, &[]),
+    ]
+    .concat();
+    let told = format!("{:?}", Message::TooLarge([b'a'; 512].into()));
+    let ping = format!("{:?}", Message::Ping(b"?"));
+    let after = format!("{:?}", Message::Text("after".into()));
+    for (large, expected) in
+        [(whole, vec![told.clone(), after.clone()]), (in_pieces, vec![ping, told, after])]
+    {
+        let bytes = [large, text_frame(0x81, b"after")].concat();
+        for chunks in [vec![], vec![1; 4000], vec![511; 10]] {
+            assert_eq!(decode(Role::Server, &bytes, &chunks), (expected.clone(), None));
+        }
+    }
+}
+
+#[test]
+fn what_is_more_than_too_large_is_an_error_in_one_frame_or_in_many() {
+    let once = text_frame(0x81, &[b'a'; 3001]);
+    let later =
+        [text_frame(0x01, &[b'a'; 900]), text_frame(0x00, &[b'a'; 2000]), text_frame(0x80, &[b'a'; 101])]
+            .concat();
+    for bytes in [once, later] {
+        assert_eq!(decode(Role::Server, &bytes, &[]).1, Some(Error::TooLarge));
+    }
+    let bytes = [text_frame(0x01, &[b'a'; 2000]), text_frame(0x81, b"b")].concat();
+    assert!(
+        matches!(decode(Role::Server, &bytes, &[]).1, Some(Error::Protocol(_))),
+        "a message inside a message"
+    );
 }

@@ -152,11 +152,11 @@ async fn broken_frames_are_a_protocol_error() {
 async fn what_is_too_large_is_known_from_its_head() {
     let large = [0x40; 40_000];
     let cases: [&[Vec<u8>]; 5] = [
-        &[raw(&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1], &[])],
+        &[raw(&[0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 1], &[])],
         &[raw(&[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &[])],
         &[raw(&[0x01, 0xfe, 0x9c, 0x40], &large), raw(&[0x80, 0xfe, 0x9c, 0x40], &[])],
         &[text("452-[\"e\"]"), binary(&large), binary(&large)],
-        &[text(&format!("42[\"{}\"]", "x".repeat(65_536)))],
+        &[text(&format!("43[\"{}\"]", "x".repeat(65_536)))],
     ];
     for (at, case) in cases.iter().enumerate() {
         assert_eq!(outcome(case).await, (CloseReason::TooLarge, Some(SIZE)), "{at}");
@@ -186,6 +186,28 @@ async fn the_largest_message_passes_whole_or_in_fragments() {
     let mut client = sending.await.unwrap();
     let pong = connection.during(client.next()).await;
     assert_eq!(pong, Received::Pong(b"between fragments".to_vec()));
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_is_told_with_who_waits_and_the_connection_goes_on() {
+    let (mut connection, mut client) = joined(Config::default()).await;
+    let sending = tokio::spawn(async move {
+        for head in ["4217[", "42[", "42/elsewhere,3["] {
+            client.text(&format!("{head}\"e\",\"{}\"]", "\u{e9}".repeat(500_000))).await;
+            client.text("42[\"after\"]").await;
+        }
+        client
+    });
+    for expected in [Some(17), None] {
+        let next = within(connection.next()).await;
+        let Incoming::TooLarge { namespace, ack } = next else { panic!("{next:?}") };
+        assert_eq!((&*namespace, ack.map(|id| id.0)), ("/", expected));
+        let next = within(connection.next()).await;
+        assert!(matches!(&next, Incoming::Event { event, .. } if event.name == "after"), "{next:?}");
+    }
+    let next = within(connection.next()).await;
+    assert!(matches!(next, Incoming::Closed(CloseReason::Protocol(_))), "{next:?}");
+    drop(sending.await.unwrap());
 }
 
 #[tokio::test]

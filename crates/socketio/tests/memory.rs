@@ -65,7 +65,7 @@ async fn serve(connection: &mut Connection) {
                     outgoing.send(Frame::ack(&namespace, id, "pong").unwrap());
                 }
             }
-            Incoming::Disconnect { .. } => {}
+            Incoming::Disconnect { .. } | Incoming::TooLarge { .. } => {}
             Incoming::Closed(_) => return,
         }
     }

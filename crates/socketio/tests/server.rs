@@ -110,7 +110,7 @@ impl Server {
                 .expect("the client's frames are masked and well-formed")
             {
                 Decoded::Incomplete => {}
-                Decoded::Fragment { .. } => panic!("the client does not fragment"),
+                Decoded::Fragment { .. } | Decoded::Skipped { .. } => panic!("the client does not fragment"),
                 Decoded::Message { consumed, message } => {
                     let received = match message {
                         Message::Text(text) => Received::Text(text.into_owned()),
@@ -118,6 +118,7 @@ impl Server {
                         Message::Pong(payload) => Received::Pong(payload.to_vec()),
                         Message::Close(code) => Received::Close(code.map(u16::from)),
                         Message::Ping(_) => panic!("the client does not ping WebSockets"),
+                        Message::TooLarge(_) => panic!("nothing is too large here"),
                     };
                     self.masks.extend(mask);
                     self.unread.drain(..consumed);

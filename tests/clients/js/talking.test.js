@@ -65,6 +65,31 @@ test('a failure without an ack callback is an error event', async (t) => {
   assert.equal(typeof error.message, 'string');
 });
 
+test('an event of more than 64 KiB is refused, and the connection goes on', async (t) => {
+  const { server, app, conversation_id, phone } = await both(t);
+  const payload = (local_id, length) => ({ conversation_id, local_id, body: '李'.repeat(length) });
+  for (const characters of [22_000, 340_000]) {
+    assert.equal(await phone.refused('message:send', payload('l1', characters)), 'MESSAGE_TOO_LONG');
+    phone.socket.emit('message:send', payload('l2', characters));
+    assert.equal((await phone.expect('error')).code, 'MESSAGE_TOO_LONG');
+  }
+  await phone.done('message:send', payload('l3', 10));
+  // What tries again by itself does so as often as it is told to, and what comes after it is not held up.
+  const retrying = await device(t, server, app, 'tablet', { retries: 3, ackTimeout: 5_000 });
+  let refusals = 0;
+  const refused = new Promise((resolve) => {
+    retrying.socket.emit('message:send', payload('l4', 30_000), (error, answer) => {
+      refusals += 1;
+      resolve(error ?? answer);
+    });
+  });
+  assert.equal((await refused).error, 'MESSAGE_TOO_LONG');
+  assert.equal(await retrying.call('ping', {}), 'pong');
+  assert.equal(refusals, 1);
+  phone.socket.emit('message:send', payload('l5', 400_000));
+  await phone.expect('disconnect');
+});
+
 test('both sides hear both sides, and an inbox hears of everything', async (t) => {
   const { server, app, conversation_id, phone, ada } = await both(t);
   const grace = await agent(t, server, app);

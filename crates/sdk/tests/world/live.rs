@@ -56,7 +56,7 @@ impl World {
                     }
                     self.event(number, &event, &connection.outgoing());
                 }
-                Incoming::Disconnect { .. } => {}
+                Incoming::Disconnect { .. } | Incoming::TooLarge { .. } => {}
                 Incoming::Closed(_) => {
                     self.lock().peers.retain(|peer| peer.number != number);
                     return;

@@ -8,9 +8,9 @@ use chat::{Agent, InFlight, Page, Principal, Receipt, Sending, cursor};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
-use protocol::{ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
+use protocol::{Code, ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
 use serde::Serialize;
-use socketio::Event;
+use socketio::{AckId, Event};
 use store::{Cursor, LatestConversation};
 
 use super::Handled;
@@ -104,6 +104,13 @@ impl Peer {
 
     pub(super) fn reply(&self, event: &Event) -> Reply {
         Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, event.ack)
+    }
+
+    /// Answers an event that had too many bytes to be read.
+    pub(super) fn too_large(&self, ack: Option<AckId>) {
+        let message = format!("an event may have {} bytes; this one has more", limits::FRAME_BYTES);
+        let reply = Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, ack);
+        reply.fail(&Failure::new(Code::MessageTooLong, message));
     }
 
     fn rooms_max(&self) -> usize {
@@ -329,5 +336,5 @@ impl Peer {
 }
 
 fn not_joined() -> Failure {
-    Failure::new(protocol::Code::ConversationNotFound, "this connection has not joined that conversation")
+    Failure::new(Code::ConversationNotFound, "this connection has not joined that conversation")
 }

@@ -132,7 +132,7 @@ async fn echo_events(mut connection: Connection<TcpStream>, sid: &str) {
             }
             Incoming::Connect { namespace, .. } => connection.refuse(&namespace, "Invalid namespace", None),
             Incoming::Event { namespace, event } => answer(&outgoing, &namespace, &event),
-            Incoming::Disconnect { .. } => {}
+            Incoming::Disconnect { .. } | Incoming::TooLarge { .. } => {}
             Incoming::Closed(_) => return,
         }
     }

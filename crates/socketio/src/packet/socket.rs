@@ -107,6 +107,15 @@ pub fn parse(text: &str) -> Result<Packet<'_>, ParseError> {
     Ok(Packet { namespace, body })
 }
 
+/// The namespace and the id of an event without attachments, from the text that it begins with; nothing if it is another
+/// packet, or if its JSON does not begin within the text.
+pub fn event_head(beginning: &str) -> Option<(&str, Option<AckId>)> {
+    let rest = beginning.strip_prefix('2')?;
+    let (namespace, rest) = namespace(rest).ok()?;
+    let (id, data) = id(rest).ok()?;
+    data.starts_with('[').then_some((namespace, id))
+}
+
 fn attachments(text: &str) -> Result<(usize, &str), ParseError> {
     let (count, rest) = text.split_once('-').ok_or(ParseError("illegal attachments"))?;
     // Two digits hold the largest count allowed: what is longer need not be read.

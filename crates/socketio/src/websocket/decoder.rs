@@ -13,6 +13,8 @@ use super::{CloseCode, Control, Data, OpCode, Role, mask};
 /// Frames one message may come in. The bound on its bytes does not bound empty ones.
 const MAX_FRAGMENTS: usize = 1024;
 const MAX_CONTROL: usize = 125;
+/// Bytes of a text that is too large which are looked at: more than stands before the JSON of any packet.
+const BEGINNING: usize = 512;
 
 /// A whole message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Message<'a> {
     Ping(&'a [u8]),
     /// An answer.
     Pong(&'a [u8]),
+    /// The first bytes, 512 at most, of a text that is larger than allowed. The rest is skipped.
+    TooLarge(Box<[u8]>),
     /// The peer sends nothing more; its code, if it gave one.
     Close(Option<CloseCode>),
 }
@@ -37,6 +41,11 @@ pub enum Decoded<'a> {
     /// A frame that ends no message.
     Fragment {
         /// Bytes it took.
+        consumed: usize,
+    },
+    /// Bytes of a message that is larger than allowed.
+    Skipped {
+        /// How many.
         consumed: usize,
     },
     /// A message.
@@ -54,7 +63,7 @@ pub enum Error {
     /// Broken rules; the text says which.
     #[error("{0}")]
     Protocol(&'static str),
-    /// The message is larger than allowed.
+    /// The message is larger than allowed, and than what is skipped.
     #[error("message too large")]
     TooLarge,
 }
@@ -64,7 +73,9 @@ pub enum Error {
 pub struct Decoder {
     role: Role,
     max_message: usize,
+    max_skipped: usize,
     unfinished: Option<Box<Unfinished>>,
+    skipped: Option<Box<Skipped>>,
 }
 
 #[derive(Debug)]
@@ -74,18 +85,39 @@ struct Unfinished {
     bytes: Vec<u8>,
 }
 
+/// A message that is being skipped.
+#[derive(Debug)]
+struct Skipped {
+    /// Bytes that are still to come of the frame that has begun.
+    of_frame: usize,
+    /// Whether that frame is the last.
+    is_final: bool,
+    fragments: usize,
+    /// Bytes that may still come in frames that have not begun.
+    room: usize,
+}
+
 struct Head {
     is_final: bool,
     opcode: OpCode,
     mask: Option<[u8; 4]>,
     size: usize,
     length: usize,
+    /// More than the message may have, and no more than what is skipped.
+    is_too_large: bool,
 }
 
 impl Decoder {
     /// A decoder for messages of at most `max_message` bytes.
     pub fn new(role: Role, max_message: usize) -> Self {
-        Self { role, max_message, unfinished: None }
+        Self { role, max_message, max_skipped: 0, unfinished: None, skipped: None }
+    }
+
+    /// Skips a text that is too large, of so many bytes at most, instead of failing.
+    #[must_use]
+    pub fn skipping(mut self, up_to: usize) -> Self {
+        self.max_skipped = up_to;
+        self
     }
 
     /// Reads the frame that `input` begins with and unmasks it in place. The caller drops the consumed bytes
@@ -96,7 +128,23 @@ impl Decoder {
     /// When the bytes are not a frame that may come now, or the message is too large; known from the frame's
     /// head, before its payload is there. Nothing can be decoded after an error.
     pub fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<Decoded<'a>, Error> {
+        if let Some(consumed) = self.skip(input.len()) {
+            return Ok(if consumed > 0 { Decoded::Skipped { consumed } } else { Decoded::Incomplete });
+        }
         let Some(head) = self.head(input)? else { return Ok(Decoded::Incomplete) };
+        if let (OpCode::Data(_), Some(skipped)) = (head.opcode, &mut self.skipped) {
+            skipped.of_frame = head.length;
+            skipped.is_final = head.is_final;
+            skipped.fragments += 1;
+            skipped.room -= head.length;
+            if head.is_final && head.length == 0 {
+                self.skipped = None;
+            }
+            return Ok(Decoded::Skipped { consumed: head.size });
+        }
+        if head.is_too_large {
+            return Ok(self.too_large(&head, input));
+        }
         let consumed = head.size + head.length;
         let Some(payload) = input.get_mut(head.size..consumed) else { return Ok(Decoded::Incomplete) };
         if let Some(key) = head.mask {
@@ -113,6 +161,43 @@ impl Decoder {
         })
     }
 
+    /// How many of these bytes are the rest of a frame that is skipped; nothing if there is none.
+    fn skip(&mut self, available: usize) -> Option<usize> {
+        let skipped = self.skipped.as_mut().filter(|skipped| skipped.of_frame > 0)?;
+        let consumed = skipped.of_frame.min(available);
+        skipped.of_frame -= consumed;
+        if skipped.of_frame == 0 && skipped.is_final {
+            self.skipped = None;
+        }
+        Some(consumed)
+    }
+
+    /// Tells how the message begins that this frame makes too large, and skips the rest of it.
+    fn too_large<'a>(&mut self, head: &Head, input: &mut [u8]) -> Decoded<'a> {
+        let known = self.unfinished.as_ref().map_or(&[][..], |unfinished| &unfinished.bytes);
+        let known = &known[..known.len().min(BEGINNING)];
+        let missing = (BEGINNING - known.len()).min(head.length);
+        let Some(payload) = input.get_mut(head.size..head.size + missing) else { return Decoded::Incomplete };
+        if let Some(key) = head.mask {
+            mask::apply(payload, key);
+        }
+        let beginning = [known, payload].concat().into_boxed_slice();
+        let (before, fragments) = self
+            .unfinished
+            .take()
+            .map_or((0, 0), |unfinished| (unfinished.bytes.len(), unfinished.fragments));
+        let of_frame = head.length - missing;
+        if of_frame > 0 || !head.is_final {
+            self.skipped = Some(Box::new(Skipped {
+                of_frame,
+                is_final: head.is_final,
+                fragments: fragments + 1,
+                room: self.max_skipped - before - head.length,
+            }));
+        }
+        Decoded::Message { consumed: head.size + missing, message: Message::TooLarge(beginning) }
+    }
+
     fn head(&self, input: &[u8]) -> Result<Option<Head>, Error> {
         let mut cursor = Cursor::new(input);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| Error::Protocol("invalid opcode"))?;
@@ -126,6 +211,7 @@ impl Decoder {
             _ => {}
         }
         let mut room = self.max_message;
+        let mut skippable = 0;
         match header.opcode {
             OpCode::Control(_) => {
                 if !header.is_final {
@@ -136,6 +222,12 @@ impl Decoder {
                 }
                 room = MAX_CONTROL;
             }
+            OpCode::Data(Data::Continue) if let Some(skipped) = &self.skipped => {
+                if skipped.fragments >= MAX_FRAGMENTS {
+                    return Err(Error::Protocol("too many fragments"));
+                }
+                room = skipped.room;
+            }
             OpCode::Data(Data::Continue) => {
                 let unfinished =
                     self.unfinished.as_ref().ok_or(Error::Protocol("continuation without a message"))?;
@@ -143,15 +235,27 @@ impl Decoder {
                     return Err(Error::Protocol("too many fragments"));
                 }
                 room = room.saturating_sub(unfinished.bytes.len());
+                if unfinished.is_text {
+                    skippable = self.max_skipped.saturating_sub(unfinished.bytes.len());
+                }
             }
-            OpCode::Data(_) if self.unfinished.is_some() => {
+            OpCode::Data(_) if self.unfinished.is_some() || self.skipped.is_some() => {
                 return Err(Error::Protocol("message inside a message"));
             }
+            OpCode::Data(Data::Text) => skippable = self.max_skipped,
             OpCode::Data(_) => {}
         }
-        let length = usize::try_from(length).ok().filter(|length| *length <= room).ok_or(Error::TooLarge)?;
+        let most = room.max(skippable);
+        let length = usize::try_from(length).ok().filter(|length| *length <= most).ok_or(Error::TooLarge)?;
         let size = usize::try_from(cursor.position()).map_err(|_| Error::TooLarge)?;
-        Ok(Some(Head { is_final: header.is_final, opcode: header.opcode, mask: header.mask, size, length }))
+        Ok(Some(Head {
+            is_final: header.is_final,
+            opcode: header.opcode,
+            mask: header.mask,
+            size,
+            length,
+            is_too_large: length > room,
+        }))
     }
 
     fn data<'a>(
