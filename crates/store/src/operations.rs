@@ -10,3 +10,6 @@ pub(crate) mod inbox;
 pub(crate) mod messages;
 pub(crate) mod receipts;
 pub(crate) mod tokens;
+
+#[cfg(test)]
+mod plans;

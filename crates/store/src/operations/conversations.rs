@@ -121,6 +121,19 @@ pub(crate) async fn find(
     session.query_one(SQL, &params, read).await
 }
 
+pub(super) const LATEST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 ORDER BY id DESC LIMIT 1"
+);
+
+pub(super) const LATEST_OPEN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 AND status = 'open' \
+     ORDER BY id DESC LIMIT 1"
+);
+
 /// The device's newest conversation that it shows; only an open one if `open` says so.
 pub(crate) async fn latest(
     session: &mut Session<'_>,
@@ -128,18 +141,7 @@ pub(crate) async fn latest(
     device_id: &DeviceId,
     open: bool,
 ) -> Result<Option<Stored>, Error> {
-    const ANY: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 ORDER BY id DESC LIMIT 1"
-    );
-    const OPEN: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 AND status = 'open' \
-         ORDER BY id DESC LIMIT 1"
-    );
-    let sql = if open { OPEN } else { ANY };
+    let sql = if open { LATEST_OPEN } else { LATEST };
     session.query_one(sql, &[Param::Text(app_id), Param::Text(device_id)], read).await
 }
 
@@ -210,46 +212,82 @@ pub struct InboxQuery {
     pub limit: u32,
 }
 
+/// A page and the newest message of each of its conversations, in one statement. The columns are those of [`read`] and
+/// then those of [`messages::read`].
+macro_rules! with_newest {
+    ($($page:tt)*) => {
+        concat!(
+            "SELECT page.*, m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+             FROM (", $($page)*, ") AS page \
+             LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq \
+             ORDER BY page.updated_at DESC, page.id DESC"
+        )
+    };
+}
+
+/// A page of an app's conversations with one status, which is the order of an index.
+macro_rules! of_status {
+    ($status:literal, $limit:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) AND status = ",
+            $status,
+            " ORDER BY updated_at DESC, id DESC LIMIT ",
+            $limit
+        )
+    };
+}
+
+pub(super) const OF_APP: &str = with_newest!(
+    "SELECT * FROM (",
+    of_status!("'open'", "$4"),
+    ") AS open UNION ALL SELECT * FROM (",
+    of_status!("'resolved'", "$4"),
+    ") AS resolved ORDER BY updated_at DESC, id DESC LIMIT $4"
+);
+
+pub(super) const OF_STATUS: &str = with_newest!(of_status!("$4", "$5"));
+
+// A device has few conversations, and its app may have a million: they are found by the device and then sorted, which
+// the sum keeps a planner from turning round.
+pub(super) const OF_DEVICE: &str = with_newest!(
+    "SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) AND device_id = $4 AND is_shown = 1 \
+     AND (CAST($5 AS TEXT) IS NULL OR status = $5) ORDER BY updated_at + 0 DESC, id DESC LIMIT $6"
+);
+
 /// Conversations with their newest message, newest activity first.
 pub(crate) async fn page(
     session: &mut Session<'_>,
     query: &InboxQuery,
 ) -> Result<Vec<InboxConversation>, Error> {
-    const OF_APP: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) \
-         AND (CAST($4 AS TEXT) IS NULL OR status = $4) ORDER BY updated_at DESC, id DESC LIMIT $5"
-    );
-    const OF_DEVICE: &str = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) \
-         AND (CAST($4 AS TEXT) IS NULL OR status = $4) AND device_id = $5 AND is_shown = 1 \
-         ORDER BY updated_at DESC, id DESC LIMIT $6"
-    );
     let after = query.after.as_ref();
     let mut params = vec![
         Param::Text(&query.scope.app_id),
         Param::Integer(after.map_or(i64::MAX, |cursor| cursor.updated_at.epoch_ms())),
         Param::Text(after.map_or("", |cursor| cursor.id.as_str())),
-        Param::OptionalText(query.status.map(ConversationStatus::as_str)),
     ];
-    let sql = match query.scope.device() {
-        Some(device) => {
-            params.push(Param::Text(device));
+    let status = query.status.map(ConversationStatus::as_str);
+    let sql = match (query.scope.device(), status) {
+        (Some(device), status) => {
+            params.extend([Param::Text(device), Param::OptionalText(status)]);
             OF_DEVICE
         }
-        None => OF_APP,
+        (None, Some(status)) => {
+            params.push(Param::Text(status));
+            OF_STATUS
+        }
+        (None, None) => OF_APP,
     };
     params.push(Param::Integer(query.limit.into()));
-    let rows = session.query(sql, &params, read).await?;
-    let mut page = Vec::with_capacity(rows.len());
-    for mut stored in rows {
-        stored.conversation.last_message = last_message(session, &stored).await?;
-        page.push(stored.into_inbox());
-    }
-    Ok(page)
+    let with_newest = |row: &mut Row<'_>| {
+        let mut stored = read(row)?;
+        stored.conversation.last_message = messages::read_newest(row, stored.marks)?;
+        Ok(stored.into_inbox())
+    };
+    session.query(sql, &params, with_newest).await
 }
 
 /// The conversation's newest message, if it has one.

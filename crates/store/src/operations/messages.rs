@@ -139,8 +139,20 @@ macro_rules! message_columns {
 }
 
 pub(crate) fn read(row: &mut Row<'_>) -> Result<Message, Error> {
+    let conversation_id = row.id()?;
+    read_rest(row, conversation_id)
+}
+
+/// A conversation's newest message with its status, which may be missing: it is if there is none yet.
+pub(crate) fn read_newest(row: &mut Row<'_>, marks: Marks) -> Result<Option<Message>, Error> {
+    let Some(conversation_id) = row.optional_text()? else { return Ok(None) };
+    let message = read_rest(row, conversation_id.into())?;
+    Ok(Some(Message { status: status(&message, marks), ..message }))
+}
+
+fn read_rest(row: &mut Row<'_>, conversation_id: ConversationId) -> Result<Message, Error> {
     Ok(Message {
-        conversation_id: row.id()?,
+        conversation_id,
         seq: row.count()?,
         id: row.id()?,
         local_id: row.id()?,
