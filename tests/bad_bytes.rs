@@ -138,7 +138,8 @@ async fn garbage_ends_the_connection_that_it_came_on_and_no_other() {
         Frame::binary(Vec::new()),
         Frame::binary(vec![0xff; 64 * 1024]),
         Frame::text("x".repeat(64 * 1024 + 1)),
-        Frame::text(format!("42/client,[\"ping\",\"{}\"]", "x".repeat(64 * 1024))),
+        Frame::text(format!("42/client,[\"ping\",\"{}\"]", "x".repeat(1024 * 1024))),
+        Frame::text(format!("42/nowhere,[\"ping\",\"{}\"]", "x".repeat(64 * 1024))),
         Frame::binary(vec![4; 200 * 1024]),
         Frame::Close(None),
     ];
@@ -187,6 +188,12 @@ async fn what_is_odd_but_allowed_ends_nothing() {
     let head = "42/client,1006[\"ping\",\"";
     device.send_text(&format!("{head}{}\"]", "x".repeat(64 * 1024 - head.len() - 2))).await;
     assert_eq!(device.ack(1_006).await, "pong");
+    // Larger ones are skipped, and whoever sent them is told.
+    device.send_text(&format!("42/client,1007[\"ping\",\"{}\"]", "x".repeat(64 * 1024))).await;
+    assert_eq!(device.ack(1_007).await["error"], "MESSAGE_TOO_LONG");
+    device.send_text(&format!("42/client,[\"ping\",\"{}\"]", "x".repeat(900 * 1024))).await;
+    assert_eq!(device.expect("error").await["code"], "MESSAGE_TOO_LONG");
+    assert_eq!(device.call("ping", json!({})).await, "pong");
 }
 
 #[tokio::test]
