@@ -1,6 +1,8 @@
 //! The promises, from outside: real sockets, a real database, a started server. One file a promise or a group of
 //! scenarios; each test reads as a sentence.
 
+// A test's future holds a whole server's, whose types are nested deeper than the compiler goes by itself.
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
 mod backup;

@@ -1,6 +1,7 @@
 //! Many connections: tabs of one device in every order, reconnects, cut networks, and presence at its edges only.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::{Client, TestApp, TestServer};
@@ -264,7 +265,7 @@ async fn devices_do_not_affect_each_other() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_is_refused_and_disturbs_nobody() {
+async fn the_newest_connection_gets_in_and_the_one_that_was_silent_longest_goes() {
     let server = TestServer::with(&["--max-connections-per-device=3"]).await;
     let app = server.app().await;
     let mut agent = app.agent().await;
@@ -272,28 +273,52 @@ async fn a_connection_over_the_limit_is_refused_and_disturbs_nobody() {
     for _ in 0..3 {
         tabs.push(app.device("phone").await);
     }
-    let refusal = app.try_device("phone").await.err().unwrap();
-    assert_eq!(refusal.message, "TOO_MANY_CONNECTIONS");
-    assert_eq!(refusal.data["code"], "TOO_MANY_CONNECTIONS");
-    let laptop = app.device("laptop").await;
-    assert_eq!(active(&app, "phone").await, 3);
-    for tab in &mut tabs {
-        assert_eq!(tab.call("ping", json!({})).await, "pong");
+    let mut laptop = app.device("laptop").await;
+    // Each time another one says nothing while the others do, the youngest first.
+    for silent in [2, 0, 1] {
+        for tab in tabs.iter_mut().enumerate().filter(|(at, _)| *at != silent).map(|(_, tab)| tab) {
+            // Silence counts in milliseconds.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert_eq!(tab.call("ping", json!({})).await, "pong");
+        }
+        let newest = app.device("phone").await;
+        let mut gone = std::mem::replace(&mut tabs[silent], newest);
+        let told = gone.expect("error").await;
+        assert_eq!(told["code"], "TOO_MANY_CONNECTIONS", "{told}");
+        assert!(gone.closed().await, "after a Socket.IO disconnect stock clients stay away");
+        agent.expect("session:disconnect").await;
+        for tab in &mut tabs {
+            assert_eq!(tab.call("ping", json!({})).await, "pong");
+        }
+        assert_eq!(active(&app, "phone").await, 3);
     }
-    for _ in 0..4 {
-        agent.expect("session:connect").await;
+    assert_eq!(laptop.call("ping", json!({})).await, "pong", "another device has its own limit");
+    assert_eq!(changes(&mut agent, "phone").await, [(true, 1)], "it was online all the time");
+}
+
+#[tokio::test]
+async fn many_who_come_at_once_put_out_no_more_than_are_too_many() {
+    let server = TestServer::with(&["--max-connections-per-device=5"]).await;
+    let app = server.app().await;
+    let mut agent = app.agent().await;
+    let mut coming = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let app = app.clone();
+        coming.spawn(async move { app.device("phone").await });
     }
-    assert_eq!(
-        agent.settled("session:connect").await,
-        [] as [Value; 0],
-        "the refused one is never announced"
-    );
-    tabs.pop().unwrap().close().await;
-    agent.expect("session:disconnect").await;
-    tabs.push(app.device("phone").await);
-    assert_eq!(app.try_device("phone").await.err().unwrap().message, "TOO_MANY_CONNECTIONS");
-    assert_eq!(changes(&mut agent, "phone").await, [(true, 1)]);
-    laptop.close().await;
+    let came = coming.join_all().await;
+    for _ in 0..7 {
+        agent.expect("session:disconnect").await;
+    }
+    let mut stayed = Vec::new();
+    for mut tab in came {
+        let ack = tab.ask("ping", json!({})).await;
+        if tab.try_ack(ack).await.is_some() {
+            stayed.push(tab);
+        }
+    }
+    assert_eq!((stayed.len(), active(&app, "phone").await), (5, 5));
+    assert_eq!(agent.settled("session:disconnect").await, [] as [Value; 0]);
 }
 
 #[tokio::test]
@@ -311,11 +336,17 @@ async fn a_limit_of_zero_connections_is_none() {
 async fn twenty_connections_of_a_device_are_allowed_by_default() {
     let server = TestServer::start().await;
     let app = server.app().await;
+    let mut agent = app.agent().await;
     let mut tabs = Vec::new();
     for _ in 0..20 {
         tabs.push(app.device("phone").await);
     }
-    assert_eq!(app.try_device("phone").await.err().unwrap().message, "TOO_MANY_CONNECTIONS");
+    for tab in &mut tabs {
+        assert_eq!(tab.call("ping", json!({})).await, "pong");
+    }
+    assert_eq!(active(&app, "phone").await, 20);
+    tabs.push(app.device("phone").await);
+    agent.expect("session:disconnect").await;
     assert_eq!(active(&app, "phone").await, 20);
 }
 

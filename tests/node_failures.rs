@@ -92,6 +92,58 @@ async fn node_behind_a_proxy(cluster: &mut TestCluster) -> FaultProxy {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_tabs_of_a_killed_node_come_back_elsewhere_though_the_dead_ones_still_count() {
+    let mut cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let mut dead = Vec::new();
+    for _ in 0..20 {
+        dead.push(there.device("phone").await);
+    }
+    cluster.nodes.remove(1).kill().await;
+    let mut tabs = Vec::new();
+    for _ in 0..20 {
+        tabs.push(here.device("phone").await);
+    }
+    let all = here.as_agent().get("/v1/admin/devices/phone/presence").await.ok();
+    assert_eq!(all["active_connections"], 40, "the dead node's lease has not ended");
+    eventually("the dead node's end", || async {
+        let presence = here.as_agent().get("/v1/admin/devices/phone/presence").await.ok();
+        (presence["active_connections"] == 20).then_some(())
+    })
+    .await;
+    for mut tab in tabs {
+        assert_eq!(tab.call("ping", json!({})).await, "pong", "nobody was put out for the dead");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_connection_that_was_silent_longest_goes_whichever_node_it_is_on() {
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let nodes = [cluster.at(&app, 0), cluster.at(&app, 1)];
+    let mut tabs = Vec::new();
+    for number in 0..20 {
+        tabs.push(nodes[number % 2].device("phone").await);
+    }
+    for (silent, newcomer) in [(3, 0), (6, 0), (11, 1)] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        for (number, tab) in tabs.iter_mut().enumerate() {
+            if number != silent {
+                assert_eq!(tab.call("ping", json!({})).await, "pong");
+            }
+        }
+        let newest = nodes[newcomer].device("phone").await;
+        let mut gone = std::mem::replace(&mut tabs[silent], newest);
+        assert_eq!(gone.expect("error").await["code"], "TOO_MANY_CONNECTIONS");
+        assert!(gone.closed().await, "after a Socket.IO disconnect stock clients stay away");
+    }
+    for tab in &mut tabs {
+        assert_eq!(tab.call("ping", json!({})).await, "pong");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn typing_ends_for_those_whose_typist_vanished_with_their_node() {
     let mut cluster = TestCluster::of(BINARY, 2).await;
     let app = cluster.app().await;

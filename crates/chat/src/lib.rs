@@ -8,6 +8,7 @@ mod ambient;
 mod authentication;
 mod conversations;
 mod credential;
+mod crowd;
 mod handle;
 mod identity;
 mod in_flight;
@@ -18,6 +19,7 @@ mod presence;
 mod principal;
 mod rate_limit;
 mod receipts;
+mod round;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,15 +28,15 @@ use std::time::Duration;
 
 use cluster::{Cluster, Envelope, Signal};
 use protocol::limits::Action;
-use protocol::{AppId, Code, Failure};
+use protocol::{AppId, Code, ConnectionId, Failure};
 use store::Store;
 use tokio::sync::oneshot;
 
 pub use self::administration::{NewApp, NewToken, RotatedKey};
 pub use self::ambient::Ambient;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
+use self::crowd::Crowds;
 use self::handle::Handles;
-use self::identity::IdentityChanges;
 pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
@@ -43,6 +45,7 @@ pub use self::principal::{Address, Agent, Device, Principal};
 use self::rate_limit::Limiter;
 pub use self::rate_limit::Rates;
 pub use self::receipts::Receipt;
+use self::round::Rounds;
 
 /// The rules, with all they need. Shared by every handler.
 pub struct Chat {
@@ -51,7 +54,8 @@ pub struct Chat {
     ambient: Ambient,
     limiter: Limiter,
     handles: Handles,
-    identity_changes: IdentityChanges,
+    identity_changes: Rounds<()>,
+    crowds: Crowds,
     connections_per_device: u32,
     observer: Observer,
     in_flight: InFlight,
@@ -90,13 +94,19 @@ impl Chat {
             limiter: Limiter::new(&limits.rates, ambient.clone()),
             ambient,
             handles: Handles::default(),
-            identity_changes: IdentityChanges::default(),
+            identity_changes: Rounds::default(),
+            crowds: Crowds::default(),
             connections_per_device: limits.connections_per_device,
             observer,
             in_flight: InFlight::default(),
             is_draining: AtomicBool::new(false),
             writable: tokio::sync::Mutex::new(None),
         })
+    }
+
+    /// A name for a question to all nodes, as unique as a connection's.
+    fn round_name(&self) -> String {
+        ConnectionId::new(self.ambient.now(), self.ambient.chance()).to_string()
     }
 
     /// Time and chance.

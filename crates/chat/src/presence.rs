@@ -1,6 +1,6 @@
 //! Who is connected.
 
-use cluster::{TooManyConnections, Totals, Watching};
+use cluster::{Totals, Watching};
 use protocol::limits::Action;
 use protocol::rest::{Presence, SessionPage, Stats};
 use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session, encoded};
@@ -18,19 +18,21 @@ impl Chat {
         self.limit(Action::Connect, &Principal::Device(device))
     }
 
-    /// Records a device's connection; presence is announced if it is the first.
-    ///
-    /// # Errors
-    /// `TOO_MANY_CONNECTIONS`.
-    pub async fn connect(&self, session: Session) -> Result<(), Failure> {
+    /// Records a device's connection; presence is announced if it is the first. True if the device may have more than it
+    /// may have now: see [`thin_out`](Self::thin_out).
+    pub async fn connect(&self, session: Session) -> bool {
         let most = self.connections_per_device;
-        match self.cluster.registry.join(session, most).await {
-            Ok(_) => Ok(()),
-            Err(TooManyConnections) => Err(Failure::new(
-                Code::TooManyConnections,
-                format!("this device has {most} connections already"),
-            )),
-        }
+        let joined = self.cluster.registry.join(session).await;
+        most != 0 && joined.active_connections > most
+    }
+
+    /// What a device's connection is told that has to go because there are too many.
+    pub fn crowded_out(&self) -> Failure {
+        let most = self.connections_per_device;
+        Failure::new(
+            Code::TooManyConnections,
+            format!("this device may have {most} connections at a time; this one was silent longest"),
+        )
     }
 
     /// Removes a device's connection; presence is announced if it was the last. `reason` is in Socket.IO's words.

@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use self::bus::{Bus, Deliver};
-pub use self::envelope::{Envelope, IdentityChange, Signal};
+pub use self::envelope::{Crowd, Envelope, IdentityChange, Signal, SilentConnection};
 pub use self::redis::RedisUrl;
 use self::redis::{Publisher, Received, subscribe};
-pub use self::registry::{Counts, Edge, Joined, Registry, SessionList, TooManyConnections, Totals, Watching};
+pub use self::registry::{Counts, Edge, Joined, Registry, SessionList, Totals, Watching};
 
 /// Something that happened between the nodes, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

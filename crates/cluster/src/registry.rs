@@ -39,13 +39,9 @@ impl Edge {
 pub struct Joined {
     /// What it means.
     pub edge: Edge,
-    /// How many connections the device has with it.
+    /// How many connections the device has with it. Those of a node that has just died count until its lease ends.
     pub active_connections: u32,
 }
-
-/// The device has as many connections as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyConnections;
 
 /// Some of an app's sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,13 +90,10 @@ impl Registry {
 
     /// Records a connection and announces it, and presence if it is the device's first on any node. While Redis is
     /// away, it is recorded here and announced later.
-    ///
-    /// # Errors
-    /// If the device has `most` connections already; 0 is no limit.
-    pub async fn join(&self, session: Session, most: u32) -> Result<Joined, TooManyConnections> {
+    pub async fn join(&self, session: Session) -> Joined {
         match &self.backend {
-            Backend::Memory(memory, bus) => memory.join(session, most, bus),
-            Backend::Redis(shared) => shared.join(session, most).await,
+            Backend::Memory(memory, bus) => memory.join(session, bus),
+            Backend::Redis(shared) => shared.join(session).await,
         }
     }
 

@@ -33,6 +33,18 @@ async fn a_leaving_servers_delay_is_kept_whatever_the_app_says_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_with_too_many_connections_does_not_push_its_others_out_in_circles() {
+    let (world, phone, _folder) = start().await;
+    phone.online().await;
+    let before = world.dials().len();
+    let told = Instant::now();
+    world.crowd_out();
+    phone.state("waiting", |state| matches!(state.connection, ConnectionState::Waiting { .. })).await;
+    phone.online().await;
+    assert_eq!((world.dials()[before] - told).as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_is_noticed_after_ping_interval_and_timeout() {
     let (world, phone, _folder) = start().await;
     phone.online().await;

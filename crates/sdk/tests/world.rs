@@ -9,10 +9,12 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use protocol::event::{AgentTyping, ConversationJoined, Named, ServerShutdown, StatusChange};
+use protocol::event::{
+    AgentTyping, CLIENT_NAMESPACE, ConversationJoined, Named, ServerShutdown, StatusChange,
+};
 use protocol::{
-    Code, Conversation, ConversationId, ConversationStatus, LocalId, Message, MessageId, MessageStatus,
-    Sender, Side, Timestamp,
+    Code, Conversation, ConversationId, ConversationStatus, Failure, LocalId, Message, MessageId,
+    MessageStatus, Sender, Side, Timestamp,
 };
 use sdk::{CommitMoment, Dialing, LogLevel, Platform, Stream};
 use serde::Serialize;
@@ -224,6 +226,16 @@ impl World {
         for peer in inner.peers.drain(..) {
             peer.outgoing.send(frame(&leaving));
             peer.outgoing.close(CloseReason::Shutdown);
+        }
+    }
+
+    /// The server has too many connections of this device.
+    pub(crate) fn crowd_out(&self) {
+        let failure = Failure::new(Code::TooManyConnections, "too many");
+        for peer in self.lock().peers.drain(..) {
+            peer.outgoing.send(frame(&failure));
+            peer.outgoing.send(Frame::disconnect(CLIENT_NAMESPACE));
+            peer.outgoing.close(CloseReason::Server);
         }
     }
 

@@ -228,10 +228,18 @@ fn cluster(
     connections: &Arc<Connections>,
     metrics: &Arc<Metrics>,
 ) -> Cluster {
-    let (to, closing) = (Arc::clone(fanout), Arc::clone(connections));
+    let (to, there, counted) = (Arc::clone(fanout), Arc::clone(connections), Arc::clone(metrics));
     let deliver: Deliver = Arc::new(move |envelope| {
-        if let Signal::IdentityChanged(change) = &envelope.signal {
-            closing.close_device(&envelope.app_id, &change.device_id);
+        let app_id = &envelope.app_id;
+        match (&envelope.signal, to.rules()) {
+            (Signal::IdentityChanged(change), _) => there.close_device(app_id, &change.device_id),
+            (Signal::Crowded(crowd), Some(chat)) => {
+                chat.count_crowd(app_id, crowd, there.of_device(app_id, &crowd.device_id));
+            }
+            (Signal::CrowdedOut(device_id, gone), Some(chat)) => {
+                counted.crowded_out(there.close_crowded_out(app_id, device_id, gone, &chat.crowded_out()));
+            }
+            _ => {}
         }
         to.deliver(envelope);
     });

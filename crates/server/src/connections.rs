@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat::Chat;
+use cluster::SilentConnection;
 use protocol::event::ServerShutdown;
-use protocol::{AppId, Code, DeviceId, Failure, TokenId};
+use protocol::{AppId, Code, ConnectionId, DeviceId, Failure, TokenId};
 use socketio::{CloseReason, Frame, Outgoing};
 
 use crate::fanout::{Namespace, SubscriberKey, frame, left};
@@ -41,8 +42,8 @@ struct Open {
 pub(crate) enum Owner {
     /// That is not known yet.
     Nobody,
-    /// This device's, or of somebody who says so.
-    Device(AppId, DeviceId),
+    /// This device's, or of somebody who says so; with its id once it was let in.
+    Device(AppId, DeviceId, Option<ConnectionId>),
     /// An agent's, by this token.
     Token(TokenId),
 }
@@ -70,11 +71,35 @@ impl Drop for Claim<'_> {
 }
 
 impl Open {
+    fn is_of(&self, app_id: &AppId, device_id: &DeviceId) -> bool {
+        match &self.owner {
+            Owner::Device(app, device, _) => device == device_id && app == app_id,
+            Owner::Token(_) | Owner::Nobody => false,
+        }
+    }
+
+    /// A device's, once it was let in.
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        match &self.owner {
+            Owner::Device(_, _, connection_id) => connection_id.as_ref(),
+            Owner::Token(_) | Owner::Nobody => None,
+        }
+    }
+
     fn token(&self) -> Option<&TokenId> {
         match &self.owner {
             Owner::Token(token_id) => Some(token_id),
             Owner::Device(..) | Owner::Nobody => None,
         }
+    }
+
+    /// Tells it why it has to go, and closes it. Stock clients don't come back by themselves after this packet.
+    fn put_out(&self, namespace: Namespace, failure: &Failure) {
+        if let Some(frame) = frame(namespace, failure) {
+            self.outgoing.send(frame);
+        }
+        self.outgoing.send(Frame::disconnect(namespace.path()));
+        self.outgoing.close(CloseReason::Server);
     }
 
     fn tell_shutdown(&self, reconnect_delay_ms: u64) {
@@ -117,7 +142,7 @@ impl Connections {
         app_id: AppId,
         device_id: DeviceId,
     ) -> Claim<'_> {
-        self.add(key, outgoing, None, Owner::Device(app_id, device_id));
+        self.add(key, outgoing, None, Owner::Device(app_id, device_id, None));
         Claim { connections: self, key, is_kept: false }
     }
 
@@ -173,11 +198,7 @@ impl Connections {
     /// Closes the connections of a device to which somebody else has come. Stock clients come back, as whoever it is now.
     pub(crate) fn close_device(&self, app_id: &AppId, device_id: &DeviceId) {
         let table = self.table();
-        let is_meant = |open: &&Open| match &open.owner {
-            Owner::Device(app, device) => app == app_id && device == device_id,
-            Owner::Token(_) | Owner::Nobody => false,
-        };
-        for open in table.open.values().filter(is_meant) {
+        for open in table.open.values().filter(|open| open.is_of(app_id, device_id)) {
             if let Some(frame) = open.namespace.and_then(left) {
                 open.outgoing.send(frame);
             }
@@ -185,15 +206,36 @@ impl Connections {
         }
     }
 
+    /// The device's connections here that are not about to end, and for how long nothing was heard on each.
+    pub(crate) fn of_device(&self, app_id: &AppId, device_id: &DeviceId) -> Vec<SilentConnection> {
+        let table = self.table();
+        let open = table.open.values().filter(|open| open.is_of(app_id, device_id));
+        let open = open.filter(|open| !open.outgoing.is_closed());
+        open.filter_map(|open| {
+            let silent_ms = u64::try_from(open.outgoing.silent_for().as_millis()).unwrap_or(u64::MAX);
+            Some(SilentConnection { connection_id: open.connection_id()?.clone(), silent_ms })
+        })
+        .collect()
+    }
+
+    /// Closes those of a device's connections that are too many; answers with how many were here.
+    pub(crate) fn close_crowded_out(
+        &self,
+        app_id: &AppId,
+        device_id: &DeviceId,
+        gone: &[ConnectionId],
+        failure: &Failure,
+    ) -> usize {
+        let table = self.table();
+        let open = table.open.values().filter(|open| open.is_of(app_id, device_id));
+        let open = open.filter(|open| open.connection_id().is_some_and(|id| gone.contains(id)));
+        open.map(|open| open.put_out(Namespace::Client, failure)).count()
+    }
+
     fn close_token(&self, token_id: &TokenId) {
         let failure = Failure::new(Code::InvalidCredentials, "the token has expired or was revoked");
         for open in self.table().open.values().filter(|open| open.token() == Some(token_id)) {
-            if let Some(frame) = frame(Namespace::Admin, &failure) {
-                open.outgoing.send(frame);
-            }
-            // Stock clients don't come back by themselves after this packet, and need not: they would be refused.
-            open.outgoing.send(Frame::disconnect(Namespace::Admin.path()));
-            open.outgoing.close(CloseReason::Server);
+            open.put_out(Namespace::Admin, &failure);
         }
     }
 }

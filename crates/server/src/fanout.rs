@@ -145,6 +145,11 @@ impl Fanout {
         let _ = self.chat.set(chat);
     }
 
+    /// The rules, once they are there.
+    pub(crate) fn rules(&self) -> Option<&Arc<Chat>> {
+        self.chat.get()
+    }
+
     /// A key that no other subscriber of this node has.
     pub(crate) fn new_key(&self) -> SubscriberKey {
         self.next_key.fetch_add(1, Ordering::Relaxed)
@@ -265,6 +270,13 @@ impl Fanout {
             Signal::IdentityHeard(name) => {
                 if let Some(chat) = self.chat.get() {
                     chat.identity_change_heard(name);
+                }
+            }
+            // Connections are counted and closed where they are kept.
+            Signal::Crowded(_) | Signal::CrowdedOut(..) => {}
+            Signal::CrowdCounted(name, connections) => {
+                if let Some(chat) = self.chat.get() {
+                    chat.crowd_counted(name, connections);
                 }
             }
             Signal::Presence(change) => {

@@ -99,6 +99,7 @@ pub(crate) struct Metrics {
     queued_bytes: Gauge<i64, AtomicI64>,
     disconnects: Family<ByReason, Counter>,
     slow_readers: Counter,
+    crowded_out: Counter,
     rate_limited: Family<ByAction, Counter>,
     presence_changes: Family<ByState, Counter>,
     database_errors: Family<ByKind, Counter>,
@@ -132,6 +133,7 @@ impl Metrics {
             queued_bytes: Gauge::default(),
             disconnects: Family::default(),
             slow_readers: Counter::default(),
+            crowded_out: Counter::default(),
             rate_limited: Family::default(),
             presence_changes: Family::default(),
             database_errors: Family::default(),
@@ -225,6 +227,11 @@ impl Metrics {
             "Connections ended because they did not read",
             self.slow_readers.clone(),
         );
+        registry.register(
+            "crowded_out",
+            "Connections ended because their device had too many",
+            self.crowded_out.clone(),
+        );
         registry.register("rate_limited", "Acts refused or slowed as too fast", self.rate_limited.clone());
         registry.register(
             "presence_changes",
@@ -317,6 +324,10 @@ impl Metrics {
         if reason == CloseReason::SlowReader {
             self.slow_readers.inc();
         }
+    }
+
+    pub(crate) fn crowded_out(&self, connections: usize) {
+        self.crowded_out.inc_by(connections as u64);
     }
 
     pub(crate) fn sent(&self, result: SendResult) {

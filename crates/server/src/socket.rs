@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use chat::{Address, Chat};
+use chat::{Address, Chat, Principal};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming as HttpBody;
@@ -210,6 +210,15 @@ async fn connect(
             connection.accept(namespace, &connected.peer.subscriber.connection_id);
             let mut peer = Box::new(connected.peer);
             peer.greet(shared);
+            if connected.is_crowded
+                && let Principal::Device(device) = &peer.principal
+            {
+                let (shared, device) = (Arc::clone(shared), device.clone());
+                let newest = peer.subscriber.connection_id.clone();
+                tokio::spawn(async move {
+                    shared.chat.thin_out(&device.app_id, &device.device_id, newest).await;
+                });
+            }
             if let Some(latest) = connected.latest {
                 connection.during(peer.join_latest(shared, latest)).await;
             }
@@ -218,7 +227,7 @@ async fn connect(
         }
         // A refusal would be final for stock clients; from a closed connection they come back, within seconds: for them the
         // connection had opened, and some begin their delays anew with that.
-        Err(failure) if failure.code.passes() && failure.code != Code::TooManyConnections => {
+        Err(failure) if failure.code.passes() => {
             tracing::debug!(code = failure.code.as_str(), namespace, "a login has to wait");
             connection.outgoing().close(CloseReason::Server);
         }

@@ -304,7 +304,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             match read {
                 Poll::Pending => return,
                 Poll::Ready(0) => self.end(CloseReason::Transport, now, cx),
-                Poll::Ready(_) => self.session.heard(now),
+                Poll::Ready(_) => {
+                    self.session.heard(now);
+                    self.outgoing.shared().heard(now);
+                }
             }
         }
     }

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::frame::EncodeError;
 use crate::websocket::Role;
@@ -93,6 +94,16 @@ impl Outgoing {
         self.shared.queue().closing.is_some()
     }
 
+    /// How long ago something was last read from the peer, answers to pings included; at first, how long ago the
+    /// connection was made.
+    pub fn silent_for(&self) -> Duration {
+        let shared = &self.shared;
+        shared
+            .made_at
+            .elapsed()
+            .saturating_sub(Duration::from_millis(shared.heard_ms.load(Ordering::Relaxed)))
+    }
+
     /// Bytes of memory that what waits to be written takes, see [`Frame::cost`].
     pub fn queued_bytes(&self) -> usize {
         self.shared.queued_bytes()
@@ -138,6 +149,8 @@ impl Outgoing {
                 config,
                 queue: Mutex::default(),
                 queued: AtomicUsize::new(0),
+                made_at: Instant::now(),
+                heard_ms: AtomicU64::new(0),
                 answers: Mutex::default(),
             }),
         }
@@ -184,6 +197,9 @@ pub(crate) struct Shared {
     queue: Mutex<Queue>,
     /// What the frames in the queue and in the driver's hands cost, not counting bytes that the socket has taken.
     queued: AtomicUsize,
+    made_at: Instant,
+    /// When something was last read, in milliseconds since then.
+    heard_ms: AtomicU64,
     answers: Mutex<Answers>,
 }
 
@@ -236,6 +252,12 @@ impl Shared {
 
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Something was read from the peer.
+    pub(crate) fn heard(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.made_at);
+        self.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn role(&self) -> Role {

@@ -50,6 +50,19 @@ test('a missing field is told apart from a wrong one', async (t) => {
   }
 });
 
+test('the newest tab gets in, and the one that was silent longest is told why it goes and stays away', async (t) => {
+  const server = await Server.start(t, ['--max-connections-per-device', '2']);
+  const app = await server.app();
+  const silent = await device(t, server, app, 'phone');
+  const tab = await device(t, server, app, 'phone');
+  assert.equal(await tab.call('ping', {}), 'pong');
+  const newest = await device(t, server, app, 'phone');
+  assert.equal((await silent.expect('error')).code, 'TOO_MANY_CONNECTIONS');
+  assert.equal(await silent.expect('disconnect'), 'io server disconnect');
+  assert.equal(silent.socket.active, false, 'it does not come back by itself, and pushes nobody out in turn');
+  for (const client of [tab, newest]) assert.equal(await client.call('ping', {}), 'pong');
+});
+
 test('polling is refused', async (t) => {
   const server = await Server.start(t);
   const app = await server.app();

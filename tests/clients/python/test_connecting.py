@@ -43,3 +43,16 @@ class Connecting(Setting):
         self.assertEqual(await phone.call("ping", None), "pong")
         await phone.socket.emit("ping", namespace="/client")
         await phone.expect("pong")
+
+    async def test_the_tab_that_was_silent_longest_is_told_why_it_goes_and_stays_away(self):
+        silent = await self.device()
+        tabs = [await self.device() for _ in range(19)]
+        for tab in tabs:
+            self.assertEqual(await tab.call("ping", None), "pong")
+        tabs.append(await self.device())
+        error = await silent.expect("error")
+        self.assertEqual(error["code"], "TOO_MANY_CONNECTIONS")
+        await silent.expect("disconnect")
+        for tab in tabs:
+            self.assertEqual(await tab.call("ping", None), "pong")
+        self.assertFalse(silent.socket.connected, "it does not come back by itself, and pushes nobody out in turn")

@@ -1,6 +1,7 @@
 //! Hears what the other nodes publish. A subscription counts as one only as long as this node's own messages come back
 //! through it: a connection can look alive and carry nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(500);
 /// Messages of a sharded channel that may wait to be read.
 const WAITING: usize = 8_192;
 
+/// Kinds of what can't be read that are told of; whoever says more than so many different things says nonsense.
+const UNREADABLE_MAX: usize = 32;
+
 /// What came over the bus.
 pub(crate) enum Received {
     /// Another node's envelope.
@@ -49,8 +53,9 @@ pub(crate) async fn subscribe(
 ) {
     let source = Source::new(&url);
     let mut told = String::new();
+    let mut unreadable = HashSet::new();
     loop {
-        if let Err(error) = hear(&source, &node, &publisher, &is_proven, &mut take).await {
+        if let Err(error) = hear(&source, &node, &publisher, &is_proven, &mut unreadable, &mut take).await {
             // Each problem is told once, however long it lasts.
             let problem = error.to_string();
             let was_proven = is_proven.send_if_modified(|proven| std::mem::replace(proven, false));
@@ -173,6 +178,7 @@ async fn hear(
     node: &str,
     publisher: &Publisher,
     is_proven: &watch::Sender<bool>,
+    unreadable: &mut HashSet<String>,
     take: &mut impl FnMut(Received),
 ) -> RedisResult<()> {
     let mut subscription = source.subscribe().await?;
@@ -187,7 +193,7 @@ async fn hear(
                 if bytes == proof {
                     proven_at = Instant::now();
                     is_proven.send_if_modified(|proven| !std::mem::replace(proven, true));
-                } else if let Some(received) = read(&bytes, node) {
+                } else if let Some(received) = read(&bytes, node, unreadable) {
                     take(received);
                 }
             }
@@ -201,14 +207,17 @@ async fn hear(
     }
 }
 
-fn read(bytes: &[u8], node: &str) -> Option<Received> {
+fn read(bytes: &[u8], node: &str, unreadable: &mut HashSet<String>) -> Option<Received> {
     if let Some(app) = bytes.strip_prefix(b"C ") {
         return Some(Received::Changed(std::str::from_utf8(app).ok()?.trim_end().into()));
     }
     match Envelope::decode(bytes, node) {
         Ok(envelope) => envelope.map(Received::Envelope),
         Err(error) => {
-            tracing::warn!(%error, "another node published what this one can't read");
+            // Each kind is told once: during an upgrade a newer node may say it with each message.
+            if unreadable.len() < UNREADABLE_MAX && unreadable.insert(error.signal.clone()) {
+                tracing::warn!(%error, "another node published what this one can't read");
+            }
             None
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::{AppId, ConnectionId, DeviceId, Session};
 
-use super::{Edge, Joined, SessionList, TooManyConnections, announcement};
+use super::{Edge, Joined, SessionList, announcement};
 use crate::{Bus, Envelope};
 
 #[derive(Default)]
@@ -29,16 +29,13 @@ struct App {
 
 impl Record {
     /// Puts a session in.
-    pub(super) fn join(&mut self, session: Session, most: u32) -> Result<Joined, TooManyConnections> {
+    pub(super) fn join(&mut self, session: Session) -> Joined {
         let app = self.apps.entry(session.app_id.clone()).or_default();
         let before = app.connections.get(&session.device_id).copied().unwrap_or(0);
-        if most != 0 && before >= most {
-            return Err(TooManyConnections);
-        }
         let after = before + 1;
         app.connections.insert(session.device_id.clone(), after);
         app.sessions.insert(session.connection_id.clone(), session);
-        Ok(Joined { edge: Edge::between(before as usize, after as usize), active_connections: after })
+        Joined { edge: Edge::between(before as usize, after as usize), active_connections: after }
     }
 
     /// Takes a session out; with how many connections its device has left.
@@ -93,15 +90,15 @@ impl Memory {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn join(&self, session: Session, most: u32, bus: &Bus) -> Result<Joined, TooManyConnections> {
+    pub(super) fn join(&self, session: Session, bus: &Bus) -> Joined {
         let mut record = self.record();
-        let joined = record.join(session.clone(), most)?;
+        let joined = record.join(session.clone());
         let presence = presence_at(joined.edge, &session, joined.active_connections);
         bus.publish(&announcement::joined(Box::new(session)));
         if let Some(presence) = presence {
             bus.publish(&presence);
         }
-        Ok(joined)
+        joined
     }
 
     pub(super) fn leave(
@@ -190,7 +187,7 @@ mod tests {
                 let before = count(&live);
                 if is_join {
                     if !live.insert((device, connection)) { continue; }
-                    memory.join(session(device, connection), 0, &bus).unwrap();
+                    memory.join(session(device, connection), &bus);
                 } else {
                     live.remove(&(device, connection));
                     let gone = session(device, connection);
@@ -208,21 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn a_device_may_have_so_many_connections_and_no_more() {
-        let bus = Bus::in_process(Arc::new(|_: &Envelope| ()));
-        let memory = Memory::default();
-        assert!(memory.join(session(1, 1), 2, &bus).is_ok());
-        assert!(memory.join(session(1, 2), 2, &bus).is_ok());
-        assert_eq!(memory.join(session(1, 3), 2, &bus), Err(TooManyConnections));
-        assert!(memory.join(session(2, 1), 2, &bus).is_ok());
-    }
-
-    #[test]
     fn sessions_come_in_pages() {
         let bus = Bus::in_process(Arc::new(|_: &Envelope| ()));
         let memory = Memory::default();
         for connection in 0..5 {
-            memory.join(session(1, connection), 0, &bus).unwrap();
+            memory.join(session(1, connection), &bus);
         }
         let first = memory.sessions(&"app_1".into(), None, 3);
         assert_eq!((first.sessions.len(), first.has_more), (3, true));

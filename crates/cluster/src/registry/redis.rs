@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use self::feed::Feeds;
 pub(crate) use self::feed::Watching;
 use super::memory::Record;
-use super::{Edge, Joined, SessionList, TooManyConnections};
+use super::{Edge, Joined, SessionList};
 use crate::bus::Deliver;
 use crate::redis::{Link, Publisher, RedisUrl};
 use crate::{Observer, WrittenOff};
@@ -79,13 +79,8 @@ struct State {
     changed: VecDeque<ConnectionId>,
     /// Why those that are gone are gone.
     reasons: HashMap<ConnectionId, String>,
-    /// Who waits for their join, and how many connections the device may have.
-    joining: HashMap<ConnectionId, Joining>,
-}
-
-struct Joining {
-    most: u32,
-    tell: oneshot::Sender<Result<u32, TooManyConnections>>,
+    /// Who waits for their join, and with it for how many connections the device has.
+    joining: HashMap<ConnectionId, oneshot::Sender<u32>>,
 }
 
 /// Below so many changes nobody looks for some that need nothing any more.
@@ -150,32 +145,31 @@ impl Shared {
         Self { inner, keeper }
     }
 
-    pub(super) async fn join(&self, session: Session, most: u32) -> Result<Joined, TooManyConnections> {
+    pub(super) async fn join(&self, session: Session) -> Joined {
         let inner = &self.inner;
         let id = session.connection_id.clone();
         let (tell, told) = oneshot::channel();
         let here = {
             let mut state = inner.state();
-            let here = state.actual.join(session.clone(), most)?;
+            let here = state.actual.join(session.clone());
             state.lives.insert(id.clone(), (inner.life.load(Ordering::Relaxed), session));
-            state.joining.insert(id.clone(), Joining { most, tell });
+            state.joining.insert(id.clone(), tell);
             state.note_change(id.clone());
             here
         };
         inner.dirty.notify_one();
         if !*inner.is_live.borrow() {
             inner.state().joining.remove(&id);
-            return Ok(here);
+            return here;
         }
         match tokio::time::timeout(JOIN_PATIENCE, told).await {
             Ok(Ok(count)) => {
-                let count = count?;
                 let edge = Edge::between(count as usize - 1, count as usize);
-                Ok(Joined { edge, active_connections: count })
+                Joined { edge, active_connections: count }
             }
             _ => {
                 inner.state().joining.remove(&id);
-                Ok(here)
+                here
             }
         }
     }

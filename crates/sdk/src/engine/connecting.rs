@@ -1,7 +1,7 @@
 //! The live connection as the engine sees it: opening and closing, the login, and what the server says by itself.
 
 use protocol::event::{AgentTyping, ConversationJoined, Named, ServerShutdown, StatusChange};
-use protocol::{Code, Message, MessageStatus, Side};
+use protocol::{Code, Failure, Message, MessageStatus, Side};
 use serde::de::DeserializeOwned;
 use socketio::{CloseReason, Event, Outgoing};
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use crate::local::{Error, Marks};
 use crate::outbox::Failed;
 use crate::sync::Sync;
 use crate::wire::link::{Link, Told};
-use crate::{LogLevel, User};
+use crate::{LogLevel, User, limits};
 
 /// A link's task. Ends with this, unless it is let go.
 pub(super) struct LinkHandle(Option<JoinHandle<()>>);
@@ -198,6 +198,14 @@ impl Engine {
                 if let Some(leaving) = parsed::<ServerShutdown>(event) {
                     let delay = std::time::Duration::from_millis(leaving.reconnect_delay_ms);
                     self.step(Input::Leaving(delay));
+                }
+                Ok(())
+            }
+            Failure::NAME => {
+                let failure = parsed::<Failure>(event);
+                if failure.is_some_and(|failure| failure.code == Code::TooManyConnections) {
+                    // The server hangs up now. Back at once, this one would only push another one out.
+                    self.step(Input::Leaving(limits::RECONNECT.1));
                 }
                 Ok(())
             }

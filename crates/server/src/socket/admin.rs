@@ -44,7 +44,7 @@ pub(super) async fn connect(
     let watching = shared.chat.watch(&agent.app_id).await;
     let mut peer = Peer::new(Principal::Agent(agent), subscriber);
     peer.keep_watching(watching);
-    Ok(ConnectedPeer { peer, latest: None })
+    Ok(ConnectedPeer { peer, latest: None, is_crowded: false })
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {

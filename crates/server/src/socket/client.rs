@@ -56,11 +56,11 @@ pub(super) async fn connect(
         connected_at: shared.chat.ambient().now(),
         user_info: access.user_info,
     };
-    shared.chat.connect(session).await.inspect_err(tell)?;
+    let is_crowded = shared.chat.connect(session).await;
     claim.keep();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Client, outgoing };
     let peer = Peer::new(Principal::Device(access.device), subscriber);
-    Ok(ConnectedPeer { peer, latest: access.latest })
+    Ok(ConnectedPeer { peer, latest: access.latest, is_crowded })
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {

@@ -39,6 +39,8 @@ pub(super) struct ConnectedPeer {
     pub(super) peer: Peer,
     /// The conversation to join it to.
     pub(super) latest: Option<LatestConversation>,
+    /// The device may have more connections with this one than it may have.
+    pub(super) is_crowded: bool,
 }
 
 #[derive(Serialize)]
@@ -82,7 +84,10 @@ impl Peer {
             outgoing.send(frame);
         }
         let owner = match &self.principal {
-            Principal::Device(device) => Owner::Device(device.app_id.clone(), device.device_id.clone()),
+            Principal::Device(device) => {
+                let connection_id = Some(connection_id.clone());
+                Owner::Device(device.app_id.clone(), device.device_id.clone(), connection_id)
+            }
             Principal::Agent(agent) => {
                 self.watch_app(shared, agent);
                 Owner::Token(agent.token_id.clone())

@@ -14,7 +14,6 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use super::scripts::{self, call};
 use super::{Inner, State, Totals};
 use crate::Observation;
-use crate::registry::TooManyConnections;
 
 /// How long a node counts as living after it was last heard of. As long as P6's ten seconds allow, so that as many as
 /// possible come back to another node before they are called offline.
@@ -266,7 +265,7 @@ impl Keeper {
         for sessions in kept.chunks(BATCH) {
             let mut commands = redis::pipe();
             for session in sessions {
-                commands.add_command(join(app, &name, &epoch, session, 0, "found"));
+                commands.add_command(join(app, &name, &epoch, session, "found"));
             }
             inner.link.run(&commands).await?;
         }
@@ -343,7 +342,7 @@ impl Keeper {
                 return Err(written_off());
             };
             commands.add_command(match step {
-                Step::Join(session, most) => join(app, &name, &epoch, session, *most, "joined"),
+                Step::Join(session) => join(app, &name, &epoch, session, "joined"),
                 Step::Leave(session, reason) => leave(app, &name, &epoch, &session.connection_id, reason),
             });
         }
@@ -361,7 +360,7 @@ impl Keeper {
                 }
                 -3 => return Err(written_off()),
                 count => {
-                    inner.settle(step, count);
+                    inner.settle(step, u32::try_from(count).unwrap_or(0).max(1));
                     if !touched.contains(app) {
                         touched.push(app.clone());
                     }
@@ -384,14 +383,14 @@ fn written_off() -> RedisError {
 
 /// A connection to be recorded or taken out.
 enum Step {
-    Join(Session, u32),
+    Join(Session),
     Leave(Session, String),
 }
 
 impl Step {
     fn session(&self) -> &Session {
         match self {
-            Self::Join(session, _) | Self::Leave(session, _) => session,
+            Self::Join(session) | Self::Leave(session, _) => session,
         }
     }
 
@@ -419,10 +418,7 @@ fn next_steps(inner: &Inner) -> Vec<Step> {
         let present =
             state.lives.get(&id).filter(|(begun, _)| *begun == life).map(|(_, session)| session.clone());
         match present {
-            Some(session) if !is_kept => {
-                let most = state.joining.get(&id).map_or(0, |joining| joining.most);
-                steps.push(Step::Join(session, most));
-            }
+            Some(session) if !is_kept => steps.push(Step::Join(session)),
             Some(_) => {}
             None => {
                 let reason = state.reasons.remove(&id);
@@ -437,28 +433,18 @@ fn next_steps(inner: &Inner) -> Vec<Step> {
 
 impl Inner {
     /// Redis has done the step.
-    fn settle(&self, step: &Step, count: i64) {
+    fn settle(&self, step: &Step, count: u32) {
         let mut state = self.state();
         match step {
-            Step::Join(session, _) => {
-                let joining = state.joining.remove(step.id());
-                let outcome = u32::try_from(count).map_err(|_| TooManyConnections);
-                if outcome.is_ok() {
-                    state.keep(session.clone());
-                    if !state.lives.contains_key(step.id()) {
-                        // It left while it was recorded.
-                        state.note_change(step.id().clone());
-                    }
-                } else if joining.is_some() {
-                    state.actual.leave(&session.app_id, step.id());
-                    state.lives.remove(step.id());
-                } else if state.lives.contains_key(step.id()) {
-                    // It was let in while Redis did not answer; now it counts, whatever the limit.
+            Step::Join(session) => {
+                state.keep(session.clone());
+                if !state.lives.contains_key(step.id()) {
+                    // It left while it was recorded.
                     state.note_change(step.id().clone());
                 }
-                if let Some(joining) = joining {
+                if let Some(tell) = state.joining.remove(step.id()) {
                     // Nobody waits any more where this fails.
-                    let _ = joining.tell.send(outcome);
+                    let _ = tell.send(count);
                 }
             }
             Step::Leave(..) => {
@@ -474,11 +460,11 @@ impl Inner {
     }
 }
 
-fn join(app: &AppId, name: &str, epoch: &str, session: &Session, most: u32, kind: &str) -> redis::Cmd {
+fn join(app: &AppId, name: &str, epoch: &str, session: &Session, kind: &str) -> redis::Cmd {
     let mut command = call(&scripts::JOIN, &scripts::of_change(app, name));
     let json = serde_json::to_string(session).unwrap_or_default();
     command.arg(epoch).arg(session.connection_id.as_str()).arg(session.device_id.as_str());
-    command.arg(name).arg(json).arg(most).arg(kind);
+    command.arg(name).arg(json).arg(kind);
     command
 }
 

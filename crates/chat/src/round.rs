@@ -1,0 +1,71 @@
+//! A question to all nodes, this one included, and what they answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+/// Questions of one kind that are under way here, by their names. Whoever waits for one may go away meanwhile.
+pub(crate) struct Rounds<T> {
+    under_way: Mutex<HashMap<String, Weak<Round<T>>>>,
+}
+
+/// One question.
+pub(crate) struct Round<T> {
+    /// Under which each node answers.
+    pub(crate) name: String,
+    answers: Mutex<Vec<T>>,
+    /// A permit for each answer.
+    heard: Semaphore,
+}
+
+impl<T> Default for Rounds<T> {
+    fn default() -> Self {
+        Self { under_way: Mutex::default() }
+    }
+}
+
+impl<T> Rounds<T> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, Weak<Round<T>>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on answers count, as long as the round is held. The name must be unique among all nodes.
+    pub(crate) fn begin(&self, name: String) -> Arc<Round<T>> {
+        let round =
+            Arc::new(Round { name: name.clone(), answers: Mutex::default(), heard: Semaphore::new(0) });
+        let mut under_way = self.under_way();
+        under_way.retain(|_, round| round.strong_count() > 0);
+        under_way.insert(name, Arc::downgrade(&round));
+        round
+    }
+
+    /// Some node has answered.
+    pub(crate) fn answer(&self, name: &str, answer: T) {
+        let Some(round) = self.under_way().get(name).and_then(Weak::upgrade) else { return };
+        round.answers().push(answer);
+        round.heard.add_permits(1);
+    }
+}
+
+impl<T> Round<T> {
+    fn answers(&self) -> MutexGuard<'_, Vec<T>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until so many nodes have answered; true if they have. One that does not has died, or hears nothing of the
+    /// others.
+    pub(crate) async fn finish(&self, nodes: impl Future<Output = u64>, patience: Duration) -> bool {
+        let all = async {
+            let nodes = u32::try_from(nodes.await).unwrap_or(u32::MAX).max(1);
+            self.heard.acquire_many(nodes).await.is_ok()
+        };
+        tokio::time::timeout(patience, all).await.unwrap_or(false)
+    }
+
+    /// What was answered until now.
+    pub(crate) fn take_answers(&self) -> Vec<T> {
+        std::mem::take(&mut *self.answers())
+    }
+}
