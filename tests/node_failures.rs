@@ -383,6 +383,116 @@ async fn goes_on(app: &TestApp, device: &mut Client, conversation: &str, agent: 
     assert_eq!(all, ["first", "lost?", "last"]);
 }
 
+/// Keeps a copy of the database, and has everybody wait until service resumes.
+async fn keep_copy(cluster: &mut TestCluster, apps: &[&TestApp]) {
+    cluster.postgres.stop().await.unwrap();
+    cluster.postgres.keep_copy().unwrap();
+    cluster.postgres.run().await.unwrap();
+    for app in apps {
+        until_status(app, 200, "ok").await;
+    }
+}
+
+/// The client is told that what it was given is gone, and closed in a way after which stock clients come back.
+async fn is_told_that_history_changed(client: &mut Client) {
+    assert_eq!(client.expect("error").await["code"], "HISTORY_CHANGED");
+    assert!(!client.closed().await, "the transport alone: after a Socket.IO disconnect clients stay away");
+}
+
+/// Comes back as clients do: with the last message that it has, and when that is gone, with the newest one that is there
+/// and that it has too. Returns what it was given that it did not have.
+async fn come_back(client: &mut Client, conversation: &str, has: &[Value]) -> Vec<Value> {
+    let join = |after: &Value| json!({ "conversation_id": conversation, "after": after });
+    let code = client.refused("conversation:join", join(&has.last().unwrap()["id"])).await;
+    assert_eq!(code, "MESSAGE_NOT_FOUND");
+    let all = client.done("conversation:join", join(&json!(""))).await["messages"].clone();
+    let is_common = |message: &&Value| has.iter().any(|known| known["id"] == message["id"]);
+    let common = all.as_array().unwrap().iter().rfind(is_common).unwrap();
+    let after = client.done("conversation:join", join(&common["id"])).await["messages"].clone();
+    after.as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_database_went_back_in_time_everybody_who_has_what_is_gone_is_put_right_though_nobody_writes()
+ {
+    let mut cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let (mut device, conversation) = here.device_in_conversation("phone").await;
+    let (mut bystander, elsewhere) = there.device_in_conversation("tablet").await;
+    bystander.say(&elsewhere, "1", "long ago").await;
+    let mut has = Vec::new();
+    for number in 1..=3 {
+        has.push(device.say(&conversation, &number.to_string(), "kept").await);
+    }
+    keep_copy(&mut cluster, &[&here, &there]).await;
+    let mut inside = there.agent_in(&conversation).await;
+    let mut inbox = there.agent().await;
+    for number in 4..=6 {
+        has.push(device.say(&conversation, &number.to_string(), "lost").await);
+    }
+    updated_with(&mut inbox, has.last().unwrap()).await;
+    cluster.postgres.kill();
+    cluster.postgres.put_copy_back().unwrap();
+    cluster.postgres.run().await.unwrap();
+    let is_back = Instant::now();
+    for client in [&mut device, &mut inside, &mut inbox] {
+        is_told_that_history_changed(client).await;
+    }
+    assert!(is_back.elapsed() < DELIVERED_WITHIN, "{:?}", is_back.elapsed());
+    // Who has lost nothing goes on.
+    assert_eq!(bystander.call("ping", json!({})).await, "pong");
+    assert!(bystander.settled("error").await.is_empty());
+    let mut device = there.device("phone").await;
+    let mut inside = here.agent().await;
+    for client in [&mut device, &mut inside] {
+        assert!(come_back(client, &conversation, &has).await.is_empty());
+    }
+    let again = device.say(&conversation, "4", "lost").await;
+    assert_eq!((&again["seq"], again["id"] == has[3]["id"]), (&json!(4), false));
+    for client in [&mut device, &mut inside] {
+        assert_eq!(client.expect("message:new").await["id"], again["id"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_database_went_back_in_time_what_is_written_at_once_reaches_everybody() {
+    let mut cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
+    let (mut device, conversation) = here.device_in_conversation("phone").await;
+    let mut has = vec![device.say(&conversation, "1", "kept").await];
+    keep_copy(&mut cluster, &[&here, &there]).await;
+    let mut inside = there.agent_in(&conversation).await;
+    for number in 2..=9 {
+        has.push(device.say(&conversation, &number.to_string(), "lost").await);
+    }
+    inside.expect("message:new").await;
+    cluster.postgres.kill();
+    cluster.postgres.put_copy_back().unwrap();
+    cluster.postgres.run().await.unwrap();
+    // As soon as it can be: the room has delivered nine, and this is the second.
+    let path = format!("/v1/admin/conversations/{conversation}/messages");
+    let written = eventually("a message to be taken", || async {
+        let answer = there.as_agent().post(&path, &json!({ "local_id": "new", "body": "new" })).await;
+        (answer.status == 201 || answer.status == 200).then(|| answer.json["message"].clone())
+    })
+    .await;
+    assert_eq!(written["seq"], 2);
+    is_told_that_history_changed(&mut device).await;
+    is_told_that_history_changed(&mut inside).await;
+    let mut device = here.device("phone").await;
+    let mut inside = there.agent().await;
+    for client in [&mut device, &mut inside] {
+        let missed = come_back(client, &conversation, &has).await;
+        assert_eq!(missed.iter().map(|message| &message["id"]).collect::<Vec<_>>(), [&written["id"]]);
+    }
+    let next = device.say(&conversation, "next", "live").await;
+    for client in [&mut device, &mut inside] {
+        assert_eq!(client.expect("message:new").await["id"], next["id"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_postgres_hangs_sends_are_refused_soon_and_afterwards_service_resumes() {
     let (cluster, app, mut device, conversation, mut agent) = scene().await;

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -171,6 +171,36 @@ impl Postgres {
             service.stop(Signal::INT).await?;
         }
         Ok(())
+    }
+
+    /// Keeps a copy of all its data as it is, in place of the last one. It must have been stopped.
+    ///
+    /// # Errors
+    /// If it runs, or the data can't be copied.
+    pub fn keep_copy(&self) -> Result<()> {
+        self.replace(&self.cluster(), &self.copy())
+    }
+
+    /// Puts the copy in place of the data: all that was written since is lost, as after a failover to a replica that lacked
+    /// it. It must not run.
+    ///
+    /// # Errors
+    /// If it runs, or there is no copy.
+    pub fn put_copy_back(&self) -> Result<()> {
+        self.replace(&self.copy(), &self.cluster())
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> Result<()> {
+        ensure!(self.service.is_none(), "the data of a Postgres that runs can't be copied");
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
+        run(Command::new("cp").arg("-a").args([from, to]))?;
+        Ok(())
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.dir.path().join("copy")
     }
 
     /// Sends a signal to all its processes.

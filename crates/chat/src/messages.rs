@@ -7,7 +7,7 @@ use protocol::limits::Action;
 use protocol::{
     AppId, Code, ConversationId, Failure, InboxConversation, Message, MessageId, Permission, Sender,
 };
-use store::{Appended, ChangeCursor, Changes, Cursor, History, Look, NewMessage, Scope};
+use store::{Appended, ChangeCursor, Changes, Compared, Cursor, Given, History, Look, NewMessage, Scope};
 
 use crate::observer::SendResult;
 use crate::{Chat, Page, Principal, input};
@@ -139,6 +139,14 @@ impl Chat {
     /// `SERVER_ERROR`.
     pub async fn changes(&self, since: Option<ChangeCursor>, limit: u32) -> Result<Changes, Failure> {
         self.store.changes(since, limit).await.map_err(|error| self.store_failed(&error))
+    }
+
+    /// What the database has where the fan-out of this node has given out something.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn compare(&self, given: Vec<Given>) -> Result<Vec<Compared>, Failure> {
+        self.store.compare(given).await.map_err(|error| self.store_failed(&error))
     }
 
     /// A conversation as an inbox shows it, for the fan-out of this node; nobody's right to see it is checked.

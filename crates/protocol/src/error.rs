@@ -29,6 +29,8 @@ pub enum Code {
     RateLimited,
     /// Somebody else is at the device now: connect again, as whom it is.
     IdentityChanged,
+    /// The newest messages that were given out are no longer there: connect again, and find the last one that is.
+    HistoryChanged,
     /// The device has as many connections as it may.
     TooManyConnections,
     /// The server is leaving: connect again, to another node or to the next process.
@@ -52,6 +54,7 @@ impl Code {
             Self::LocalIdConflict => "LOCAL_ID_CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
             Self::IdentityChanged => "IDENTITY_CHANGED",
+            Self::HistoryChanged => "HISTORY_CHANGED",
             Self::TooManyConnections => "TOO_MANY_CONNECTIONS",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::ServerError => "SERVER_ERROR",
@@ -64,6 +67,7 @@ impl Code {
             Self::AuthError
             | Self::IdentityChanged
             | Self::RateLimited
+            | Self::HistoryChanged
             | Self::TooManyConnections
             | Self::ShuttingDown
             | Self::ServerError => true,

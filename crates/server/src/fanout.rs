@@ -6,6 +6,7 @@
 
 mod feed;
 mod look;
+mod rewind;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use protocol::event::{
 };
 use protocol::{
     AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, Failure,
-    InboxConversation, Message, Permission, Sender, Session,
+    InboxConversation, Message, MessageId, Permission, Sender, Session,
 };
 use serde::Serialize;
 use socketio::{Frame, Outgoing, Stale};
@@ -36,6 +37,7 @@ use self::feed::Feeds;
 pub(crate) use self::feed::Watcher;
 use self::look::News;
 pub(crate) use self::look::look_for_missed;
+use self::rewind::Heard;
 pub(crate) use self::room::Standing;
 use self::room::{Repaired, Room, Step};
 use self::typing::Typist;
@@ -120,6 +122,7 @@ pub(crate) struct Fanout {
     feeds: Feeds,
     /// Only where the look is taken, which also forgets: made with its first.
     news: OnceLock<Mutex<News>>,
+    heard: Mutex<Heard>,
     next_key: AtomicU64,
     metrics: Arc<Metrics>,
     /// Where a gap is read from. Set once, when the rules are there: they publish to here.
@@ -133,6 +136,7 @@ impl Fanout {
             hasher: RandomState::new(),
             feeds: Feeds::default(),
             news: OnceLock::new(),
+            heard: Mutex::default(),
             next_key: AtomicU64::new(1),
             metrics,
             chat: OnceLock::new(),
@@ -178,21 +182,24 @@ impl Fanout {
     }
 
     /// Sends `first`, then all that was kept and is newer than `standing`, then everything as it comes. `standing` was
-    /// read from the database after [`hold`](Self::hold). With `goes_on`, what was kept up to there is sent too, before
+    /// read from the database after [`hold`](Self::hold), and `newest` is the last message there. With `goes_on`, what was kept up to there is sent too, before
     /// `first`.
     pub(crate) fn release(
         self: &Arc<Self>,
         conversation: &ConversationId,
         key: SubscriberKey,
         standing: Standing,
+        newest: Option<&MessageId>,
         goes_on: bool,
         first: Vec<Frame>,
     ) {
         let mut shard = self.shard(conversation);
         let Some(room) = shard.get_mut(conversation) else { return };
-        let step = room.release(key, standing, goes_on, first);
+        let step = room.release(key, standing, newest, goes_on, first);
+        let doubt = room.take_doubt();
         drop(shard);
         self.follow(conversation, step);
+        self.look_into(conversation, doubt);
     }
 
     /// The subscriber hears nothing more of the conversation.
@@ -211,6 +218,7 @@ impl Fanout {
         match &envelope.signal {
             Signal::Message(message, conversation) => {
                 let started = Instant::now();
+                self.note_heard(message);
                 self.deliver_message(message);
                 self.hear_of(app_id, &conversation.conversation.id, || conversation.standing());
                 self.conversation_updated(conversation, Some(message));
@@ -393,8 +401,10 @@ impl Fanout {
             self.end_typing_in(room, &message.conversation_id, is_meant);
         }
         let step = room.deliver(message);
+        let doubt = room.take_doubt();
         drop(shard);
         self.follow(&message.conversation_id, step);
+        self.look_into(&message.conversation_id, doubt);
     }
 
     /// Remembers how the conversation stands for the inboxes that are open here, if there are any and it is looked at.
@@ -461,7 +471,7 @@ impl Fanout {
 
     /// Sends what was read to those who miss it, as fast as they read. `None` if they have left.
     async fn make_good(
-        &self,
+        self: &Arc<Self>,
         conversation: &ConversationId,
         from: u64,
         messages: &[Message],
@@ -475,7 +485,12 @@ impl Fanout {
                 fits
             });
             let (now, later) = rest.split_at(count.count());
-            let repaired = self.shard(conversation).get_mut(conversation)?.repaired(from, now);
+            let (repaired, doubt) = {
+                let mut shard = self.shard(conversation);
+                let room = shard.get_mut(conversation)?;
+                (room.repaired(from, now), room.take_doubt())
+            };
+            self.look_into(conversation, doubt);
             if later.is_empty() || repaired == Repaired::Done {
                 return Some(repaired);
             }

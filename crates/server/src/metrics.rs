@@ -100,6 +100,7 @@ pub(crate) struct Metrics {
     disconnects: Family<ByReason, Counter>,
     slow_readers: Counter,
     crowded_out: Counter,
+    history_changed: Counter,
     rate_limited: Family<ByAction, Counter>,
     presence_changes: Family<ByState, Counter>,
     database_errors: Family<ByKind, Counter>,
@@ -134,6 +135,7 @@ impl Metrics {
             disconnects: Family::default(),
             slow_readers: Counter::default(),
             crowded_out: Counter::default(),
+            history_changed: Counter::default(),
             rate_limited: Family::default(),
             presence_changes: Family::default(),
             database_errors: Family::default(),
@@ -226,6 +228,11 @@ impl Metrics {
             "slow_readers_dropped",
             "Connections ended because they did not read",
             self.slow_readers.clone(),
+        );
+        registry.register(
+            "history_changed",
+            "Subscribers ended because the database had lost what they were given",
+            self.history_changed.clone(),
         );
         registry.register(
             "crowded_out",
@@ -324,6 +331,10 @@ impl Metrics {
         if reason == CloseReason::SlowReader {
             self.slow_readers.inc();
         }
+    }
+
+    pub(crate) fn history_changed(&self, subscribers: usize) {
+        self.history_changed.inc_by(subscribers as u64);
     }
 
     pub(crate) fn crowded_out(&self, connections: usize) {

@@ -25,7 +25,7 @@ pub use self::error::{Error, ErrorKind};
 use self::job::{Job, Write};
 pub use self::operations::apps::App;
 pub use self::operations::audit::Act;
-pub use self::operations::changes::{ChangeCursor, ChangedConversation, Changes};
+pub use self::operations::changes::{ChangeCursor, ChangedConversation, Changes, Compared, Given};
 pub use self::operations::conversations::{InboxCursor, InboxQuery, Marks, Scope};
 pub use self::operations::devices::{DeviceLogin, LatestConversation};
 pub use self::operations::inbox::{Identified, OpenConversation, Opened, StatusChange};
@@ -308,6 +308,21 @@ impl Store {
             Backend::Postgres(_) => {
                 self.read(move |session| {
                     Box::pin(async move { changes::since(session, since.as_ref(), limit).await })
+                })
+                .await
+            }
+        }
+    }
+
+    /// What the database has where somebody was given something: it may be another one, which lacks what the one before
+    /// had confirmed. On SQLite nobody is answered for: its file can't be another while it is open.
+    pub async fn compare(&self, given: Vec<Given>) -> Result<Vec<Compared>, Error> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(Vec::new()),
+            Backend::Postgres(_) => {
+                self.read(move |session| {
+                    let given = given.clone();
+                    Box::pin(async move { changes::compare(session, &given).await })
                 })
                 .await
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use protocol::{AppId, Permission, Permissions};
-use socketio::{Frame, Outgoing, Stale};
+use socketio::{CloseReason, Frame, Outgoing, Stale};
 
 use super::SubscriberKey;
 
@@ -42,6 +42,21 @@ impl Feeds {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         apps.get(app_id)
             .is_some_and(|watchers| watchers.values().any(|watcher| watcher.permissions.has(permission)))
+    }
+
+    /// Ends all who watch with the permission, and tells them why; stock clients come back.
+    pub(super) fn turn_out_all(&self, permission: Permission, why: Option<&Frame>) -> usize {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let watchers = apps.values().flat_map(HashMap::values);
+        let watchers = watchers.filter(|watcher| watcher.permissions.has(permission));
+        watchers
+            .map(|watcher| {
+                if let Some(why) = why {
+                    watcher.outgoing.send(why.clone());
+                }
+                watcher.outgoing.close(CloseReason::Server);
+            })
+            .count()
     }
 
     /// Tells those with the permission the newest of something; `key` says of what. A frame is made only if someone

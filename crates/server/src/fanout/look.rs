@@ -28,7 +28,7 @@ const REMEMBERED_LOOKS: u64 = 8;
 /// Looks for as long as it runs.
 pub(crate) async fn look_for_missed(fanout: Arc<Fanout>, chat: Arc<Chat>) {
     fanout.news.get_or_init(Default::default);
-    let mut look = Look { cursor: None, missed: HashMap::new() };
+    let mut look = Look { cursor: None, server_started: None, missed: HashMap::new() };
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -40,6 +40,8 @@ pub(crate) async fn look_for_missed(fanout: Arc<Fanout>, chat: Arc<Chat>) {
 
 struct Look {
     cursor: Option<ChangeCursor>,
+    /// When the database server was started that answered last.
+    server_started: Option<i64>,
     /// What the look before found to be missing.
     missed: HashMap<ConversationId, ChangedConversation>,
 }
@@ -50,6 +52,15 @@ impl Look {
         let mut found: HashMap<ConversationId, ChangedConversation> = HashMap::new();
         loop {
             let Ok(changes) = chat.changes(self.cursor.clone(), PAGE).await else { break };
+            let is_another = self.server_started.is_some_and(|before| before != changes.server_started);
+            if is_another || changes.is_behind {
+                match fanout.compare_all(chat, changes.is_behind).await {
+                    Ok(true) => self.missed.clear(),
+                    Ok(false) => {}
+                    Err(_) => break,
+                }
+            }
+            self.server_started = Some(changes.server_started);
             for changed in changes.conversations {
                 let id = &changed.conversation.conversation.id;
                 if self.missed.get(id).is_some_and(|before| before.is_shown != changed.is_shown) {

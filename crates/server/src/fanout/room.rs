@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use protocol::event::StatusChange;
-use protocol::{ConnectionId, Message, MessageStatus, Side, limits};
+use protocol::{ConnectionId, Message, MessageId, MessageStatus, Side, limits};
 use socketio::{CloseReason, Frame, Outgoing, Stale};
 use store::Marks;
 
@@ -117,14 +117,34 @@ pub(super) struct Room<S> {
     /// The newest `seq` heard of: what everybody here has to reach.
     heard: u64,
     is_repairing: bool,
+    /// The newest message that was given to somebody here, or that somebody has read.
+    newest: Option<(u64, MessageId)>,
+    doubt: Doubt,
     /// Who is shown as typing.
     pub(super) typing: Typing,
 }
 
 impl<S> Default for Room<S> {
     fn default() -> Self {
-        Self { subscribers: HashMap::new(), heard: 0, is_repairing: false, typing: Typing::default() }
+        Self {
+            subscribers: HashMap::new(),
+            heard: 0,
+            is_repairing: false,
+            newest: None,
+            doubt: Doubt::None,
+            typing: Typing::default(),
+        }
     }
+}
+
+/// Whether what was given here is still there: a database may have lost what it had confirmed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// Something was heard that is older than what was given, or another message in the same place.
+    Arisen,
+    /// The database is asked.
+    Asked,
 }
 
 struct Subscriber<S> {
@@ -229,10 +249,14 @@ impl<S: Sink> Room<S> {
         &mut self,
         key: SubscriberKey,
         standing: Standing,
+        newest: Option<&MessageId>,
         goes_on: bool,
         first: Vec<Frame>,
     ) -> Step {
         self.heard = self.heard.max(standing.last_seq);
+        if let Some(id) = newest {
+            self.note_newest(standing.last_seq, id);
+        }
         let Some(subscriber) = self.subscribers.get_mut(&key) else { return self.missing() };
         let mut held = subscriber.held.take().unwrap_or_default().frames.into_iter().peekable();
         if goes_on {
@@ -267,8 +291,65 @@ impl<S: Sink> Room<S> {
         message.seq > self.heard
     }
 
+    /// The message is there. One that is older than what was given here, or another in its place, is a reason to doubt:
+    /// mostly it is only late.
+    fn note_newest(&mut self, seq: u64, id: &MessageId) {
+        let is_newer = self.newest.as_ref().is_none_or(|(newest, _)| *newest < seq);
+        if is_newer {
+            self.newest = Some((seq, id.clone()));
+        } else if self.newest.as_ref() != Some(&(seq, id.clone())) {
+            self.raise_doubt();
+        }
+    }
+
+    fn raise_doubt(&mut self) {
+        if self.doubt == Doubt::None {
+            self.doubt = Doubt::Arisen;
+        }
+    }
+
+    /// What the database is to be asked for, if there is a doubt that nobody has taken up. From here on it is taken up,
+    /// until [`settle_doubt`](Self::settle_doubt).
+    pub(super) fn take_doubt(&mut self) -> Option<(u64, MessageId)> {
+        if self.doubt != Doubt::Arisen {
+            return None;
+        }
+        self.doubt = if self.newest.is_some() { Doubt::Asked } else { Doubt::None };
+        self.newest.clone()
+    }
+
+    /// The database has what was given here.
+    pub(super) fn settle_doubt(&mut self) {
+        self.doubt = Doubt::None;
+    }
+
+    /// The newest message that was given here, if any was.
+    pub(super) fn newest(&self) -> Option<&(u64, MessageId)> {
+        self.newest.as_ref()
+    }
+
+    /// Whether anybody here was told where the conversation stands.
+    pub(super) fn is_joined(&self) -> bool {
+        self.subscribers.values().any(|subscriber| subscriber.has.is_some())
+    }
+
+    /// What was given here is no longer there: ends everybody, and tells them why; they come back and find the last message
+    /// that is. Whoever comes from here on begins with what there is.
+    pub(super) fn turn_out_all(&mut self, why: impl Fn(Namespace) -> Option<Frame>) -> usize {
+        let gone = std::mem::take(&mut self.subscribers);
+        *self = Self::default();
+        for subscriber in gone.values() {
+            if let Some(why) = why(subscriber.namespace) {
+                subscriber.sink.send(None, why);
+            }
+            subscriber.sink.turn_out();
+        }
+        gone.len()
+    }
+
     /// A message was committed.
     pub(super) fn deliver(&mut self, message: &Message) -> Step {
+        self.note_newest(message.seq, &message.id);
         self.heard = self.heard.max(message.seq);
         self.advance(message);
         self.missing()
@@ -279,6 +360,17 @@ impl<S: Sink> Room<S> {
         let before = self.behind();
         for message in messages {
             self.advance(message);
+        }
+        match messages.last() {
+            Some(last) if self.newest.as_ref().is_none_or(|(newest, _)| *newest < last.seq) => {
+                self.newest = Some((last.seq, last.id.clone()));
+            }
+            Some(_) => {}
+            None => {
+                // Something was heard of that is not there: it was lost again.
+                self.heard = from;
+                self.raise_doubt();
+            }
         }
         match self.behind() {
             None => {
@@ -539,7 +631,7 @@ mod tests {
                     if let Some(last_seq) = self.joining[at].read {
                         let Joining { key, got, .. } = self.joining.swap_remove(at);
                         let standing = Standing { last_seq, ..Standing::default() };
-                        let step = self.room.release(key, standing, false, Vec::new());
+                        let step = self.room.release(key, standing, None, false, Vec::new());
                         self.ask(step);
                         self.inside.push((key, last_seq, got));
                     }
@@ -622,7 +714,7 @@ mod tests {
     fn join(room: &mut Room<Got>, key: SubscriberKey, standing: Standing) -> Got {
         let got = Got::default();
         room.hold(key, &"conn_1".into(), Namespace::Client, got.clone());
-        let _ = room.release(key, standing, false, Vec::new());
+        let _ = room.release(key, standing, None, false, Vec::new());
         got
     }
 
@@ -633,7 +725,7 @@ mod tests {
         room.hold(1, &"conn_1".into(), Namespace::Client, got.clone());
         // It reads 5; then 6 and 7 are committed, another one reads 7 and is let in first; the bus is late.
         join(&mut room, 2, Standing { last_seq: 7, ..Standing::default() });
-        let step = room.release(1, Standing { last_seq: 5, ..Standing::default() }, false, Vec::new());
+        let step = room.release(1, Standing { last_seq: 5, ..Standing::default() }, None, false, Vec::new());
         assert_eq!(step, Step::ReadAfter(5));
         assert_eq!(room.repaired(5, &[message(6), message(7)]), Repaired::Done);
         assert_eq!(*got.seqs.borrow(), [6, 7]);
@@ -648,6 +740,42 @@ mod tests {
         assert_eq!(room.repaired(1, &[message(3)]), Repaired::Stuck(1));
         let _ = room.deliver(&message(4));
         assert_eq!((before.seqs.borrow().len(), &**after.seqs.borrow()), (0, [4].as_slice()));
+    }
+
+    #[test]
+    fn what_does_not_fit_what_was_given_is_a_reason_to_ask_and_what_is_only_late_settles_it() {
+        let newest = |seq: u64| Some((seq, MessageId::from(format!("msg_{seq}"))));
+        let mut room = Room::default();
+        join(&mut room, 1, Standing::default());
+        for seq in 1..=3 {
+            let _ = room.deliver(&message(seq));
+        }
+        let _ = room.deliver(&message(3));
+        assert_eq!(room.take_doubt(), None, "the same once more is no reason");
+        let another = Message { id: "msg_of_another_past".into(), ..message(3) };
+        for odd in [another, message(2)] {
+            let _ = room.deliver(&odd);
+            assert_eq!(room.take_doubt(), newest(3));
+            let _ = room.deliver(&odd);
+            assert_eq!(room.take_doubt(), None, "it is asked already");
+            room.settle_doubt();
+        }
+        // Who comes has read less than was given here.
+        room.hold(2, &"conn_2".into(), Namespace::Client, Got::default());
+        let standing = Standing { last_seq: 2, ..Standing::default() };
+        let _ = room.release(2, standing, Some(&message(2).id), false, Vec::new());
+        assert_eq!(room.take_doubt(), newest(3));
+    }
+
+    #[test]
+    fn what_was_heard_of_and_is_not_there_is_not_waited_for() {
+        let mut room = Room::default();
+        let got = join(&mut room, 1, Standing { last_seq: 1, ..Standing::default() });
+        let _ = room.deliver(&message(3));
+        assert_eq!(room.repaired(1, &[]), Repaired::Done, "2 and 3 are lost");
+        assert_eq!(room.take_doubt(), Some((3, message(3).id)));
+        let _ = room.deliver(&message(2));
+        assert_eq!(*got.seqs.borrow(), [2]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Bench {
         tokio::spawn(async move { while !matches!(connection.next().await, Incoming::Closed(_)) {} });
         self.fanout.hold(&self.conversation, &peer);
         let standing = Standing { last_seq, ..Standing::default() };
-        self.fanout.release(&self.conversation, peer.key, standing, false, Vec::new());
+        self.fanout.release(&self.conversation, peer.key, standing, None, false, Vec::new());
         Listener { far, read: Vec::new() }
     }
 }

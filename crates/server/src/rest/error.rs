@@ -44,7 +44,7 @@ fn status(code: Code) -> StatusCode {
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::ConversationNotFound | Code::MessageNotFound => StatusCode::NOT_FOUND,
         Code::MessageTooLong => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::LocalIdConflict | Code::IdentityChanged => StatusCode::CONFLICT,
+        Code::LocalIdConflict | Code::IdentityChanged | Code::HistoryChanged => StatusCode::CONFLICT,
         Code::RateLimited | Code::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         Code::AuthError | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,

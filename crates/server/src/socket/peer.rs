@@ -176,7 +176,7 @@ impl Peer {
                 Err(failure) => {
                     if is_member {
                         // It goes on hearing what it heard before.
-                        shared.fanout.release(&id, key, Standing::default(), true, Vec::new());
+                        shared.fanout.release(&id, key, Standing::default(), None, true, Vec::new());
                     } else {
                         shared.fanout.leave(&id, key);
                     }
@@ -191,6 +191,7 @@ impl Peer {
             last_message_id: history.last_message_id.clone(),
             last_seq: history.last_seq,
         };
+        let newest = history.last_message_id.clone();
         let answer = JoinAnswer {
             last_message_id: history.last_message_id,
             last_seq: history.last_seq,
@@ -206,7 +207,8 @@ impl Peer {
         let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
         // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
         let goes_on = is_member && !has_cursor;
-        shared.fanout.release(&id, key, standing, goes_on, first.into_iter().flatten().collect());
+        let first = first.into_iter().flatten().collect();
+        shared.fanout.release(&id, key, standing, newest.as_ref(), goes_on, first);
         Ok(())
     }
 
