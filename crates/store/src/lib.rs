@@ -320,11 +320,8 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(_) => Ok(Vec::new()),
             Backend::Postgres(_) => {
-                self.read(move |session| {
-                    let given = given.clone();
-                    Box::pin(async move { changes::compare(session, &given).await })
-                })
-                .await
+                self.read(move |session| Box::pin(async move { changes::compare(session, &given).await }))
+                    .await
             }
         }
     }
