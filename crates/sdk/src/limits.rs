@@ -33,6 +33,8 @@ pub const PAGE: u32 = 50;
 pub const BUFFERED: usize = 500;
 /// Pages in a row that may lack what a live message says came before it.
 pub const EMPTY_PAGES: u32 = 4;
+/// Messages by which an older one is named first, when the server does not have the last one: it lacks few, most often.
+pub const LOOK_BACK: u64 = 4;
 /// How long a receipt waits for others, and how many messages don't let it wait.
 pub const RECEIPT_BATCH: (Duration, u64) = (Duration::from_millis(300), 50);
 /// How often the agents are told that the person goes on typing.

@@ -85,6 +85,12 @@ impl Outbox {
         self.waits.remove(conversation);
     }
 
+    /// The conversation is no more. What was on its way there is not waited for.
+    pub(crate) fn lose(&mut self, conversation: &ConversationId) {
+        self.waits.remove(conversation);
+        self.in_flight.remove(conversation);
+    }
+
     /// When a wait is over.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.waits.values().filter_map(|wait| wait.until).min()

@@ -16,6 +16,9 @@ pub(crate) struct Sync {
     /// Live messages that came before the ones before them.
     early: BTreeMap<u64, Message>,
     failures: u32,
+    /// Where a page is asked for from, if the server may lack what is here: it went back in time, and the last message that
+    /// both have is looked for.
+    looking_from: Option<u64>,
     /// Whether a page has come: the server has let this connection in.
     is_joined: bool,
 }
@@ -53,7 +56,13 @@ pub(crate) struct Taken {
 impl Sync {
     /// A conversation that is still to be joined.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { phase: Phase::Wanting { from: now }, early: BTreeMap::new(), failures: 0, is_joined: false }
+        Self {
+            phase: Phase::Wanting { from: now },
+            early: BTreeMap::new(),
+            failures: 0,
+            looking_from: None,
+            is_joined: false,
+        }
     }
 
     /// Whether a page is to be asked for now; from here on it counts as asked for.
@@ -128,6 +137,41 @@ impl Sync {
         self.phase = Phase::Wanting { from: now + wait };
     }
 
+    /// The server does not have the message at the cursor: an older one is named, ever further back. False if none was
+    /// named, and so nothing helps.
+    #[must_use]
+    pub(crate) fn look_back(&mut self, tail: u64, now: Instant) -> bool {
+        let from = self.looking_from.unwrap_or(tail);
+        if from == 0 {
+            return false;
+        }
+        let step = limits::LOOK_BACK * (tail.saturating_sub(from) + 1);
+        self.looking_from = Some(from.saturating_sub(step));
+        self.phase = Phase::Wanting { from: now };
+        true
+    }
+
+    /// A page was asked for from here.
+    pub(crate) fn looks_from(&mut self, seq: u64) {
+        self.looking_from = Some(seq);
+    }
+
+    /// All up to `seq` is the server's too, and perhaps more.
+    pub(crate) fn look_on(&mut self, seq: u64, now: Instant) {
+        self.looking_from = Some(seq);
+        self.phase = Phase::Wanting { from: now };
+    }
+
+    /// What both have is known.
+    pub(crate) fn found(&mut self) {
+        self.looking_from = None;
+    }
+
+    /// Where a page is asked for from, if not from the last message that is here.
+    pub(crate) fn looking_from(&self) -> Option<u64> {
+        self.looking_from
+    }
+
     /// The server does not know the conversation.
     pub(crate) fn gone(&mut self) {
         self.phase = Phase::Gone;
@@ -137,6 +181,11 @@ impl Sync {
     /// Whether the server has let this connection in.
     pub(crate) fn is_joined(&self) -> bool {
         self.is_joined && self.phase != Phase::Gone
+    }
+
+    /// Whether it is still open what the server has of the conversation: what it has lost is to be sent first.
+    pub(crate) fn is_open_question(&self) -> bool {
+        !self.is_joined && self.phase != Phase::Gone
     }
 
     /// Something may have been missed: a page is asked for, unless one is under way, which will tell.

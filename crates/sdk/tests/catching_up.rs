@@ -128,6 +128,75 @@ async fn a_server_put_back_from_a_backup_is_believed() {
     phone.shows(&["hello", "one", "another two", "mine"]).await;
 }
 
+/// The bodies that the server has in its first conversation.
+fn stored(world: &World) -> Vec<String> {
+    let stored = world.conversation().expect("one");
+    stored.messages.iter().map(|message| message.body.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_person_wrote_and_the_server_has_lost_is_sent_again_in_order_and_once() {
+    let (world, phone, _folder) = talking().await;
+    world.agent_says(0, "one");
+    for body in ["mine 1", "mine 2"] {
+        phone.client.send(None, body).await.expect("room");
+    }
+    phone.shows(&["hello", "one", "mine 1", "mine 2"]).await;
+    world.agent_says(0, "lost");
+    phone.shows(&["hello", "one", "mine 1", "mine 2", "lost"]).await;
+    away(&world, &phone).await;
+    world.restore_backup(2);
+    world.agent_says(0, "another");
+    phone.client.send(None, "later").await.expect("room");
+    back(&world, &phone).await;
+    let all = ["hello", "one", "another", "mine 1", "mine 2", "later"];
+    phone.shows(&all).await;
+    phone.state("an empty queue", |state| state.queued == 0).await;
+    assert_eq!(stored(&world), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_common_message_is_found_however_far_back_and_a_restart_of_the_app_changes_nothing() {
+    let (world, phone, folder) = talking().await;
+    for number in 0..200 {
+        phone.client.send(None, &format!("mine {number}")).await.expect("room");
+        world.agent_says(0, &format!("answer {number}"));
+    }
+    phone.state("an empty queue", |state| state.queued == 0).await;
+    phone
+        .timeline("all", |timeline| timeline.items.last().is_some_and(|item| item.body == "answer 199"))
+        .await;
+    let before = stored(&world);
+    away(&world, &phone).await;
+    phone.client.close().await;
+    world.restore_backup(37);
+    let phone = Phone::in_world(&world, folder.path()).await;
+    back(&world, &phone).await;
+    phone.state("an empty queue", |state| state.queued == 0).await;
+    let is_mine = |body: &&String| body.starts_with("mine");
+    let mut expected = before[..37].to_vec();
+    expected.extend(before[37..].iter().filter(is_mine).cloned());
+    assert_eq!(stored(&world), expected);
+    // It took few questions, and the page that they led to.
+    let joins = world.events("conversation:join").len();
+    assert!(joins < 20, "{joins} joins");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_in_a_conversation_that_the_server_has_lost_is_sent_in_another_one() {
+    let (world, phone, _folder) = talking().await;
+    phone.client.send(None, "mine").await.expect("room");
+    world.agent_says(0, "lost");
+    phone.shows(&["hello", "mine", "lost"]).await;
+    away(&world, &phone).await;
+    world.lose_conversations();
+    phone.client.send(None, "later").await.expect("room");
+    back(&world, &phone).await;
+    phone.state("an empty queue", |state| state.queued == 0).await;
+    phone.shows(&["hello", "mine", "later"]).await;
+    assert_eq!(stored(&world), ["hello", "mine", "later"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_became_of_messages_while_the_phone_was_away_is_known_when_it_is_back() {
     let (world, phone, _folder) = talking().await;

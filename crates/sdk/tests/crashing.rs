@@ -178,7 +178,7 @@ fn a_message_that_was_under_way_five_times_when_the_app_died_is_set_aside_and_th
     let folder = tempfile::tempdir().expect("a folder");
     queue_a_message(&world, folder.path());
     for _ in 0..5 {
-        world.fault(Fault::Stall(1_000_000));
+        world.fault(Fault::Ignore);
         live_and_die(&world, folder.path());
         world.heal();
     }
@@ -201,7 +201,7 @@ fn a_message_that_survives_an_attempt_begins_to_count_anew() {
     queue_a_message(&world, folder.path());
     for _ in 0..3 {
         for _ in 0..4 {
-            world.fault(Fault::Stall(1_000_000));
+            world.fault(Fault::Ignore);
             live_and_die(&world, folder.path());
             world.heal();
         }

@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     LoseAck,
     /// Stores the next message and cuts the connection.
     CutAfterCommit,
+    /// Neither stores nor answers the next message.
+    Ignore,
     /// Cuts the connection before it stores the next message.
     CutBeforeCommit,
     /// Does not store the next message, and answers with the first one of the conversation.
@@ -306,6 +308,11 @@ impl World {
         for stored in &mut inner.conversations {
             stored.messages.truncate(seq);
         }
+    }
+
+    /// The server forgets all conversations: they were opened after the backup.
+    pub(crate) fn lose_conversations(&self) {
+        self.lock().conversations.clear();
     }
 
     fn now(&self) -> Timestamp {

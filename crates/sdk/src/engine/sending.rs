@@ -11,6 +11,7 @@ use super::report::{Asked, Request};
 use crate::LogLevel;
 use crate::local::{Error, UNOPENED};
 use crate::outbox::Failed;
+use crate::sync::Sync;
 
 #[derive(Serialize)]
 struct Send<'a> {
@@ -29,7 +30,9 @@ impl Engine {
     /// Sends the first message of each conversation that may send.
     pub(super) fn send_heads(&mut self, now: Instant) -> Result<(), Error> {
         for head in self.store.heads()? {
-            if !self.outbox.is_free(&head.conversation_id, now) {
+            if !self.outbox.is_free(&head.conversation_id, now)
+                || self.waits_for_page(&head.conversation_id)?
+            {
                 continue;
             }
             self.outbox.begin(head.conversation_id.clone(), head.local_id.clone());
@@ -46,6 +49,13 @@ impl Engine {
             self.emit("message:send", &send, Some(request));
         }
         Ok(())
+    }
+
+    /// Whether the server may turn out to lack messages of this conversation, which would have to go first. Where there are
+    /// none nothing waits.
+    fn waits_for_page(&self, conversation: &ConversationId) -> Result<bool, Error> {
+        let is_open = self.syncs.get(conversation).is_some_and(Sync::is_open_question);
+        Ok(is_open && self.tail(conversation)? > 0)
     }
 
     /// The answer to a message that was sent.

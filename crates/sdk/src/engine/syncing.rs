@@ -100,10 +100,58 @@ impl Engine {
         Ok(())
     }
 
-    /// The last message that is here without a hole: the page is to follow it.
-    fn cursor(&self, conversation: &ConversationId) -> Result<String, Error> {
+    /// The last message that is here without a hole, or an older one if the server may lack that: the page is to follow it.
+    fn cursor(&mut self, conversation: &ConversationId) -> Result<String, Error> {
+        let Some(sync) = self.syncs.get_mut(conversation) else { return Ok(String::new()) };
+        let Some(from) = sync.looking_from() else {
+            let tail = self.tail(conversation)?;
+            return Ok(self.store.message_at(conversation, tail)?.map_or(String::new(), |id| id.to_string()));
+        };
+        // What was passed over can't be named.
+        let named = self.store.newest_up_to(conversation, from)?;
+        let (seq, id) = named.map_or((0, String::new()), |(seq, id)| (seq, id.to_string()));
+        sync.looks_from(seq);
+        Ok(id)
+    }
+
+    /// Takes a page of a server that may lack what is here: true if what both have is known now, and what the server lacks
+    /// was let go.
+    fn compare(
+        &mut self,
+        conversation: &ConversationId,
+        from: u64,
+        answer: &JoinAnswer,
+    ) -> Result<bool, Error> {
         let tail = self.tail(conversation)?;
-        Ok(self.store.message_at(conversation, tail)?.map_or(String::new(), |id| id.to_string()))
+        let mut common = from;
+        let mut has_parted = !answer.has_more || answer.messages.is_empty();
+        for message in answer.messages.iter().take_while(|message| message.seq <= tail) {
+            match self.store.message_at(conversation, message.seq)? {
+                Some(known) if known != message.id => {
+                    has_parted = true;
+                    break;
+                }
+                // What was passed over is as good as any.
+                _ => common = message.seq,
+            }
+        }
+        let Some(sync) = self.syncs.get_mut(conversation) else { return Ok(false) };
+        if !has_parted && common < tail {
+            sync.look_on(common, Instant::now());
+            return Ok(false);
+        }
+        sync.found();
+        let again = self.store.rewind(conversation, common.min(tail))?;
+        self.log(
+            LogLevel::Warn,
+            &format!(
+                "the server went back in time: what follows message {common} is fetched, {again} sent again"
+            ),
+        );
+        self.outbox.kick();
+        self.views.narrow(conversation);
+        self.views.change(conversation);
+        Ok(true)
     }
 
     pub(super) fn joined(
@@ -115,13 +163,20 @@ impl Engine {
             Ok(answer) => answer,
             Err(failed) => return self.page_failed(conversation, failed),
         };
+        let looking_from = self.syncs.get(conversation).and_then(Sync::looking_from);
         let tail = self.tail(conversation)?;
-        if !follows(&answer.messages, tail)
+        if !follows(&answer.messages, looking_from.unwrap_or(tail))
             || answer.messages.iter().any(|message| message.conversation_id != *conversation)
         {
             self.log(LogLevel::Warn, "a page does not follow what is here");
             return self.page_failed(conversation, Failed::TRANSPORT);
         }
+        if let Some(from) = looking_from
+            && !self.compare(conversation, from, &answer)?
+        {
+            return Ok(());
+        }
+        let tail = self.tail(conversation)?;
         let Receipts { user_delivered_seq, user_read_seq, agent_delivered_seq, agent_read_seq } =
             answer.receipts;
         let missed = Marks {
@@ -203,16 +258,23 @@ impl Engine {
                 Ok(())
             }
             Failed::ForGood { code, .. } if code == Code::MessageNotFound.as_str() => {
-                // The server was put back from a backup: what it holds now is the conversation.
-                self.log(
-                    LogLevel::Warn,
-                    "the server does not know the last message that is here; fetching anew",
-                );
-                self.store.begin_anew(conversation)?;
-                self.views.change(conversation);
-                if let Some(sync) = self.syncs.get_mut(conversation) {
+                let tail = self.tail(conversation)?;
+                if let Some(sync) = self.syncs.get_mut(conversation)
+                    && !sync.look_back(tail, Instant::now())
+                {
                     sync.page_failed(Instant::now(), chance);
                 }
+                Ok(())
+            }
+            Failed::ForGood { code, .. } if code == Code::ConversationNotFound.as_str() => {
+                let again = self.store.lose_conversation(conversation)?;
+                self.log(
+                    LogLevel::Warn,
+                    &format!("the server has lost a conversation: {again} messages are sent in another one"),
+                );
+                self.syncs.remove(conversation);
+                self.outbox.lose(conversation);
+                self.views.change_all();
                 Ok(())
             }
             Failed::ForGood { code, .. } => {

@@ -114,16 +114,44 @@ impl LocalStore {
         )
     }
 
-    /// The server does not know what is stored here any more: all that came from it goes, and is fetched again. What
-    /// waits to be sent stays.
-    pub(crate) fn begin_anew(&mut self, id: &str) -> Result<()> {
-        self.write("DELETE FROM messages WHERE conversation_id = ?1 AND state = 0", [id])?;
-        self.write("DELETE FROM gaps WHERE conversation_id = ?1", [id])?;
+    /// The server has lost all after `seq`. What the person wrote of it waits again, before all that waits already; what
+    /// others wrote goes. Returns how much is sent again.
+    pub(crate) fn rewind(&mut self, id: &str, seq: u64) -> Result<usize> {
+        let again = self.send_again(id, seq)?;
+        let after = (id, integer(seq));
+        self.write("DELETE FROM messages WHERE conversation_id = ?1 AND state = 0 AND seq > ?2", after)?;
+        self.write("DELETE FROM gaps WHERE conversation_id = ?1 AND first_seq > ?2", after)?;
+        self.write("UPDATE gaps SET last_seq = min(last_seq, ?2) WHERE conversation_id = ?1", after)?;
         self.write(
-            "UPDATE conversations SET tail_seq = 0, agent_delivered_seq = 0, agent_read_seq = 0, delivered_seq = 0, \
-             delivered_told_seq = 0, read_seq = 0, read_told_seq = 0 WHERE id = ?1",
+            "UPDATE conversations SET tail_seq = min(tail_seq, ?2), \
+             agent_delivered_seq = min(agent_delivered_seq, ?2), agent_read_seq = min(agent_read_seq, ?2), \
+             delivered_seq = min(delivered_seq, ?2), delivered_told_seq = min(delivered_told_seq, ?2), \
+             read_seq = min(read_seq, ?2), read_told_seq = min(read_told_seq, ?2) WHERE id = ?1",
+            after,
+        )?;
+        Ok(again)
+    }
+
+    /// The server has lost the conversation. What the person wrote there waits for another one; the rest goes. Returns how
+    /// much is sent again.
+    pub(crate) fn lose_conversation(&mut self, id: &str) -> Result<usize> {
+        let again = self.send_again(id, 0)?;
+        // Some may have been refused for that very reason.
+        self.write(
+            "UPDATE messages SET state = 1, crashes = 0, wedged_code = NULL, wedged_message = NULL \
+             WHERE conversation_id = ?1 AND (state = 2 OR (state = 3 AND wedged_code = 'CONVERSATION_NOT_FOUND'))",
             [id],
-        )
+        )?;
+        self.write("DELETE FROM messages WHERE conversation_id = ?1 AND state = 0", [id])?;
+        self.write("UPDATE messages SET conversation_id = ?2 WHERE conversation_id = ?1", (id, UNOPENED))?;
+        self.write("DELETE FROM gaps WHERE conversation_id = ?1", [id])?;
+        self.write("DELETE FROM conversations WHERE id = ?1", [id])?;
+        // Where there is another one, they belong there.
+        if let Some(other) = self.newest_conversation()? {
+            let there = (other.as_str(), UNOPENED);
+            self.write("UPDATE messages SET conversation_id = ?1 WHERE conversation_id = ?2", there)?;
+        }
+        Ok(again)
     }
 }
 

@@ -19,7 +19,9 @@ impl LocalStore {
     /// its place. What waited under that `local_id` is sent with this.
     pub(crate) fn put_message(&mut self, message: &Message) -> Result<()> {
         let conversation_id = message.conversation_id.as_str();
-        // A server that was put back from a backup may have given a place twice; its word counts.
+        // A server that was put back from a backup may have given a place twice; its word counts, and what the person wrote
+        // is sent again.
+        self.displace(conversation_id, message.seq, &message.local_id)?;
         self.write(
             "DELETE FROM messages WHERE conversation_id = ?1 AND seq = ?2 AND local_id <> ?3",
             (conversation_id, integer(message.seq), message.local_id.as_str()),
@@ -73,6 +75,15 @@ impl LocalStore {
             "SELECT id FROM messages WHERE conversation_id = ?1 AND seq = ?2",
             (conversation_id, integer(seq)),
             |row| row.get::<_, String>(0).map(MessageId::from),
+        )
+    }
+
+    /// The newest message up to `seq` that is stored.
+    pub(crate) fn newest_up_to(&self, conversation_id: &str, seq: u64) -> Result<Option<(u64, MessageId)>> {
+        self.one(
+            "SELECT seq, id FROM messages WHERE conversation_id = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
+            (conversation_id, integer(seq)),
+            |row| Ok((counted(row.get(0)?), row.get::<_, String>(1)?.into())),
         )
     }
 

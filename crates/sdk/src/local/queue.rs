@@ -2,8 +2,12 @@
 
 use protocol::{ConversationId, LocalId, Timestamp};
 
-use super::{LocalStore, Result, counted};
+use super::{LocalStore, Result, counted, integer};
 use crate::limits;
+
+/// What is sent again has its old `seq` less this as its place in the queue: in its order, and before all that was written
+/// since.
+const BEFORE_ALL: i64 = 1 << 52;
 
 /// What state a message is in; the numbers are those in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,25 @@ impl LocalStore {
             (local_id.as_str(), conversation_id, body, now.epoch_ms()),
         )?;
         self.touch(conversation_id, now)
+    }
+
+    /// What the person wrote after `seq` and the server had stored waits again, under the same names and in the same order,
+    /// before all that waits already. Returns how many.
+    pub(super) fn send_again(&mut self, conversation_id: &str, seq: u64) -> Result<usize> {
+        self.changing(
+            "UPDATE messages SET state = 1, position = seq - ?3, id = NULL, seq = NULL, crashes = 0 \
+             WHERE conversation_id = ?1 AND state = 0 AND seq > ?2 AND sender = 'user'",
+            (conversation_id, integer(seq), BEFORE_ALL),
+        )
+    }
+
+    /// Another message than `local_id` has this place: one of the person's that had it waits again.
+    pub(super) fn displace(&mut self, conversation_id: &str, seq: u64, local_id: &LocalId) -> Result<()> {
+        self.write(
+            "UPDATE messages SET state = 1, position = seq - ?4, id = NULL, seq = NULL, crashes = 0 \
+             WHERE conversation_id = ?1 AND seq = ?2 AND local_id <> ?3 AND state = 0 AND sender = 'user'",
+            (conversation_id, integer(seq), local_id.as_str(), BEFORE_ALL),
+        )
     }
 
     /// How many messages are in the outbox.

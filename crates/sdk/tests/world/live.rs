@@ -149,6 +149,7 @@ impl World {
             matches!(
                 fault,
                 Fault::LoseAck
+                    | Fault::Ignore
                     | Fault::CutAfterCommit
                     | Fault::CutBeforeCommit
                     | Fault::AnswerWithAnother
@@ -167,6 +168,7 @@ impl World {
                 let another = &inner.of(id, &inner.peers[at].device_id).expect("a conversation").messages[0];
                 return ack(&outgoing, asked, &json!({ "success": true, "message": another }));
             }
+            Some(Fault::Ignore) => return,
             Some(Fault::Refuse(code)) => return refuse(&outgoing, asked, code),
             Some(Fault::RefuseForGood) => {
                 inner.refused.insert(local_id.into());
