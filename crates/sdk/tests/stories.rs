@@ -26,6 +26,7 @@ fn anything() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::ServerDies),
         2 => Just(Happens::ServerComes),
         1 => (0..20_000u64).prop_map(|ms| Happens::ServerLeaves(Duration::from_millis(ms))),
+        2 => (1..12usize).prop_map(Happens::ServerForgets),
         6 => any::<u64>().prop_map(|number| Happens::ServerFails(fault(number))),
         1 => Just(Happens::AppGoesToBackground),
         2 => Just(Happens::AppComesToForeground),

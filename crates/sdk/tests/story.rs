@@ -38,6 +38,8 @@ pub(crate) enum Happens {
     ServerDies,
     ServerComes,
     ServerLeaves(Duration),
+    /// Its database goes back by so many messages, as after a failover.
+    ServerForgets(usize),
     ServerFails(Fault),
     AppGoesToBackground,
     AppComesToForeground,
@@ -134,6 +136,7 @@ impl<'a> Story<'a> {
             Happens::ServerDies => self.world.power(false),
             Happens::ServerComes => self.world.power(true),
             Happens::ServerLeaves(delay) => self.world.leave(*delay),
+            Happens::ServerForgets(count) => self.world.forget(*count),
             Happens::ServerFails(fault) => self.world.fault(*fault),
             Happens::AppGoesToBackground => self.client.set_foreground(false).await.expect("open"),
             Happens::AppComesToForeground => self.client.set_foreground(true).await.expect("open"),
@@ -236,7 +239,7 @@ impl<'a> Story<'a> {
             .filter(|local_id| names.contains(*local_id))
             .filter(keeps_its_place)
             .collect();
-        assert_eq!(order, written, "out of order");
+        assert_eq!(order, written, "out of order\n{}", self.world.log());
     }
 
     /// What was passed over because the phone was far behind is fetched.

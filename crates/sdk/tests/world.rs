@@ -310,6 +310,26 @@ impl World {
         }
     }
 
+    /// The server's database goes back by so many messages of each conversation; whoever was given them is put out.
+    pub(crate) fn forget(&self, count: usize) {
+        let mut inner = self.lock();
+        for stored in &mut inner.conversations {
+            let left = stored.messages.len().saturating_sub(count);
+            stored.messages.truncate(left);
+            for mark in [
+                &mut stored.device_delivered,
+                &mut stored.device_read,
+                &mut stored.agent_delivered,
+                &mut stored.agent_read,
+            ] {
+                *mark = (*mark).min(left as u64);
+            }
+        }
+        for peer in inner.peers.drain(..) {
+            peer.outgoing.close(CloseReason::Server);
+        }
+    }
+
     /// The server forgets all conversations: they were opened after the backup.
     pub(crate) fn lose_conversations(&self) {
         self.lock().conversations.clear();

@@ -143,10 +143,7 @@ impl Engine {
         let conversations = self.store.conversations()?;
         for conversation in conversations.iter().take(protocol::limits::ROOMS_PER_DEVICE_CONNECTION) {
             self.syncs.insert(conversation.id.clone(), Sync::new(now));
-            let marks = conversation.marks;
-            if marks.delivered > marks.delivered_told || marks.read > marks.read_told {
-                self.receipts.note(&conversation.id, 1, now);
-            }
+            self.note_receipts(&conversation.id)?;
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Engine {
     /// none nothing waits.
     fn waits_for_page(&self, conversation: &ConversationId) -> Result<bool, Error> {
         let is_open = self.syncs.get(conversation).is_some_and(Sync::is_open_question);
-        Ok(is_open && self.tail(conversation)? > 0)
+        Ok(is_open && self.store.newest_up_to(conversation, u64::MAX)?.is_some())
     }
 
     /// The answer to a message that was sent.

@@ -29,8 +29,7 @@ pub(super) struct JoinAnswer {
     messages: Vec<Message>,
     #[serde(default)]
     has_more: bool,
-    #[serde(default)]
-    receipts: Receipts,
+    receipts: Option<Receipts>,
 }
 
 impl Engine {
@@ -142,16 +141,26 @@ impl Engine {
         }
         sync.found();
         let again = self.store.rewind(conversation, common.min(tail))?;
-        self.log(
-            LogLevel::Warn,
-            &format!(
-                "the server went back in time: what follows message {common} is fetched, {again} sent again"
-            ),
-        );
+        self.went_back(conversation, common, again);
+        Ok(true)
+    }
+
+    /// The server has nothing after `last_seq`: what is stored here beyond it was lost.
+    fn drop_lost(&mut self, conversation: &ConversationId, last_seq: u64) -> Result<(), Error> {
+        let newest = self.store.newest_up_to(conversation, u64::MAX)?;
+        if newest.is_some_and(|(newest, _)| newest > last_seq) {
+            let again = self.store.rewind(conversation, last_seq)?;
+            self.went_back(conversation, last_seq, again);
+        }
+        Ok(())
+    }
+
+    fn went_back(&mut self, conversation: &ConversationId, common: u64, again: usize) {
+        let what = format!("what follows message {common} is fetched, {again} sent again");
+        self.log(LogLevel::Warn, &format!("the server went back in time: {what}"));
         self.outbox.kick();
         self.views.narrow(conversation);
         self.views.change(conversation);
-        Ok(true)
     }
 
     pub(super) fn joined(
@@ -176,25 +185,31 @@ impl Engine {
         {
             return Ok(());
         }
+        if self.syncs.get(conversation).is_some_and(Sync::is_open_question) {
+            // What was sent may be beyond all that was fetched. Nothing is on its way just now.
+            self.drop_lost(conversation, answer.last_seq)?;
+        }
         let tail = self.tail(conversation)?;
-        let Receipts { user_delivered_seq, user_read_seq, agent_delivered_seq, agent_read_seq } =
-            answer.receipts;
-        let missed = Marks {
-            agent_delivered: agent_delivered_seq,
-            agent_read: agent_read_seq,
-            delivered: user_delivered_seq,
-            delivered_told: user_delivered_seq,
-            read: user_read_seq,
-            read_told: user_read_seq,
-            ..Marks::default()
-        };
-        self.store.raise(conversation, missed)?;
+        if let Some(receipts) = answer.receipts {
+            self.store.believe(conversation, receipts)?;
+            self.note_receipts(conversation)?;
+        }
         self.views.change(conversation);
         if answer.last_seq.saturating_sub(tail) > limits::FAR_BEHIND {
             self.effects.push(Effect::Ask(Asked::Newest { conversation: conversation.clone() }));
             return Ok(());
         }
         self.take_page(conversation, &answer.messages, answer.has_more)
+    }
+
+    /// What the server has not been told is to be told.
+    pub(super) fn note_receipts(&mut self, conversation: &ConversationId) -> Result<(), Error> {
+        let Some(stored) = self.store.conversation(conversation)? else { return Ok(()) };
+        let marks = stored.marks;
+        if marks.delivered > marks.delivered_told || marks.read > marks.read_told {
+            self.receipts.note(conversation, 1, Instant::now());
+        }
+        Ok(())
     }
 
     /// The newest page of a conversation that is far ahead: what lies between is noted, and fetched on scrolling.

@@ -1,5 +1,6 @@
 //! Conversations: their status, the cursor, and the marks of both sides.
 
+use protocol::event::Receipts;
 use protocol::{Conversation, ConversationId, ConversationStatus, Timestamp};
 use rusqlite::Row;
 
@@ -114,6 +115,23 @@ impl LocalStore {
         )
     }
 
+    /// Takes over what the server knows of receipts. What it has lost of them is told again.
+    pub(crate) fn believe(&mut self, id: &str, receipts: Receipts) -> Result<()> {
+        let Receipts { user_delivered_seq, user_read_seq, agent_delivered_seq, agent_read_seq } = receipts;
+        self.write(
+            "UPDATE conversations SET agent_delivered_seq = ?2, agent_read_seq = ?3, \
+             delivered_seq = max(delivered_seq, ?4), delivered_told_seq = ?4, \
+             read_seq = max(read_seq, ?5), read_told_seq = ?5 WHERE id = ?1",
+            (
+                id,
+                integer(agent_delivered_seq),
+                integer(agent_read_seq),
+                integer(user_delivered_seq),
+                integer(user_read_seq),
+            ),
+        )
+    }
+
     /// The server has lost all after `seq`. What the person wrote of it waits again, before all that waits already; what
     /// others wrote goes. Returns how much is sent again.
     pub(crate) fn rewind(&mut self, id: &str, seq: u64) -> Result<usize> {
@@ -124,9 +142,7 @@ impl LocalStore {
         self.write("UPDATE gaps SET last_seq = min(last_seq, ?2) WHERE conversation_id = ?1", after)?;
         self.write(
             "UPDATE conversations SET tail_seq = min(tail_seq, ?2), \
-             agent_delivered_seq = min(agent_delivered_seq, ?2), agent_read_seq = min(agent_read_seq, ?2), \
-             delivered_seq = min(delivered_seq, ?2), delivered_told_seq = min(delivered_told_seq, ?2), \
-             read_seq = min(read_seq, ?2), read_told_seq = min(read_told_seq, ?2) WHERE id = ?1",
+             delivered_seq = min(delivered_seq, ?2), read_seq = min(read_seq, ?2) WHERE id = ?1",
             after,
         )?;
         Ok(again)

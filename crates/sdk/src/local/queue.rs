@@ -5,8 +5,8 @@ use protocol::{ConversationId, LocalId, Timestamp};
 use super::{LocalStore, Result, counted, integer};
 use crate::limits;
 
-/// What is sent again has its old `seq` less this as its place in the queue: in its order, and before all that was written
-/// since.
+/// What is sent again has its row's number less this as its place in the queue: in the order in which it was written, or
+/// first came here, and before all that was written since.
 const BEFORE_ALL: i64 = 1 << 52;
 
 /// What state a message is in; the numbers are those in the file.
@@ -68,7 +68,7 @@ impl LocalStore {
         self.write(
             "INSERT INTO messages (local_id, conversation_id, state, body, sender, created_at, position, crashes) \
              VALUES (?1, ?2, 1, ?3, 'user', ?4, \
-             (SELECT coalesce(max(position), 0) + 1 FROM messages WHERE state IN (1, 2, 3)), 0)",
+             (SELECT max(coalesce(max(position), 0), 0) + 1 FROM messages WHERE state IN (1, 2, 3)), 0)",
             (local_id.as_str(), conversation_id, body, now.epoch_ms()),
         )?;
         self.touch(conversation_id, now)
@@ -78,7 +78,7 @@ impl LocalStore {
     /// before all that waits already. Returns how many.
     pub(super) fn send_again(&mut self, conversation_id: &str, seq: u64) -> Result<usize> {
         self.changing(
-            "UPDATE messages SET state = 1, position = seq - ?3, id = NULL, seq = NULL, crashes = 0 \
+            "UPDATE messages SET state = 1, position = rowid - ?3, id = NULL, seq = NULL, crashes = 0 \
              WHERE conversation_id = ?1 AND state = 0 AND seq > ?2 AND sender = 'user'",
             (conversation_id, integer(seq), BEFORE_ALL),
         )
@@ -87,7 +87,7 @@ impl LocalStore {
     /// Another message than `local_id` has this place: one of the person's that had it waits again.
     pub(super) fn displace(&mut self, conversation_id: &str, seq: u64, local_id: &LocalId) -> Result<()> {
         self.write(
-            "UPDATE messages SET state = 1, position = seq - ?4, id = NULL, seq = NULL, crashes = 0 \
+            "UPDATE messages SET state = 1, position = rowid - ?4, id = NULL, seq = NULL, crashes = 0 \
              WHERE conversation_id = ?1 AND seq = ?2 AND local_id <> ?3 AND state = 0 AND sender = 'user'",
             (conversation_id, integer(seq), local_id.as_str(), BEFORE_ALL),
         )
