@@ -228,9 +228,13 @@ impl<'a> Story<'a> {
                 None => assert!(self.cancelled.contains(local_id), "{body} is lost\n{}", self.world.log()),
             }
         }
-        // One that was refused, or taken back while it was under way, is passed by those behind it.
-        let keeps_its_place =
-            |local_id: &&LocalId| !self.world.was_refused(local_id) && !self.cancelled.contains(*local_id);
+        // One that was refused, or taken back while it was under way, is passed by those behind it; and so may be one that
+        // the server has lost again, for that may be found out only after many pages.
+        let keeps_its_place = |local_id: &&LocalId| {
+            !self.world.was_refused(local_id)
+                && !self.world.was_forgotten(local_id)
+                && !self.cancelled.contains(*local_id)
+        };
         let order: Vec<_> = stored.iter().map(|message| &message.local_id).filter(keeps_its_place).collect();
         let written: Vec<_> = self
             .accepted

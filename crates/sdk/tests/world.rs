@@ -97,6 +97,7 @@ struct Inner {
     users: Vec<Value>,
     /// Messages that were refused for good at least once.
     refused: HashSet<LocalId>,
+    forgotten: HashSet<LocalId>,
     chance: u64,
 }
 
@@ -313,8 +314,10 @@ impl World {
     /// The server's database goes back by so many messages of each conversation; whoever was given them is put out.
     pub(crate) fn forget(&self, count: usize) {
         let mut inner = self.lock();
+        let mut forgotten = Vec::new();
         for stored in &mut inner.conversations {
             let left = stored.messages.len().saturating_sub(count);
+            forgotten.extend(stored.messages[left..].iter().map(|message| message.local_id.clone()));
             stored.messages.truncate(left);
             for mark in [
                 &mut stored.device_delivered,
@@ -325,9 +328,15 @@ impl World {
                 *mark = (*mark).min(left as u64);
             }
         }
+        inner.forgotten.extend(forgotten);
         for peer in inner.peers.drain(..) {
             peer.outgoing.close(CloseReason::Server);
         }
+    }
+
+    /// Whether the server had this message and has forgotten it.
+    pub(crate) fn was_forgotten(&self, local_id: &LocalId) -> bool {
+        self.lock().forgotten.contains(local_id)
     }
 
     /// The server forgets all conversations: they were opened after the backup.
