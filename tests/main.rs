@@ -10,6 +10,7 @@ mod bad_bytes;
 mod bad_input;
 mod behind_a_proxy;
 mod broadcast;
+mod clocks;
 mod connecting;
 mod end_to_end;
 mod files;

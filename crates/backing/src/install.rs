@@ -29,7 +29,20 @@ pub fn install_missing() -> Result<()> {
     if provision::program("nginx").is_none() {
         missing.push("nginx");
     }
+    if faketime_library().is_err() {
+        missing.push("faketime");
+    }
     if missing.is_empty() { Ok(()) } else { provision::debian_packages(&missing) }
+}
+
+/// What gives a process another time of day, if it is loaded before all others.
+///
+/// # Errors
+/// If it is not installed.
+pub fn faketime_library() -> Result<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").context("libraries are elsewhere")?;
+    let libraries = folders.filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1")));
+    libraries.into_iter().find(|library| library.exists()).context("libfaketime is not installed")
 }
 
 /// The folder of the newest Postgres's programs.

@@ -23,7 +23,7 @@ pub use rustix::process::Signal;
 pub use self::certificates::Certificates;
 pub use self::command::{pinned, run};
 pub use self::fault_proxy::{FaultProxy, Passage};
-pub use self::install::install_missing;
+pub use self::install::{faketime_library, install_missing};
 pub use self::nginx::Nginx;
 pub use self::pgbouncer::{PgBouncer, PoolMode};
 pub use self::port::Port;

@@ -31,6 +31,11 @@ impl Ambient {
         )
     }
 
+    /// As [`system`](Self::system), but what time it is `now` says.
+    pub fn with_time(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { now: Arc::new(now), ..Self::system() }
+    }
+
     /// These clocks and this chance: `now` is the time of day, `elapsed` never goes back, `fill` fills a buffer.
     pub fn of(
         now: impl Fn() -> Timestamp + Send + Sync + 'static,

@@ -102,7 +102,8 @@ impl App {
         tokio::spawn(completions.run());
         let fanout = Fanout::new(Arc::clone(&metrics));
         let connections = Arc::new(Connections::default());
-        let ambient = Ambient::system();
+        let clock = store.clock().clone();
+        let ambient = Ambient::with_time(move || clock.now());
         let cluster = cluster(&settings, &ambient, &fanout, &connections, &metrics);
         let chat = Chat::new(
             Arc::new(store),

@@ -430,5 +430,7 @@ async fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
     tokio::spawn(completions.run());
     let cluster = Cluster::single_node(Arc::new(|_| ()));
     let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
-    Ok(Chat::new(Arc::new(store), Arc::new(cluster), Ambient::system(), &limits, Observer::none()))
+    let clock = store.clock().clone();
+    let ambient = Ambient::with_time(move || clock.now());
+    Ok(Chat::new(Arc::new(store), Arc::new(cluster), ambient, &limits, Observer::none()))
 }

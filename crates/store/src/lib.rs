@@ -4,6 +4,7 @@
 //! and it is on the disk before anyone is told. Rows don't travel; nothing here decides who may do what, beyond the
 //! [`Scope`] that a caller hands in.
 
+mod clock;
 mod error;
 mod job;
 mod operations;
@@ -21,6 +22,7 @@ use protocol::rest::User;
 use protocol::{AppId, AuditEntry, ConversationId, DeviceId, InboxConversation, Message, Timestamp, TokenId};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::clock::Clock;
 pub use self::error::{Error, ErrorKind};
 use self::job::{Job, Write};
 pub use self::operations::apps::App;
@@ -133,6 +135,14 @@ impl Store {
             }
         };
         Ok((Self { backend }, completions))
+    }
+
+    /// What time it is, by the database and not by this node.
+    pub fn clock(&self) -> &Clock {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => &sqlite.clock,
+            Backend::Postgres(postgres) => &postgres.clock,
+        }
     }
 
     /// Whether another process serves from the same database and hears nothing of what this one stores: it came while the

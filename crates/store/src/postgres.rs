@@ -19,6 +19,7 @@ pub use self::config::PostgresConfig;
 use self::lanes::Lanes;
 pub(crate) use self::pool::Pool;
 use self::serving::Serving;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::job::Job;
 use crate::{Completions, Observer, Purpose};
@@ -31,6 +32,7 @@ pub(crate) struct Postgres {
     /// The lanes tell their callers themselves; this only keeps [`Completions`] waiting.
     _completions: mpsc::UnboundedSender<Vec<Box<dyn Job>>>,
     serving: Option<Serving>,
+    pub(crate) clock: Clock,
 }
 
 impl Postgres {
@@ -39,9 +41,10 @@ impl Postgres {
         purpose: Purpose,
         observer: Observer,
     ) -> Result<(Self, Completions), Error> {
-        connection::check(config).await?;
+        let clock = Clock::of_database();
+        connection::check(config, &clock).await?;
         let serving = match purpose {
-            Purpose::Serve { alone } => Some(Serving::begin(config, alone).await?),
+            Purpose::Serve { alone } => Some(Serving::begin(config, alone, &clock).await?),
             Purpose::Command => None,
         };
         migrate::run(config).await?;
@@ -53,6 +56,7 @@ impl Postgres {
             pool,
             _completions: sender,
             serving,
+            clock,
         };
         Ok((postgres, Completions::new(receiver)))
     }

@@ -13,12 +13,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use protocol::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 pub use self::backup::{Backup, back_up};
 pub(crate) use self::reader::Readers;
 pub(crate) use self::writer::Writer;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::{Completions, Observer, Purpose};
 
@@ -42,6 +44,7 @@ refinery::embed_migrations!("migrations/both");
 pub(crate) struct Sqlite {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
+    pub(crate) clock: Clock,
     /// Held as long as the server runs: a second one on the same file would know nothing of this one's connections.
     _lock: Option<File>,
 }
@@ -58,9 +61,10 @@ impl Sqlite {
             Purpose::Command => None,
         };
         migrate(path)?;
+        let clock = Clock::after(newest(path)?);
         let (writer, completions) = Writer::start(path, observer)?;
         let readers = Readers::start(path)?;
-        Ok((Self { writer, readers, _lock: lock }, completions))
+        Ok((Self { writer, readers, clock, _lock: lock }, completions))
     }
 }
 
@@ -93,6 +97,13 @@ fn migrate(path: &Path) -> Result<(), Error> {
         .run(&mut connection)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("migration: {error}")))?;
     Ok(())
+}
+
+/// The newest time that is stored.
+fn newest(path: &Path) -> Result<Timestamp, Error> {
+    const SQL: &str = "SELECT coalesce(max(updated_at), 0) FROM conversations";
+    let newest = connect(path, Access::Read)?.query_row(SQL, [], |row| row.get(0))?;
+    Ok(Timestamp::from_epoch_ms(newest))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

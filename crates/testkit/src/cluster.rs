@@ -75,6 +75,15 @@ impl<R: SharedRedis> TestCluster<R> {
         self.nodes.push(node);
     }
 
+    /// Starts one more node, with a clock that is wrong by so many seconds.
+    pub async fn add_with_clock(&mut self, seconds: i64) {
+        let database = vec!["--database-url".into(), self.postgres.url("postgres").into()];
+        let flags = [format!("--redis-url={}", self.redis.url())];
+        let node = ServerProcess::start_with_clock(seconds, &self.binary, database, &flags).await;
+        in_touch(node.address()).await;
+        self.nodes.push(node);
+    }
+
     /// A new app.
     pub async fn app(&self) -> TestApp {
         self.nodes[0].app().await

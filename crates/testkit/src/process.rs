@@ -35,7 +35,28 @@ impl ServerProcess {
     /// # Panics
     /// If it does not get ready.
     pub async fn start_on<F: AsRef<OsStr>>(binary: &str, database: Vec<OsString>, flags: &[F]) -> Self {
-        let mut child = Command::new(binary)
+        Self::started(Command::new(binary), database, flags).await
+    }
+
+    /// As [`start_on`](Self::start_on), with a clock that is wrong by so many seconds.
+    ///
+    /// # Panics
+    /// If it does not get ready, or libfaketime is not installed.
+    pub async fn start_with_clock<F: AsRef<OsStr>>(
+        seconds: i64,
+        binary: &str,
+        database: Vec<OsString>,
+        flags: &[F],
+    ) -> Self {
+        backing::install_missing().expect("libfaketime");
+        let mut command = Command::new(binary);
+        command.env("LD_PRELOAD", backing::faketime_library().expect("libfaketime"));
+        command.env("FAKETIME", format!("{seconds:+}s")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Self::started(command, database, flags).await
+    }
+
+    async fn started<F: AsRef<OsStr>>(mut command: Command, database: Vec<OsString>, flags: &[F]) -> Self {
+        let mut child = command
             .args(["serve", "--listen=127.0.0.1:0"])
             .args(&database)
             .args(flags)

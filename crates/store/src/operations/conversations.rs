@@ -184,7 +184,8 @@ pub(crate) async fn set_status(
     if before.conversation.status == status {
         return Ok(Some((before, false)));
     }
-    const SQL: &str = "UPDATE conversations SET status = $1, updated_at = $2 WHERE id = $3";
+    const SQL: &str = "UPDATE conversations SET status = $1, updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END \
+         WHERE id = $3";
     let params = [Param::Text(status.as_str()), Param::Integer(now.epoch_ms()), Param::Text(id)];
     session.execute(SQL, &params).await?;
     Ok(find(session, scope, id).await?.map(|after| (after, true)))

@@ -66,7 +66,8 @@ pub(crate) fn message(new: &NewMessage, stored: &Stored) -> Message {
         body: new.body.clone(),
         sender: new.sender,
         sender_name: if is_from_user { stored.user_name.clone() } else { new.sender_name.clone() },
-        created_at: new.now,
+        // Never before an earlier one, whatever the clock says.
+        created_at: stored.conversation.updated_at,
         status: MessageStatus::Sent,
     }
 }
@@ -84,13 +85,15 @@ pub(crate) fn repeated(new: &NewMessage, mut earlier: Message, marks: Marks) -> 
 async fn take_seq(session: &mut Session<'_>, new: &NewMessage) -> Result<Option<Stored>, Error> {
     // Every message of a user is unread until an agent says otherwise, and opens a resolved conversation again.
     const FROM_USER: &str = concat!(
-        "UPDATE conversations SET last_seq = last_seq + 1, updated_at = $1, \
+        "UPDATE conversations SET last_seq = last_seq + 1, \
+         updated_at = CASE WHEN updated_at > $1 THEN updated_at ELSE $1 END, \
          unread_count = unread_count + 1, status = 'open' \
          WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR (device_id = $4 AND is_shown = 1)) RETURNING ",
         columns!()
     );
     const FROM_OTHERS: &str = concat!(
-        "UPDATE conversations SET last_seq = last_seq + 1, updated_at = $1 \
+        "UPDATE conversations SET last_seq = last_seq + 1, \
+         updated_at = CASE WHEN updated_at > $1 THEN updated_at ELSE $1 END \
          WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR (device_id = $4 AND is_shown = 1)) RETURNING ",
         columns!()
     );

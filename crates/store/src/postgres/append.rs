@@ -245,7 +245,7 @@ impl Decided {
             Entry::Occupied(earlier) => messages::repeated(new, earlier.get().clone(), stored.marks),
             Entry::Vacant(place) => {
                 stored.conversation.last_seq += 1;
-                stored.conversation.updated_at = new.now;
+                stored.conversation.updated_at = stored.conversation.updated_at.max(new.now);
                 if new.sender == Author::User {
                     // Unread until an agent says otherwise; and it opens a resolved conversation again.
                     stored.unread_count += 1;

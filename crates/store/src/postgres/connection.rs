@@ -1,10 +1,12 @@
 //! A connection: how it is made, and what it is like whatever the database, the role or the server have as defaults.
 
-use tokio::time::timeout;
+use protocol::Timestamp;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::config::{CONNECT_LIMIT, PostgresConfig};
 use super::pool::limited;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 
 /// Sets, in one round trip, what we count on. It is said once the connection is there and not when it is asked for,
@@ -44,10 +46,20 @@ fn late() -> Error {
     Error::new(ErrorKind::Timeout, "no connection to Postgres in time")
 }
 
+/// Takes over what time it is there.
+pub(super) async fn read_time(client: &Client, clock: &Clock) -> Result<(), Error> {
+    const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let asked = Instant::now();
+    let time: i64 = limited(async { Ok(client.query_one(TIME, &[]).await?.try_get(0)?) }).await?;
+    clock.set(asked, Timestamp::from_epoch_ms(time));
+    Ok(())
+}
+
 /// Refuses a database that could not keep what is promised, with the reason.
-pub(super) async fn check(config: &PostgresConfig) -> Result<(), Error> {
+pub(super) async fn check(config: &PostgresConfig, clock: &Clock) -> Result<(), Error> {
     let refused = |detail: String| Err(Error::new(ErrorKind::Internal, detail));
     let (client, _end) = connect(config).await?;
+    read_time(&client, clock).await?;
     let encoding = value(&client, "SHOW server_encoding").await?;
     if encoding != "UTF8" {
         return refused(format!(

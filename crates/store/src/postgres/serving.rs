@@ -9,8 +9,9 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tokio_postgres::Client;
 
 use super::config::PostgresConfig;
-use super::connection::connect;
+use super::connection::{connect, read_time};
 use super::pool::limited;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 
 /// The advisory lock that serving nodes hold: one alone, or any number together.
@@ -33,16 +34,16 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) async fn begin(config: &PostgresConfig, alone: bool) -> Result<Self, Error> {
+    pub(super) async fn begin(config: &PostgresConfig, alone: bool, clock: &Clock) -> Result<Self, Error> {
         for _ in 0..TRIES {
             let (client, end) = connect(config).await?;
             if take(&client, alone).await? {
-                let config = config.clone();
+                let (config, clock) = (config.clone(), clock.clone());
                 let is_disputed = Arc::new(AtomicBool::new(false));
                 let disputed = Arc::clone(&is_disputed);
                 let keeper = tokio::spawn(async move {
-                    keep(client, end).await;
-                    retake(&config, alone, &disputed).await;
+                    keep(client, end, &clock).await;
+                    retake(&config, alone, &disputed, &clock).await;
                 });
                 return Ok(Self { keeper, is_disputed });
             }
@@ -78,8 +79,8 @@ async fn has(client: &Client) -> Result<bool, Error> {
     limited(async { Ok(client.query_one(SQL, &[&LOCK]).await?.try_get(0)?) }).await
 }
 
-/// Holds the connection until it breaks, or the lock is gone.
-async fn keep(client: Client, end: impl Future<Output = ()>) {
+/// Holds the connection until it breaks, or the lock is gone; and keeps the clock right.
+async fn keep(client: Client, end: impl Future<Output = ()>, clock: &Clock) {
     let mut looks = interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut end = std::pin::pin!(end);
@@ -92,20 +93,24 @@ async fn keep(client: Client, end: impl Future<Output = ()>) {
         if matches!(has(&client).await, Ok(false)) {
             break;
         }
+        // Nor does it say what time it is: the clock goes on.
+        let _ = read_time(&client, clock).await;
     }
     tracing::warn!("the lock that marks this node as serving was lost; taking it anew");
 }
 
-async fn retake(config: &PostgresConfig, alone: bool, is_disputed: &AtomicBool) {
+async fn retake(config: &PostgresConfig, alone: bool, is_disputed: &AtomicBool, clock: &Clock) {
     loop {
         sleep(RETRY).await;
         let Ok((client, end)) = connect(config).await else { continue };
+        // It may be another server.
+        let _ = read_time(&client, clock).await;
         match take(&client, alone).await {
             Ok(true) => {
                 if is_disputed.swap(false, Ordering::Relaxed) {
                     tracing::info!("no other replyhq serves from this database any more");
                 }
-                keep(client, end).await;
+                keep(client, end, clock).await;
             }
             Ok(false) => {
                 if !is_disputed.swap(true, Ordering::Relaxed) {
