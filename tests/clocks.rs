@@ -1,7 +1,7 @@
 //! Clocks that are wrong: by an hour between nodes, and by an hour between two starts. Nothing but what people read as a time
 //! depends on them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::{Backend, Client, ServerProcess, TestApp, TestCluster, eventually};
@@ -78,7 +78,7 @@ async fn with_nodes_hours_apart_order_and_expiry_hold() {
     let times = times(&nodes[0], &conversation).await;
     assert!(times.is_sorted(), "{times:?}");
     // The database's clock is this machine's: what people read is right, too.
-    let now = protocol_time(SystemTime::now());
+    let now = chat::Ambient::system().now().to_string();
     assert_eq!(times.last().unwrap()[..13], now[..13], "the hour at least");
 
     let (_, token) = app.token_with(&["view_sessions"], &["--expires-in=4s"]).await;
@@ -94,12 +94,6 @@ async fn with_nodes_hours_apart_order_and_expiry_hold() {
         let answer = node.as_agent_with(&token).get("/v1/admin/sessions").await;
         assert_eq!(answer.failure(), (401, "INVALID_CREDENTIALS"));
     }
-}
-
-/// As the API writes times.
-fn protocol_time(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    protocol::Timestamp::from_epoch_ms(i64::try_from(since.as_millis()).unwrap()).to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
