@@ -12,6 +12,7 @@ mod behind_a_proxy;
 mod broadcast;
 mod clocks;
 mod connecting;
+mod credentials;
 mod end_to_end;
 mod files;
 mod integration;

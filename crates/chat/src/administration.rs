@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use protocol::limits::Action;
 use protocol::rest::AuditPage;
-use protocol::{AppId, AuditEntry, Failure, Permission, Permissions, TokenId};
-use store::{Act, App, Token};
+use protocol::{AppId, AuditEntry, Failure, Permission, Permissions, Timestamp, TokenId};
+use store::{Act, App, Rotated, Token};
 
 use crate::{Agent, Chat, Page, Principal, credential, input};
 
@@ -35,6 +35,8 @@ pub struct NewToken {
 pub struct RotatedKey {
     /// The key.
     pub api_key: String,
+    /// Until when the key before it is good, if it was kept.
+    pub old_key_until: Option<Timestamp>,
 }
 
 impl Chat {
@@ -61,6 +63,7 @@ impl Chat {
             id: app_id.clone(),
             name: name.into(),
             api_key_hash: credential::hash(&api_key),
+            old_key: None,
             created_at: self.ambient.now(),
             allowed_origins: Vec::new(),
         };
@@ -78,19 +81,44 @@ impl Chat {
         self.store.apps().await.map_err(|error| self.store_failed(&error))
     }
 
-    /// Gives an app another key; the old one is void at once. `None` if there is no such app.
+    /// Gives an app another key. The present one is good for so long beside it, or void at once, and every older one with
+    /// it. `None` if there is no such app.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` if the present one is to be kept and an older one is still good; `SERVER_ERROR`.
+    pub async fn rotate_key(
+        &self,
+        app_id: &AppId,
+        keep_old_for: Option<Duration>,
+    ) -> Result<Option<RotatedKey>, Failure> {
+        let api_key = credential::generate(credential::APP_KEY_PREFIX, &self.ambient);
+        let mut act = self.act(app_id, "app.rotate_key", app_id);
+        let old_key_until = keep_old_for.map(|time| act.at.plus(time));
+        act.details = old_key_until.map(|until| serde_json::json!({ "old_key_until": until }));
+        let rotated = self
+            .store
+            .rotate_key(app_id.clone(), credential::hash(&api_key), old_key_until, act)
+            .await
+            .map_err(|error| self.store_failed(&error))?;
+        match rotated {
+            Rotated::NoApp => Ok(None),
+            Rotated::Done => Ok(Some(RotatedKey { api_key, old_key_until })),
+            Rotated::OlderIsGood(until) => Err(Failure::invalid(format!(
+                "this app has an old key already, which is good until {until}, and only one may be beside the present \
+                 one: end it first (app end-old-key), or rotate without keeping any"
+            ))),
+        }
+    }
+
+    /// Ends an app's old key now. False if it has none that is good; `None` if there is no such app.
     ///
     /// # Errors
     /// `SERVER_ERROR`.
-    pub async fn rotate_key(&self, app_id: &AppId) -> Result<Option<RotatedKey>, Failure> {
-        let api_key = credential::generate(credential::APP_KEY_PREFIX, &self.ambient);
-        let act = self.act(app_id, "app.rotate_key", app_id);
-        let found = self
-            .store
-            .rotate_key(app_id.clone(), credential::hash(&api_key), act)
-            .await
-            .map_err(|error| self.store_failed(&error))?;
-        Ok(found.then_some(RotatedKey { api_key }))
+    pub async fn end_old_key(&self, app_id: &AppId) -> Result<Option<bool>, Failure> {
+        let act = self.act(app_id, "app.end_old_key", app_id);
+        let ended = self.store.end_old_key(app_id.clone(), act).await;
+        let ended = ended.map_err(|error| self.store_failed(&error))?;
+        Ok(if ended || self.app_exists(app_id).await? { Some(ended) } else { None })
     }
 
     /// Takes the pages that may use the app's key by their origins; none is any. `None` if there is no such app, else the

@@ -1,7 +1,7 @@
 //! Whether a credential is good.
 
-use protocol::{AppId, Code, ConnectionId, Failure, TokenId, UserInfo};
-use store::{LatestConversation, Token};
+use protocol::{AppId, Code, ConnectionId, Failure, Timestamp, UserInfo};
+use store::{App, Credential, KeyId, LatestConversation, Token};
 
 use crate::{Address, Agent, Chat, Device, credential, input};
 
@@ -32,6 +32,8 @@ pub struct DeviceAccess {
     pub user_info: Option<UserInfo>,
     /// Its newest conversation.
     pub latest: Option<LatestConversation>,
+    /// What let it in.
+    pub credential: Credential,
 }
 
 impl Chat {
@@ -47,13 +49,9 @@ impl Chat {
             .device_login(device.app_id.clone(), device.device_id.clone())
             .await
             .map_err(|error| self.not_checked(&error))?;
-        match login {
-            Some(login) if credential::matches(shown.api_key, &login.api_key_hash) => {
-                check_origin(shown.origin, &login.allowed_origins)?;
-                Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest })
-            }
-            _ => Err(invalid()),
-        }
+        let login = login.ok_or_else(invalid)?;
+        let credential = self.check_key(&shown, &login.app).await?;
+        Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest, credential })
     }
 
     /// As [`authenticate_device`](Self::authenticate_device), where nothing is wanted but a yes.
@@ -63,13 +61,29 @@ impl Chat {
     pub async fn check_device(&self, shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
         let device = form(shown)?;
         let app = self.store.app(device.app_id.clone()).await.map_err(|error| self.not_checked(&error))?;
-        match app {
-            Some(app) if credential::matches(shown.api_key, &app.api_key_hash) => {
-                check_origin(shown.origin, &app.allowed_origins)?;
-                Ok(device)
-            }
-            _ => Err(invalid()),
+        self.check_key(&shown, &app.ok_or_else(invalid)?).await?;
+        Ok(device)
+    }
+
+    /// Which of the app's keys was shown, if it is good and may be used from there.
+    async fn check_key(&self, shown: &DeviceCredentials<'_>, app: &App) -> Result<Credential, Failure> {
+        let now = self.ambient.now();
+        let old = app.old_key.as_ref().filter(|old| now < old.until);
+        let (hash, old) = if credential::matches(shown.api_key, &app.api_key_hash) {
+            (&app.api_key_hash, None)
+        } else {
+            let old = old.filter(|old| credential::matches(shown.api_key, &old.hash)).ok_or_else(invalid)?;
+            (&old.hash, Some(old))
+        };
+        check_origin(shown.origin, &app.allowed_origins)?;
+        if let Some(old) = old
+            && !is_fresh(old.last_used_at, now)
+            // The key is as good on a full disk: that the note of its use is missing is worth no more than a log line.
+            && let Err(error) = self.store.touch_old_key(app.id.clone(), now).await
+        {
+            self.store_failed(&error);
         }
+        Ok(Credential::Key(app.id.clone(), KeyId::of(hash)))
     }
 
     /// Checks an admin token. `app_id` is the app that the agent means, where the transport lets them say it.
@@ -105,18 +119,16 @@ impl Chat {
         })
     }
 
-    /// Whether the token still opens anything. `None` if that can't be told just now.
-    pub async fn is_token_valid(&self, id: &TokenId) -> Option<bool> {
-        let token = self.store.token(id.clone()).await.map_err(|error| self.store_failed(&error)).ok()?;
-        let now = self.ambient.now();
-        Some(token.is_some_and(|token| token.is_valid_at(now)))
+    /// Those of the credentials that open nothing any more, however they were withdrawn. `None` if that can't be told just
+    /// now.
+    pub async fn void_credentials(&self, shown: Vec<Credential>) -> Option<Vec<Credential>> {
+        let void = self.store.void(shown, self.ambient.now()).await;
+        void.map_err(|error| self.store_failed(&error)).ok()
     }
 
     async fn touch(&self, token: &Token) {
         let now = self.ambient.now();
-        let is_fresh =
-            token.last_used_at.is_some_and(|last| now.epoch_ms() - last.epoch_ms() < TOUCH_EVERY_MS);
-        if is_fresh {
+        if is_fresh(token.last_used_at, now) {
             return;
         }
         // A token is as good on a full disk: that the note of its use is missing is worth no more than a log line.
@@ -142,6 +154,11 @@ impl Chat {
         let app = self.store.app(app_id.clone()).await.map_err(|error| self.store_failed(&error))?;
         Ok(app.is_some())
     }
+}
+
+/// Whether the note of a credential's last use is new enough.
+fn is_fresh(last_used_at: Option<Timestamp>, now: Timestamp) -> bool {
+    last_used_at.is_some_and(|last| now.epoch_ms() - last.epoch_ms() < TOUCH_EVERY_MS)
 }
 
 /// The device that a credential of the right form names.

@@ -29,6 +29,7 @@ use std::time::Duration;
 use cluster::{Cluster, Envelope, Signal};
 use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, Failure};
+pub use store::Credential;
 use store::Store;
 use tokio::sync::oneshot;
 

@@ -182,7 +182,7 @@ impl App {
             tasks.spawn(listen::accept(door, Arc::clone(&self.shared), stopped));
         }
         let shared = Arc::clone(&self.shared);
-        tasks.spawn(async move { shared.connections.watch_tokens(&shared.chat).await });
+        tasks.spawn(async move { shared.connections.watch_credentials(&shared.chat).await });
         tasks.spawn(memory::give_back(
             Arc::clone(&self.shared.sockets.meter),
             Arc::clone(&self.shared.metrics),

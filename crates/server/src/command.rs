@@ -12,7 +12,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use cluster::Cluster;
 use protocol::{AppId, Code, Failure, Permission, Permissions};
 use serde_json::{Value, json};
-use store::{Location, Purpose, Store, Token};
+use store::{App, Location, Purpose, Store, Token};
 
 use crate::healthcheck::Healthcheck;
 use crate::settings::{self, DatabaseSettings, Settings};
@@ -112,8 +112,19 @@ pub enum AppCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Give an app another key; the old one is void at once
+    /// Give an app another key; the old one is void at once, or good for a while beside it
     RotateKey {
+        /// The app's id
+        app: String,
+        /// For how long the old key stays good, as in 90d, for apps that people have installed
+        #[arg(long, value_name = "DURATION", value_parser = settings::parse_duration)]
+        keep_old_for: Option<Duration>,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End an app's old key now
+    EndOldKey {
         /// The app's id
         app: String,
         /// Where the data is and how to print.
@@ -218,7 +229,8 @@ impl Command {
                 AppCommand::Create { output, .. }
                 | AppCommand::List { output }
                 | AppCommand::AllowOrigins { output, .. }
-                | AppCommand::RotateKey { output, .. },
+                | AppCommand::RotateKey { output, .. }
+                | AppCommand::EndOldKey { output, .. },
             )
             | Self::Token(
                 TokenCommand::Create { output, .. }
@@ -291,16 +303,22 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             let rows: Vec<_> = apps
                 .iter()
                 .map(|app| {
-                    json!({
+                    let mut row = json!({
                         "app_id": app.id,
                         "name": app.name,
                         "created_at": app.created_at,
                         "allowed_origins": app.allowed_origins,
-                    })
+                    });
+                    if let Some(old) = &app.old_key {
+                        row["old_key"] = json!({ "until": old.until, "last_used_at": old.last_used_at });
+                    }
+                    row
                 })
                 .collect();
             Ok(output.print(&json!({ "apps": rows }), || {
-                lines(&apps, |app| format!("{}  {}  {}", app.id, app.created_at, app.name))
+                lines(&apps, |app| {
+                    format!("{}  {}  {}{}", app.id, app.created_at, app.name, old_key_text(app))
+                })
             }))
         }
         Command::App(AppCommand::AllowOrigins { app, origins, output }) => {
@@ -312,11 +330,27 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
                 kept => format!("only pages of these origins may use the app's key: {}", kept.join(", ")),
             }))
         }
-        Command::App(AppCommand::RotateKey { app, output }) => {
+        Command::App(AppCommand::RotateKey { app, keep_old_for, output }) => {
             let app_id = AppId::from(app);
-            let rotated = open(&output).await?.rotate_key(&app_id).await?.ok_or_else(no_app)?;
-            let answer = json!({ "app_id": app_id, "api_key": rotated.api_key });
-            Ok(output.print(&answer, || format!("api_key: {}   (shown this once)", rotated.api_key)))
+            let rotated = open(&output).await?.rotate_key(&app_id, keep_old_for).await?.ok_or_else(no_app)?;
+            let mut answer = json!({ "app_id": app_id, "api_key": rotated.api_key });
+            if let Some(until) = rotated.old_key_until {
+                answer["old_key_until"] = json!(until);
+            }
+            Ok(output.print(&answer, || {
+                let old = match rotated.old_key_until {
+                    Some(until) => format!("the old one is good until {until}"),
+                    None => "the old one is void".into(),
+                };
+                format!("api_key: {}   (shown this once)\n{old}", rotated.api_key)
+            }))
+        }
+        Command::App(AppCommand::EndOldKey { app, output }) => {
+            let app_id = AppId::from(app);
+            let ended = open(&output).await?.end_old_key(&app_id).await?.ok_or_else(no_app)?;
+            Ok(output.print(&json!({ "app_id": app_id, "ended": ended }), || {
+                if ended { "ended".into() } else { "there is no old key that is good".into() }
+            }))
         }
         Command::Token(TokenCommand::Create { app, name, permissions, expires_in, output }) => {
             let permissions =
@@ -420,6 +454,13 @@ fn token_line(token: &Token) -> String {
         (None, None) => "good".into(),
     };
     format!("{}  {}  {}  {state}", token.id, token.name, token.permissions.to_text())
+}
+
+fn old_key_text(app: &App) -> String {
+    app.old_key.as_ref().map_or_else(String::new, |old| {
+        let used = old.last_used_at.map_or("not used".into(), |at| format!("last used {at}"));
+        format!("  (old key until {}, {used})", old.until)
+    })
 }
 
 /// The rules over the database, without a server.

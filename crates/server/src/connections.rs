@@ -1,19 +1,22 @@
 //! The sockets of this node: whom to tell that the server leaves, and which to close with their token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat::Chat;
+use chat::{Chat, Credential};
 use cluster::SilentConnection;
 use protocol::event::ServerShutdown;
-use protocol::{AppId, Code, ConnectionId, DeviceId, Failure, TokenId};
+use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
 use socketio::{CloseReason, Frame, Outgoing};
 
 use crate::fanout::{Namespace, SubscriberKey, frame, left};
 
-/// How often the tokens of open connections are looked at. Revocation must close them within 5 s.
-const TOKEN_CHECK_EVERY: Duration = Duration::from_secs(2);
+/// How often the credentials of open connections are looked at. Withdrawal must close them within 5 s.
+const CREDENTIAL_CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// Credentials in one question: most installations have fewer open at a time.
+const CREDENTIALS_AT_ONCE: usize = 10_000;
 
 /// The least time a client is asked to stay away: a restart takes about so long.
 const RECONNECT_DELAY_MIN_MS: u64 = 500;
@@ -42,10 +45,12 @@ struct Open {
 pub(crate) enum Owner {
     /// That is not known yet.
     Nobody,
-    /// This device's, or of somebody who says so; with its id once it was let in.
-    Device(AppId, DeviceId, Option<ConnectionId>),
-    /// An agent's, by this token.
-    Token(TokenId),
+    /// Of somebody who says that they are this device.
+    Claimed(AppId, DeviceId),
+    /// This device's.
+    Device { app_id: AppId, device_id: DeviceId, connection_id: ConnectionId, credential: Credential },
+    /// An agent's.
+    Agent(Credential),
 }
 
 /// A connection's place in the table while it logs in. Given up when dropped, unless it was let in.
@@ -73,23 +78,26 @@ impl Drop for Claim<'_> {
 impl Open {
     fn is_of(&self, app_id: &AppId, device_id: &DeviceId) -> bool {
         match &self.owner {
-            Owner::Device(app, device, _) => device == device_id && app == app_id,
-            Owner::Token(_) | Owner::Nobody => false,
+            Owner::Claimed(app, device) | Owner::Device { app_id: app, device_id: device, .. } => {
+                device == device_id && app == app_id
+            }
+            Owner::Agent(_) | Owner::Nobody => false,
         }
     }
 
     /// A device's, once it was let in.
     fn connection_id(&self) -> Option<&ConnectionId> {
         match &self.owner {
-            Owner::Device(_, _, connection_id) => connection_id.as_ref(),
-            Owner::Token(_) | Owner::Nobody => None,
+            Owner::Device { connection_id, .. } => Some(connection_id),
+            Owner::Claimed(..) | Owner::Agent(_) | Owner::Nobody => None,
         }
     }
 
-    fn token(&self) -> Option<&TokenId> {
+    /// What it was let in by.
+    fn credential(&self) -> Option<&Credential> {
         match &self.owner {
-            Owner::Token(token_id) => Some(token_id),
-            Owner::Device(..) | Owner::Nobody => None,
+            Owner::Device { credential, .. } | Owner::Agent(credential) => Some(credential),
+            Owner::Claimed(..) | Owner::Nobody => None,
         }
     }
 
@@ -142,7 +150,7 @@ impl Connections {
         app_id: AppId,
         device_id: DeviceId,
     ) -> Claim<'_> {
-        self.add(key, outgoing, None, Owner::Device(app_id, device_id, None));
+        self.add(key, outgoing, None, Owner::Claimed(app_id, device_id));
         Claim { connections: self, key, is_kept: false }
     }
 
@@ -177,19 +185,20 @@ impl Connections {
         }
     }
 
-    /// Closes the connections of tokens that open nothing any more, as long as it runs.
-    pub(crate) async fn watch_tokens(&self, chat: &Chat) {
-        let mut ticks = tokio::time::interval(TOKEN_CHECK_EVERY);
+    /// Closes the connections of credentials that open nothing any more, as long as it runs.
+    pub(crate) async fn watch_credentials(&self, chat: &Chat) {
+        let mut ticks = tokio::time::interval(CREDENTIAL_CHECK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut tokens: Vec<_> = self.table().open.values().filter_map(Open::token).cloned().collect();
-            tokens.sort_unstable();
-            tokens.dedup();
-            for token_id in tokens {
-                // Where the database can't say, the connection stays: its token was good.
-                if chat.is_token_valid(&token_id).await == Some(false) {
-                    self.close_token(&token_id);
+            let shown: HashSet<Credential> =
+                self.table().open.values().filter_map(Open::credential).cloned().collect();
+            let shown: Vec<_> = shown.into_iter().collect();
+            for some in shown.chunks(CREDENTIALS_AT_ONCE) {
+                // Where the database can't say, the connections stay: what they showed was good.
+                let void = chat.void_credentials(some.to_vec()).await.unwrap_or_default();
+                if !void.is_empty() {
+                    self.close_void(&void.into_iter().collect());
                 }
             }
         }
@@ -232,10 +241,18 @@ impl Connections {
         open.map(|open| open.put_out(Namespace::Client, failure)).count()
     }
 
-    fn close_token(&self, token_id: &TokenId) {
-        let failure = Failure::new(Code::InvalidCredentials, "the token has expired or was revoked");
-        for open in self.table().open.values().filter(|open| open.token() == Some(token_id)) {
-            open.put_out(Namespace::Admin, &failure);
+    fn close_void(&self, void: &HashSet<Credential>) {
+        let table = self.table();
+        let is_void = |open: &&Open| open.credential().is_some_and(|credential| void.contains(credential));
+        for open in table.open.values().filter(is_void) {
+            let what = match open.owner {
+                Owner::Agent(_) => "the token has expired or was revoked",
+                Owner::Device { .. } | Owner::Claimed(..) | Owner::Nobody => "the app's key was replaced",
+            };
+            // Stock clients don't come back by themselves after this, and need not: they would be refused.
+            if let Some(namespace) = open.namespace {
+                open.put_out(namespace, &Failure::new(Code::InvalidCredentials, what));
+            }
         }
     }
 }

@@ -209,7 +209,7 @@ async fn connect(
         Ok(connected) => {
             connection.accept(namespace, &connected.peer.subscriber.connection_id);
             let mut peer = Box::new(connected.peer);
-            peer.greet(shared);
+            peer.greet(shared, connected.credential);
             if connected.is_crowded
                 && let Principal::Device(device) = &peer.principal
             {

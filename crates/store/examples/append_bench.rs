@@ -48,6 +48,7 @@ async fn main() {
         id: app_id.clone(),
         name: "bench".into(),
         api_key_hash: "h".into(),
+        old_key: None,
         created_at: now,
         allowed_origins: Vec::new(),
     };

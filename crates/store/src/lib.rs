@@ -25,16 +25,19 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::clock::Clock;
 pub use self::error::{Error, ErrorKind};
 use self::job::{Job, Write};
-pub use self::operations::apps::App;
+pub use self::operations::apps::{App, OldKey, Rotated};
 pub use self::operations::audit::Act;
 pub use self::operations::changes::{ChangeCursor, ChangedConversation, Changes, Compared, Given};
 pub use self::operations::conversations::{InboxCursor, InboxQuery, Marks, Scope};
+pub use self::operations::credentials::{Credential, KeyId};
 pub use self::operations::devices::{DeviceLogin, LatestConversation};
 pub use self::operations::inbox::{Identified, OpenConversation, Opened, StatusChange};
 pub use self::operations::messages::{Appended, Cursor, History, Look, NewMessage};
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::tokens::Token;
-use self::operations::{apps, audit, changes, conversations, devices, inbox, messages, receipts, tokens};
+use self::operations::{
+    apps, audit, changes, conversations, credentials, devices, inbox, messages, receipts, tokens,
+};
 use self::postgres::Postgres;
 pub use self::postgres::PostgresConfig;
 use self::session::Session;
@@ -398,14 +401,37 @@ impl Store {
         self.read(move |session| Box::pin(async move { apps::find(session, &id).await })).await
     }
 
-    /// Puts another key in the place of the app's; false if there is no such app.
-    pub async fn rotate_key(&self, id: AppId, api_key_hash: String, act: Act) -> Result<bool, Error> {
+    /// Puts another key in the place of the app's, which is kept until then beside it or ends now.
+    pub async fn rotate_key(
+        &self,
+        id: AppId,
+        api_key_hash: String,
+        keep_until: Option<Timestamp>,
+        act: Act,
+    ) -> Result<Rotated, Error> {
         let input = Arc::new((id, api_key_hash, act));
         self.write(ADMINISTRATION, move |session| {
             let input = Arc::clone(&input);
             Box::pin(async move {
                 let (id, api_key_hash, act) = &*input;
-                let found = apps::rotate_key(session, id, api_key_hash).await?;
+                let rotated = apps::rotate_key(session, id, api_key_hash, keep_until, act.at).await?;
+                if rotated == Rotated::Done {
+                    audit::append(session, act).await?;
+                }
+                Ok(rotated)
+            })
+        })
+        .await
+    }
+
+    /// Ends an app's old key; false if there is no such app, or no old key that is good.
+    pub async fn end_old_key(&self, id: AppId, act: Act) -> Result<bool, Error> {
+        let input = Arc::new((id, act));
+        self.write(ADMINISTRATION, move |session| {
+            let input = Arc::clone(&input);
+            Box::pin(async move {
+                let (id, act) = &*input;
+                let found = apps::end_old_key(session, id, act.at).await?;
                 if found {
                     audit::append(session, act).await?;
                 }
@@ -413,6 +439,21 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// Notes that an app's old key was used.
+    pub async fn touch_old_key(&self, id: AppId, now: Timestamp) -> Result<(), Error> {
+        let id = Arc::new(id);
+        self.write(ADMINISTRATION, move |session| {
+            let id = Arc::clone(&id);
+            Box::pin(async move { apps::touch_old_key(session, &id, now).await })
+        })
+        .await
+    }
+
+    /// Those of the credentials that open nothing any more, at this time; one question for all.
+    pub async fn void(&self, shown: Vec<Credential>, now: Timestamp) -> Result<Vec<Credential>, Error> {
+        self.read(move |session| Box::pin(async move { credentials::void(session, &shown, now).await })).await
     }
 
     /// Takes the pages that may use the app's key, none for any; false if there is no such app.

@@ -5,6 +5,7 @@ pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod conversations;
+pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod inbox;
 pub(crate) mod messages;

@@ -36,6 +36,7 @@ async fn prepare(store: &Store) -> ConversationId {
         id: id.clone(),
         name: "Shop".into(),
         api_key_hash: "h".into(),
+        old_key: None,
         created_at: now(),
         allowed_origins: Vec::new(),
     };

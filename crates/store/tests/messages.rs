@@ -82,6 +82,7 @@ async fn open(place: Place) -> Opened {
         id: app_id.clone(),
         name: "Shop".into(),
         api_key_hash: "h".into(),
+        old_key: None,
         created_at: time(0),
         allowed_origins: Vec::new(),
     };

@@ -93,6 +93,7 @@ async fn bench(on_postgres: bool) -> Bench {
         id: app_id.clone(),
         name: "Shop".into(),
         api_key_hash: "h".into(),
+        old_key: None,
         created_at: now(),
         allowed_origins: Vec::new(),
     };

@@ -51,6 +51,7 @@ async fn create_app(store: &Store) {
         id: id.clone(),
         name: "Shop".into(),
         api_key_hash: "h".into(),
+        old_key: None,
         created_at: now(),
         allowed_origins: Vec::new(),
     };

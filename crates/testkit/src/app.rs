@@ -30,7 +30,7 @@ pub struct TestApp {
 impl TestApp {
     /// Makes an app and a token, by the commands that an operator uses.
     pub async fn create(address: SocketAddr, database: Vec<OsString>) -> Self {
-        let app = command(&database, &["app", "create", "Shop"]).await;
+        let app = command(&database, &["app", "create", "Shop"]).await.expect("an app");
         let mut app = Self {
             address,
             database,
@@ -54,12 +54,20 @@ impl TestApp {
             arguments.extend(["--permission", permission]);
         }
         arguments.extend(flags);
-        let token = command(&self.database, &arguments).await;
+        let token = self.command(&arguments).await;
         (text(&token["id"]), text(&token["admin_token"]))
     }
 
     /// Runs a command on the app's server's data, and returns the JSON that it prints.
     pub async fn command(&self, arguments: &[&str]) -> Value {
+        self.try_command(arguments).await.expect("the command works")
+    }
+
+    /// As [`command`](Self::command), for one that may be refused.
+    ///
+    /// # Errors
+    /// What it tells the operator.
+    pub async fn try_command(&self, arguments: &[&str]) -> Result<Value, String> {
         command(&self.database, arguments).await
     }
 

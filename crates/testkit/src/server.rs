@@ -108,13 +108,12 @@ pub(crate) async fn in_touch(address: SocketAddr) {
 ///
 /// # Panics
 /// If it fails.
-pub(crate) async fn command(database: &[OsString], arguments: &[&str]) -> serde_json::Value {
+pub(crate) async fn command(database: &[OsString], arguments: &[&str]) -> Result<serde_json::Value, String> {
     let mut all: Vec<OsString> = vec!["replyhq".into()];
     all.extend(arguments.iter().map(OsString::from));
     all.push("--json".into());
     all.extend_from_slice(database);
     let cli = Cli::read(all, |_| None).map_err(|(_, problem)| problem).expect("good flags");
-    let printed =
-        run_command(cli.command).await.map_err(|failure| failure.message).expect("the command works");
-    serde_json::from_str(&printed).expect("JSON")
+    let printed = run_command(cli.command).await.map_err(|failure| failure.message)?;
+    Ok(serde_json::from_str(&printed).expect("JSON"))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::{Page, Principal};
+use chat::{Credential, Page, Principal};
 use protocol::Failure;
 use protocol::event::ADMIN_NAMESPACE;
 use serde::Deserialize;
@@ -42,9 +42,10 @@ pub(super) async fn connect(
     let key = shared.fanout.new_key();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Admin, outgoing };
     let watching = shared.chat.watch(&agent.app_id).await;
+    let credential = Credential::Token(agent.token_id.clone());
     let mut peer = Peer::new(Principal::Agent(agent), subscriber);
     peer.keep_watching(watching);
-    Ok(ConnectedPeer { peer, latest: None, is_crowded: false })
+    Ok(ConnectedPeer { peer, credential, latest: None, is_crowded: false })
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {

@@ -60,7 +60,7 @@ pub(super) async fn connect(
     claim.keep();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Client, outgoing };
     let peer = Peer::new(Principal::Device(access.device), subscriber);
-    Ok(ConnectedPeer { peer, latest: access.latest, is_crowded })
+    Ok(ConnectedPeer { peer, credential: access.credential, latest: access.latest, is_crowded })
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat::{Agent, InFlight, Page, Principal, Receipt, Sending, cursor};
+use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, cursor};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
@@ -37,6 +37,8 @@ pub(super) struct Peer {
 /// A peer whose credential is good.
 pub(super) struct ConnectedPeer {
     pub(super) peer: Peer,
+    /// What let it in.
+    pub(super) credential: Credential,
     /// The conversation to join it to.
     pub(super) latest: Option<LatestConversation>,
     /// The device may have more connections with this one than it may have.
@@ -75,7 +77,7 @@ impl Peer {
     }
 
     /// Its first event; from here on it is told what concerns all.
-    pub(super) fn greet(&self, shared: &Shared) {
+    pub(super) fn greet(&self, shared: &Shared, credential: Credential) {
         let fanout::Peer { key, namespace, outgoing, connection_id } = &self.subscriber;
         shared.metrics.connected(namespace.path());
         let connected =
@@ -84,13 +86,15 @@ impl Peer {
             outgoing.send(frame);
         }
         let owner = match &self.principal {
-            Principal::Device(device) => {
-                let connection_id = Some(connection_id.clone());
-                Owner::Device(device.app_id.clone(), device.device_id.clone(), connection_id)
-            }
+            Principal::Device(device) => Owner::Device {
+                app_id: device.app_id.clone(),
+                device_id: device.device_id.clone(),
+                connection_id: connection_id.clone(),
+                credential,
+            },
             Principal::Agent(agent) => {
                 self.watch_app(shared, agent);
-                Owner::Token(agent.token_id.clone())
+                Owner::Agent(credential)
             }
         };
         shared.connections.add(*key, outgoing.clone(), Some(*namespace), owner);

@@ -3,6 +3,7 @@
 use protocol::rest::User;
 use protocol::{AppId, ConversationId, DeviceId, MessageId, Timestamp, UserInfo};
 
+use super::apps::App;
 use super::{apps, conversations, messages};
 use crate::error::Error;
 use crate::session::{Param, Session};
@@ -10,10 +11,8 @@ use crate::session::{Param, Session};
 /// All that a device's handshake needs to know.
 #[derive(Debug, Clone)]
 pub struct DeviceLogin {
-    /// SHA-256 of the app's key, in hexadecimal.
-    pub api_key_hash: String,
-    /// The origins of the pages that may use it; none is any.
-    pub allowed_origins: Vec<String>,
+    /// Its app, with the keys and the pages that may use them.
+    pub app: App,
     /// Who is at the device.
     pub user_info: Option<UserInfo>,
     /// Its newest conversation.
@@ -54,8 +53,7 @@ pub(crate) async fn login(
             Some(LatestConversation { id, last_seq, last_message_id })
         }
     };
-    let apps::App { api_key_hash, allowed_origins, .. } = app;
-    Ok(Some(DeviceLogin { api_key_hash, allowed_origins, user_info, latest }))
+    Ok(Some(DeviceLogin { app, user_info, latest }))
 }
 
 /// What came of telling who is at a device.

@@ -1,0 +1,83 @@
+//! Credentials that are withdrawn, of whatever kind: what they opened is closed within five seconds.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::{Client, TestApp, TestServer};
+
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The client is told why, and leaves in a way after which stock clients stay away.
+async fn is_put_out(client: &mut Client, since: Instant) {
+    assert_eq!(client.expect("error").await["code"], "INVALID_CREDENTIALS");
+    assert!(client.closed().await, "the namespace is left by a packet first");
+    assert!(since.elapsed() < CLOSED_WITHIN, "{:?}", since.elapsed());
+}
+
+async fn rotate(app: &TestApp, flags: &[&str]) -> TestApp {
+    let rotated = app.command(&[&["app", "rotate-key", &app.app_id], flags].concat()).await;
+    TestApp { api_key: rotated["api_key"].as_str().unwrap().to_owned(), ..app.clone() }
+}
+
+/// What `app list` says of the app's old key.
+async fn old_key(app: &TestApp) -> Value {
+    let list = app.command(&["app", "list"]).await;
+    let rows = list["apps"].as_array().unwrap();
+    rows.iter().find(|row| row["app_id"] == app.app_id.as_str()).unwrap()["old_key"].clone()
+}
+
+#[tokio::test]
+async fn the_sockets_of_a_key_that_was_replaced_are_closed_and_no_others() {
+    let server = TestServer::start().await;
+    let (app, other) = (server.app().await, server.app().await);
+    let (mut phone, mut tablet) = (app.device("phone").await, app.device("tablet").await);
+    let (mut foreign, mut agent) = (other.device("phone").await, app.agent().await);
+    let renewed = rotate(&app, &[]).await;
+    let rotated = Instant::now();
+    assert_eq!(app.as_device("phone").get("/v1/conversations").await.failure(), (401, "INVALID_CREDENTIALS"));
+    let mut new = renewed.device("phone").await;
+    is_put_out(&mut phone, rotated).await;
+    is_put_out(&mut tablet, rotated).await;
+    for client in [&mut new, &mut foreign, &mut agent] {
+        assert_eq!(client.call("ping", json!({})).await, "pong");
+    }
+    assert_eq!(app.try_device("phone").await.err().unwrap().message, "INVALID_CREDENTIALS");
+}
+
+#[tokio::test]
+async fn a_key_that_is_kept_is_good_until_its_end_and_its_use_is_seen() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut before = app.device("phone").await;
+    let renewed = rotate(&app, &["--keep-old-for=6s"]).await;
+    let ends = Instant::now() + Duration::from_secs(6);
+    assert_eq!(old_key(&app).await["last_used_at"], Value::Null);
+    let (mut new, mut old) = (renewed.device("tablet").await, app.device("watch").await);
+    app.as_device("phone").get("/v1/conversations").await.ok();
+    renewed.as_device("phone").get("/v1/conversations").await.ok();
+    assert!(old_key(&app).await["last_used_at"].is_string(), "somebody still has the old one");
+    // A third would leave the first without notice.
+    let refused = app.try_command(&["app", "rotate-key", &app.app_id, "--keep-old-for=90d"]).await;
+    assert!(refused.unwrap_err().contains("old key"));
+    assert_eq!(before.call("ping", json!({})).await, "pong");
+    is_put_out(&mut before, ends).await;
+    is_put_out(&mut old, ends).await;
+    assert!(ends.elapsed() < CLOSED_WITHIN && Instant::now() >= ends, "not before its time");
+    assert_eq!(app.as_device("phone").get("/v1/conversations").await.failure(), (401, "INVALID_CREDENTIALS"));
+    assert_eq!(new.call("ping", json!({})).await, "pong");
+}
+
+#[tokio::test]
+async fn an_old_key_can_be_ended_before_its_time() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let mut old = app.device("phone").await;
+    let renewed = rotate(&app, &["--keep-old-for=90d"]).await;
+    assert_eq!(app.command(&["app", "end-old-key", &app.app_id]).await["ended"], true);
+    is_put_out(&mut old, Instant::now()).await;
+    assert_eq!(app.command(&["app", "end-old-key", &app.app_id]).await["ended"], false);
+    renewed.device("phone").await;
+    // And there is room for another old one.
+    rotate(&renewed, &["--keep-old-for=1h"]).await;
+    renewed.device("phone").await;
+}
