@@ -9,6 +9,7 @@ mod error;
 mod job;
 mod operations;
 mod postgres;
+mod schema;
 mod session;
 mod sqlite;
 

@@ -47,7 +47,7 @@ impl Postgres {
             Purpose::Serve { alone } => Some(Serving::begin(config, alone, &clock).await?),
             Purpose::Command => None,
         };
-        migrate::run(config).await?;
+        migrate::run(config, purpose).await?;
         let pool = Pool::new(config)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let postgres = Self {

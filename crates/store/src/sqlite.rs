@@ -22,6 +22,7 @@ pub(crate) use self::reader::Readers;
 pub(crate) use self::writer::Writer;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
+use crate::schema::is_to_be_migrated;
 use crate::{Completions, Observer, Purpose};
 
 /// How long a statement waits for another process, a command beside the server for example.
@@ -60,7 +61,7 @@ impl Sqlite {
             Purpose::Serve { .. } => Some(lock_for_serving(path)?),
             Purpose::Command => None,
         };
-        migrate(path)?;
+        migrate(path, purpose)?;
         let clock = Clock::after(newest(path)?);
         let (writer, completions) = Writer::start(path, observer)?;
         let readers = Readers::start(path)?;
@@ -88,14 +89,22 @@ fn lock_for_serving(path: &Path) -> Result<File, Error> {
 }
 
 /// Brings the schema up to date. Processes that start at once take turns.
-fn migrate(path: &Path) -> Result<(), Error> {
+fn migrate(path: &Path, purpose: Purpose) -> Result<(), Error> {
     let lock_path = beside(path, ".migrate.lock");
     let turn = files::open_own(&lock_path)?;
     files::lock(&turn, &lock_path)?;
     let mut connection = connect(path, Access::Write)?;
-    migrations::runner()
-        .run(&mut connection)
-        .map_err(|error| Error::new(ErrorKind::Internal, format!("migration: {error}")))?;
+    let failed = |error| Error::new(ErrorKind::Internal, format!("migration: {error}"));
+    let runner = migrations::runner();
+    const HAS_HISTORY: &str = "SELECT count(*) FROM sqlite_master WHERE name = 'refinery_schema_history'";
+    let applied = match connection.query_row(HAS_HISTORY, (), |row| row.get::<_, i64>(0))? {
+        0 => None,
+        _ => runner.get_last_applied_migration(&mut connection).map_err(failed)?,
+    };
+    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
+    if is_to_be_migrated(purpose, applied.map(|migration| migration.version().into()), newest.into())? {
+        runner.run(&mut connection).map_err(failed)?;
+    }
     Ok(())
 }
 
@@ -176,7 +185,7 @@ mod tests {
                 .unwrap();
         }
         drop(connection);
-        migrate(&path).unwrap();
+        migrate(&path, Purpose::Serve { alone: true }).unwrap();
         let connection = connect(&path, Access::Read).unwrap();
         let mut shown =
             connection.prepare("SELECT id FROM conversations WHERE is_shown = 1 ORDER BY id").unwrap();
@@ -184,5 +193,32 @@ mod tests {
         let owner = "SELECT user_id FROM conversations WHERE id = 'nobody-at-carols'";
         assert_eq!(connection.query_one(owner, (), |row| row.get::<_, String>(0)).unwrap(), "carol");
         assert_eq!(shown, ["bob-at-bobs", "nobody-at-carols", "nobody-at-nobodys", "nobody-at-unknown"]);
+    }
+
+    #[test]
+    fn a_command_changes_no_schema_that_a_server_of_another_version_may_be_using() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("replyhq.db");
+        // An empty database is nobody's.
+        migrate(&path, Purpose::Command).unwrap();
+        let connection = connect(&path, Access::Write).unwrap();
+        let with_history = |sql: &str, expected: &str| {
+            connection.execute(sql, ()).unwrap();
+            let refused = migrate(&path, Purpose::Command).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{refused}");
+        };
+        const NEWEST: &str = "WHERE version = (SELECT max(version) FROM refinery_schema_history)";
+        with_history(
+            "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) \
+             SELECT version + 100, name, applied_on, checksum FROM refinery_schema_history \
+             WHERE version = (SELECT max(version) FROM refinery_schema_history)",
+            "newer replyhq",
+        );
+        assert!(
+            migrate(&path, Purpose::Serve { alone: true }).unwrap_err().to_string().contains("newer replyhq")
+        );
+        connection.execute(&format!("DELETE FROM refinery_schema_history {NEWEST}"), ()).unwrap();
+        migrate(&path, Purpose::Command).unwrap();
+        with_history(&format!("DELETE FROM refinery_schema_history {NEWEST}"), "older replyhq");
     }
 }
