@@ -1,13 +1,19 @@
-//! Durable appends a second, and what they cost: so many conversations in turn, so many appends in flight.
+//! Durable appends a second, and what they cost: so many conversations in turn, so many appends in flight. Then receipts, of
+//! agents who read those messages one after the other.
 //!
-//! `cargo run --release -p store --example append_bench [CONVERSATIONS] [IN_FLIGHT] [SECONDS]`
+//! `cargo run --release -p store --example append_bench [CONVERSATIONS] [IN_FLIGHT] [SECONDS]`; with `BENCH_DATABASE_URL` on
+//! that Postgres, and with `BENCH_DELAY_MS` so many milliseconds away from it, each way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use protocol::{AppId, ConversationId, Sender, Timestamp};
-use store::{Act, App, Appended, Location, NewMessage, Observation, OpenConversation, Purpose, Scope, Store};
+use backing::{FaultProxy, Passage};
+use protocol::{AppId, ConversationId, MessageStatus, Sender, Side, Timestamp};
+use store::{
+    Act, App, Appended, Location, Look, NewMessage, NewReceipt, Observation, OpenConversation, Purpose,
+    Scope, Store,
+};
 use tokio::sync::{Semaphore, oneshot};
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,9 +32,12 @@ async fn main() {
         }
     });
     // A Postgres database can be named instead of a new file.
-    let location = match std::env::var("BENCH_DATABASE_URL") {
-        Ok(url) => Location::Postgres(Box::new(url.parse().expect("a URL"))),
-        Err(_) => Location::Sqlite(folder.path().join("bench.db")),
+    let (location, _way) = match std::env::var("BENCH_DATABASE_URL") {
+        Ok(url) => {
+            let (url, way) = far_away(url).await;
+            (Location::Postgres(Box::new(url.parse().expect("a URL"))), way)
+        }
+        Err(_) => (Location::Sqlite(folder.path().join("bench.db")), None),
     };
     let (store, completions) =
         Store::open(&location, Purpose::Serve { alone: true }, observer).await.expect("a database");
@@ -68,6 +77,7 @@ async fn main() {
         ids.push(told.await.expect("told").conversation.conversation.id);
     }
 
+    let stored = Arc::new(Mutex::new(Vec::new()));
     let permits = Arc::new(Semaphore::new(in_flight));
     let (started, cpu_before) = (Instant::now(), cpu_seconds());
     let batches_before = batches.load(Ordering::Relaxed);
@@ -84,13 +94,15 @@ async fn main() {
             now: Timestamp::from_epoch_ms(1_700_000_000_000 + i64::try_from(number / 10).expect("small")),
             chance: number,
         };
+        let stored = Arc::clone(&stored);
         store.append(new, move |outcome| {
-            assert!(matches!(outcome, Ok(Appended::New(..))));
+            let Ok(Appended::New(message, _)) = outcome else { panic!("not stored") };
+            stored.lock().expect("nobody panics").push((message.conversation_id, message.id));
             drop(permit);
         });
         number += 1;
     }
-    let _all = permits.acquire_many(u32::try_from(in_flight).expect("small")).await.expect("all are back");
+    let all = permits.acquire_many(u32::try_from(in_flight).expect("small")).await.expect("all are back");
     let took = started.elapsed().as_secs_f64();
     let commits = batches.load(Ordering::Relaxed) - batches_before;
     #[expect(clippy::print_stdout, reason = "a bench prints")]
@@ -102,6 +114,51 @@ async fn main() {
             number as f64 / commits as f64,
         );
     }
+    drop(all);
+
+    let stored = std::mem::take(&mut *stored.lock().expect("nobody panics"));
+    let (started, cpu_before) = (Instant::now(), cpu_seconds());
+    let mut number = 0;
+    for (conversation_id, up_to) in stored {
+        if started.elapsed() >= Duration::from_secs(seconds) {
+            break;
+        }
+        let permit = Arc::clone(&permits).acquire_owned().await.expect("an open semaphore");
+        let receipt = NewReceipt {
+            scope: Scope { app_id: app_id.clone(), device_id: None },
+            side: Side::Agent,
+            conversation_id,
+            up_to,
+            status: MessageStatus::Read,
+            now,
+        };
+        store.advance_receipt(receipt, move |outcome| {
+            assert!(matches!(outcome, Ok(Look::Found(_))));
+            drop(permit);
+        });
+        number += 1;
+    }
+    let _all = permits.acquire_many(u32::try_from(in_flight).expect("small")).await.expect("all are back");
+    let took = started.elapsed().as_secs_f64();
+    #[expect(clippy::print_stdout, reason = "a bench prints")]
+    {
+        println!(
+            "{:.0} receipts/s, {:.1} µs CPU each",
+            f64::from(number) / took,
+            (cpu_seconds() - cpu_before) * 1e6 / f64::from(number),
+        );
+    }
+}
+
+/// The database's URL by a way that takes as long as is wished.
+async fn far_away(url: String) -> (String, Option<FaultProxy>) {
+    let Ok(delay_ms) = std::env::var("BENCH_DELAY_MS") else { return (url, None) };
+    let (before, rest) = url.split_once("127.0.0.1:").expect("a Postgres on 127.0.0.1");
+    let (port, database) = rest.split_once('/').expect("a database");
+    let way =
+        FaultProxy::start(format!("127.0.0.1:{port}").parse().expect("an address")).await.expect("a way");
+    way.set(Passage::Slow(Duration::from_secs_f64(delay_ms.parse::<f64>().expect("a number") / 1e3)));
+    (format!("{before}{}/{database}", way.address()), Some(way))
 }
 
 /// User and system time of this process so far.

@@ -224,15 +224,20 @@ impl Store {
         receipt: NewReceipt,
         done: impl FnOnce(Result<Look<Receipted>, Error>) + Send + 'static,
     ) {
-        let (key, receipt) = (receipt.conversation_id.clone(), Arc::new(receipt));
-        self.submit(
-            &key,
-            move |session| {
-                let receipt = Arc::clone(&receipt);
-                Box::pin(async move { receipts::advance(session, &receipt).await })
-            },
-            done,
-        );
+        match &self.backend {
+            Backend::Sqlite(_) => {
+                let (key, receipt) = (receipt.conversation_id.clone(), Arc::new(receipt));
+                self.submit(
+                    &key,
+                    move |session| {
+                        let receipt = Arc::clone(&receipt);
+                        Box::pin(async move { receipts::advance(session, &receipt).await })
+                    },
+                    done,
+                );
+            }
+            Backend::Postgres(postgres) => postgres.receipts.submit(receipt, Box::new(done)),
+        }
     }
 
     /// A conversation's end, and a page of its messages if there is a cursor.

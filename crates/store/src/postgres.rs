@@ -1,4 +1,5 @@
-//! Postgres, which several nodes may share: a pool of connections, one lane for appends and a few for other writes.
+//! Postgres, which several nodes may share: a pool of connections, a lane for appends, one for receipts, and a few for other
+//! writes.
 //!
 //! Nothing waits for it without a limit. What is acknowledged has been committed; where a commit's outcome is unknown
 //! the caller gets an error, and its retry settles it.
@@ -6,18 +7,22 @@
 mod append;
 mod config;
 mod connection;
+mod group;
 mod lanes;
 mod migrate;
 mod pool;
+mod receipt;
 mod serving;
 mod tls;
 
 use tokio::sync::mpsc;
 
-use self::append::AppendLane;
+use self::append::Appends;
 pub use self::config::PostgresConfig;
+use self::group::GroupLane;
 use self::lanes::Lanes;
 pub(crate) use self::pool::Pool;
+use self::receipt::Receipts;
 use self::serving::Serving;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -27,7 +32,8 @@ use crate::{Completions, Observer, Purpose};
 /// An open database.
 pub(crate) struct Postgres {
     pub(crate) pool: Pool,
-    pub(crate) appends: AppendLane,
+    pub(crate) appends: GroupLane<Appends>,
+    pub(crate) receipts: GroupLane<Receipts>,
     pub(crate) lanes: Lanes,
     /// The lanes tell their callers themselves; this only keeps [`Completions`] waiting.
     _completions: mpsc::UnboundedSender<Vec<Box<dyn Job>>>,
@@ -51,7 +57,8 @@ impl Postgres {
         let pool = Pool::new(config)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let postgres = Self {
-            appends: AppendLane::start(pool.clone(), observer.clone()),
+            appends: GroupLane::start(pool.clone(), observer.clone()),
+            receipts: GroupLane::start(pool.clone(), observer.clone()),
             lanes: Lanes::start(&pool, &observer),
             pool,
             _completions: sender,

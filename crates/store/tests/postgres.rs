@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backing::{PgBouncer, PoolMode, Postgres};
-use protocol::{AppId, ConversationId, Sender, Timestamp};
+use protocol::{AppId, ConversationId, MessageStatus, Sender, Side, Timestamp};
 use store::{
-    Act, App, Appended, Cursor, Error, Location, Look, NewMessage, OpenConversation, Purpose, Scope, Store,
+    Act, App, Appended, ChangeCursor, Cursor, Error, Location, Look, NewMessage, NewReceipt,
+    OpenConversation, Purpose, Scope, Store,
 };
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, NoTls};
@@ -330,4 +331,94 @@ async fn recovered(store: &Store, id: &ConversationId, local_id: &str) {
         assert!(begun.elapsed() < Duration::from_secs(10), "it does not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Walks through all that was changed since, as (which, is it news to an inbox).
+async fn walked(store: &Store, cursor: &mut Option<ChangeCursor>, page: u32) -> Vec<(ConversationId, bool)> {
+    let mut seen = Vec::new();
+    loop {
+        let changes = store.changes(cursor.clone(), page).await.unwrap();
+        seen.extend(
+            changes
+                .conversations
+                .into_iter()
+                .map(|changed| (changed.conversation.conversation.id, changed.is_inbox_news)),
+        );
+        *cursor = Some(changes.next);
+        if !changes.has_more {
+            return seen;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_is_seen_once_however_long_another_transaction_is_open() {
+    let (_admin, _, url, _server) = database().await;
+    let store = open(&url, true).await.unwrap();
+    create_app(&store).await;
+    let mut ids = Vec::new();
+    for chance in 1..=5 {
+        let opening = OpenConversation { device_id: format!("phone-{chance}").into(), ..opening(chance) };
+        ids.push(opened(&store, opening).await);
+    }
+    // It writes, and goes on for as long as it likes.
+    let other = client(&url).await;
+    other.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    let mut cursor = None;
+    assert_eq!(walked(&store, &mut cursor, 2).await, []);
+    for round in 0..3 {
+        let written = &ids[..4];
+        for id in written {
+            append(&store, id, &format!("{round}")).await.unwrap();
+        }
+        let seen = walked(&store, &mut cursor, 3).await;
+        let expected: Vec<_> = written.iter().map(|id| (id.clone(), true)).collect();
+        assert_eq!(seen, expected, "what was changed since, and nothing again");
+        assert_eq!(walked(&store, &mut cursor, 3).await, []);
+    }
+    other
+        .execute("UPDATE conversations SET status = 'resolved' WHERE id = $1", &[&ids[4].as_str()])
+        .await
+        .unwrap();
+    assert_eq!(walked(&store, &mut cursor, 3).await, [], "it may still be taken back");
+    other.batch_execute("COMMIT").await.unwrap();
+    append(&store, &ids[0], "last").await.unwrap();
+    let seen = walked(&store, &mut cursor, 1).await;
+    assert_eq!(
+        seen,
+        [(ids[4].clone(), true), (ids[0].clone(), true)],
+        "what ended only now, and what is new"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_device_has_read_is_no_news_to_an_inbox() {
+    let (_admin, _, url, _server) = database().await;
+    let store = open(&url, true).await.unwrap();
+    create_app(&store).await;
+    let id = open_conversation(&store, 1).await;
+    let Appended::New(message, _) = append(&store, &id, "1").await.unwrap() else { panic!("not stored") };
+    let mut cursor = None;
+    walked(&store, &mut cursor, 10).await;
+    let receipt = async |side| {
+        let (tell, told) = oneshot::channel();
+        let receipt = NewReceipt {
+            scope: scope(),
+            side,
+            conversation_id: id.clone(),
+            up_to: message.id.clone(),
+            status: MessageStatus::Read,
+            now: now(),
+        };
+        store.advance_receipt(receipt, |outcome| drop(tell.send(outcome)));
+        told.await.unwrap().unwrap()
+    };
+    receipt(Side::User).await;
+    assert_eq!(
+        walked(&store, &mut cursor, 10).await,
+        [(id.clone(), false)],
+        "rooms hear of it, inboxes need not"
+    );
+    receipt(Side::Agent).await;
+    assert_eq!(walked(&store, &mut cursor, 10).await, [(id.clone(), true)], "it is not unread any more");
 }

@@ -116,7 +116,9 @@ impl Fanout {
 
     fn inbox_is_behind(&self, changed: &ChangedConversation) -> bool {
         let conversation = &changed.conversation.conversation;
-        if !self.feeds.has_watcher(&conversation.app_id, Permission::ViewConversations) {
+        if !changed.is_inbox_news
+            || !self.feeds.has_watcher(&conversation.app_id, Permission::ViewConversations)
+        {
             return false;
         }
         let Some(mut news) = self.news() else { return false };

@@ -6,7 +6,7 @@ use protocol::{ConversationId, InboxConversation, MessageId};
 
 use super::conversations::{self, Marks, Stored, columns};
 use crate::error::Error;
-use crate::session::{Param, Session};
+use crate::session::{Param, Row, Session};
 
 /// Transactions before the present one among which is what was not seen of a server that lacks some: far more than there
 /// are between two looks.
@@ -15,13 +15,35 @@ const LOOKED_BACK: i64 = 10_000;
 /// Up to where changes have been seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeCursor {
-    /// The last row's transaction.
-    change: i64,
-    /// The last row; none at the beginning of a walk, before all rows of its transaction.
-    id: Option<ConversationId>,
-    /// Within a walk of several pages: where the next walk begins. Below it nothing could be committed any more when
-    /// this walk began.
-    floor: Option<i64>,
+    /// What had ended when the last walk began.
+    seen: Ended,
+    /// Within a walk of several pages: where it is.
+    walk: Option<Walk>,
+}
+
+/// Which transactions had ended at some moment: what they have changed could be seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Ended {
+    /// All below this one …
+    below: i64,
+    /// … but these, in ascending order. One may be open for an hour, and nothing is read again for that.
+    but: Vec<i64>,
+}
+
+impl Ended {
+    fn has(&self, transaction: i64) -> bool {
+        transaction < self.below && self.but.binary_search(&transaction).is_err()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Walk {
+    /// What had ended when it began.
+    next: Ended,
+    /// Whether it is among those that were open, and has not come to what is newer.
+    is_among_open: bool,
+    /// The last row: its transaction and its id.
+    last: (i64, ConversationId),
 }
 
 /// Conversations that were changed, and where to look on.
@@ -70,52 +92,111 @@ pub struct ChangedConversation {
     pub marks: Marks,
     /// Whether its device shows it: to nobody but the person whose it is.
     pub is_shown: bool,
+    /// Whether what an inbox shows of it was changed, and not only up to where its device has read.
+    pub is_inbox_news: bool,
 }
 
-/// The changes at and after `since`; must be asked in a transaction that sees one state.
+/// The changes that were not seen at `since`; must be asked in a transaction that sees one state.
 pub(crate) async fn since(
     session: &mut Session<'_>,
     since: Option<&ChangeCursor>,
     limit: u32,
 ) -> Result<Changes, Error> {
-    const OLDEST: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, \
-         (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint";
-    const SQL: &str = concat!(
-        "SELECT change, ",
+    const NOW: &str = "SELECT pg_snapshot_xmax(now)::text::bigint, \
+         array_to_string(ARRAY(SELECT pg_snapshot_xip(now)::text), ','), \
+         (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint \
+         FROM (SELECT pg_current_snapshot()) AS present (now)";
+    let now = session
+        .query_one(NOW, &[], |row| Ok((row.integer()?, transactions(&row.text()?), row.integer()?)))
+        .await?;
+    let (below, but, server_started) = now.unwrap_or_default();
+    let now = Ended { below, but };
+    let begin = |seen| ChangeCursor { seen, walk: None };
+    let Some(since) = since else {
+        return Ok(Changes { next: begin(now), server_started, ..Changes::default() });
+    };
+    if now.below < since.seen.below {
+        let below = now.below.saturating_sub(LOOKED_BACK).max(0);
+        let next = begin(Ended { below, but: Vec::new() });
+        return Ok(Changes { next, server_started, is_behind: true, ..Changes::default() });
+    }
+    let walk = since.walk.clone().unwrap_or_else(|| {
+        let is_among_open = !since.seen.but.is_empty();
+        // No id is empty: before all rows of that transaction.
+        let last = (if is_among_open { 0 } else { since.seen.below }, ConversationId::from(""));
+        Walk { next: now, is_among_open, last }
+    });
+    let rows = page(session, &since.seen, &walk, limit).await?;
+    let last = rows.last().map(|row| (row.change, row.stored.conversation.id.clone()));
+    let walk = match last.filter(|_| rows.len() >= limit as usize) {
+        Some(last) => Some(Walk { last, ..walk.clone() }),
+        None if walk.is_among_open => {
+            let last = (since.seen.below, ConversationId::from(""));
+            Some(Walk { is_among_open: false, last, ..walk.clone() })
+        }
+        None => None,
+    }
+    .ok_or(walk.next);
+    let next = match walk {
+        Ok(walk) => ChangeCursor { seen: since.seen.clone(), walk: Some(walk) },
+        Err(seen) => begin(seen),
+    };
+    let conversations = rows.into_iter().map(|row| {
+        let Stored { marks, is_shown, .. } = row.stored;
+        let is_inbox_news = !since.seen.has(row.inbox_change);
+        ChangedConversation { conversation: row.stored.into_inbox(), marks, is_shown, is_inbox_news }
+    });
+    let has_more = next.walk.is_some();
+    Ok(Changes { conversations: conversations.collect(), has_more, next, server_started, is_behind: false })
+}
+
+/// A row that was changed.
+struct Changed {
+    change: i64,
+    inbox_change: i64,
+    stored: Stored,
+}
+
+/// The next rows of a walk through what had not ended.
+async fn page(
+    session: &mut Session<'_>,
+    seen: &Ended,
+    walk: &Walk,
+    limit: u32,
+) -> Result<Vec<Changed>, Error> {
+    const NEWER: &str = concat!(
+        "SELECT change, inbox_change, ",
         columns!(),
         " FROM conversations WHERE (change, id) > ($1, $2) ORDER BY change, id LIMIT $3"
     );
-    let now = session.query_one(OLDEST, &[], |row| Ok((row.integer()?, row.integer()?))).await?;
-    let (oldest, server_started) = now.unwrap_or_default();
-    let begin = |floor| ChangeCursor { change: floor, id: None, floor: None };
-    let Some(since) = since else {
-        return Ok(Changes { next: begin(oldest), server_started, ..Changes::default() });
+    const OF_OPEN: &str = concat!(
+        "SELECT change, inbox_change, ",
+        columns!(),
+        " FROM conversations WHERE (change, id) > ($1, $2) AND change = ANY(string_to_array($3, ',')::bigint[]) \
+         ORDER BY change, id LIMIT $4"
+    );
+    let read = |row: &mut Row<'_>| {
+        Ok(Changed {
+            change: row.integer()?,
+            inbox_change: row.integer()?,
+            stored: conversations::read(row)?,
+        })
     };
-    let floor = since.floor.unwrap_or(oldest);
-    let params = [
-        Param::Integer(since.change),
-        // No id is empty.
-        Param::Text(since.id.as_ref().map_or("", ConversationId::as_str)),
-        Param::Integer(limit.into()),
-    ];
-    let rows = session.query(SQL, &params, |row| Ok((row.integer()?, conversations::read(row)?))).await?;
-    let has_more = rows.len() >= limit as usize;
-    let next = match rows.last() {
-        Some((change, stored)) if has_more => {
-            ChangeCursor { change: *change, id: Some(stored.conversation.id.clone()), floor: Some(floor) }
-        }
-        _ => begin(floor),
-    };
-    let conversations = rows.into_iter().map(|(_, stored)| {
-        let Stored { marks, is_shown, .. } = stored;
-        ChangedConversation { conversation: stored.into_inbox(), marks, is_shown }
-    });
-    let is_behind = oldest < since.floor.unwrap_or(since.change);
-    if is_behind {
-        let next = begin(oldest.saturating_sub(LOOKED_BACK).max(0));
-        return Ok(Changes { next, server_started, is_behind, ..Changes::default() });
+    let (change, id) = &walk.last;
+    let (change, id, limit) = (Param::Integer(*change), Param::Text(id), Param::Integer(limit.into()));
+    if walk.is_among_open {
+        let open: Vec<String> = seen.but.iter().map(ToString::to_string).collect();
+        session.query(OF_OPEN, &[change, id, Param::Text(&open.join(",")), limit], read).await
+    } else {
+        session.query(NEWER, &[change, id, limit], read).await
     }
-    Ok(Changes { conversations: conversations.collect(), next, has_more, server_started, is_behind })
+}
+
+/// The numbers in a list, in ascending order.
+fn transactions(text: &str) -> Vec<i64> {
+    let mut numbers: Vec<i64> = text.split(',').filter_map(|number| number.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// What the database has where somebody was given something; one round trip for all of them. Those whose id can't be a

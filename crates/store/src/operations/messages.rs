@@ -150,7 +150,7 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Message, Error> {
 pub(crate) fn read_newest(row: &mut Row<'_>, marks: Marks) -> Result<Option<Message>, Error> {
     let Some(conversation_id) = row.optional_text()? else { return Ok(None) };
     let message = read_rest(row, conversation_id.into())?;
-    Ok(Some(Message { status: status(&message, marks), ..message }))
+    Ok(Some(with_status(message, marks)))
 }
 
 fn read_rest(row: &mut Row<'_>, conversation_id: ConversationId) -> Result<Message, Error> {
@@ -175,6 +175,11 @@ fn sender(text: &str) -> Result<Sender, Error> {
 }
 
 /// A message's status: what the other side has received and read.
+/// The message as it stands by these marks.
+pub(crate) fn with_status(message: Message, marks: Marks) -> Message {
+    Message { status: status(&message, marks), ..message }
+}
+
 fn status(message: &Message, marks: Marks) -> MessageStatus {
     match message.sender {
         Sender::User => MessageStatus::of(message.seq, marks.agent_delivered, marks.agent_read),
@@ -250,6 +255,17 @@ pub enum Look<T> {
     NoConversation,
     /// No such message in it.
     NoMessage,
+}
+
+impl<T> Look<T> {
+    /// What is made of what was found.
+    pub(crate) fn map<U>(self, of: impl FnOnce(T) -> U) -> Look<U> {
+        match self {
+            Self::Found(found) => Look::Found(of(found)),
+            Self::NoConversation => Look::NoConversation,
+            Self::NoMessage => Look::NoMessage,
+        }
+    }
 }
 
 /// The `seq` of `message_id`, if it is a message of this conversation.

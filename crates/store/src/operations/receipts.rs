@@ -2,7 +2,7 @@
 
 use protocol::{ConversationId, InboxConversation, MessageId, MessageStatus, Side, Timestamp};
 
-use super::conversations::{self, Scope};
+use super::conversations::{self, Marks, Scope};
 use super::messages::{self, Look};
 use crate::error::Error;
 use crate::session::{Param, Session, integer};
@@ -33,49 +33,68 @@ pub struct Receipted {
     pub advanced: Option<Box<InboxConversation>>,
 }
 
-/// Raises the side's mark to the message, unless it is there already.
+/// The rule, whichever database keeps it: raises what the receipt says; true if it says anything new.
+pub(crate) fn raise(marks: &mut Marks, side: Side, status: MessageStatus, up_to_seq: u64) -> bool {
+    let (delivered, read) = match side {
+        Side::User => (&mut marks.device_delivered, &mut marks.device_read),
+        Side::Agent => (&mut marks.agent_delivered, &mut marks.agent_read),
+    };
+    let mark = if status == MessageStatus::Read { read } else { &mut *delivered };
+    if *mark >= up_to_seq {
+        return false;
+    }
+    *mark = up_to_seq;
+    // What is read is delivered too.
+    *delivered = up_to_seq.max(*delivered);
+    true
+}
+
+/// Raises the side's mark to the message, unless it is there already. SQLite's; Postgres has a lane for it.
 pub(crate) async fn advance(
     session: &mut Session<'_>,
     receipt: &NewReceipt,
 ) -> Result<Look<Receipted>, Error> {
     let id = &receipt.conversation_id;
-    // The count of what is unread must see every message that was given its seq before.
-    session.lock_conversation(id).await?;
-    if conversations::find(session, &receipt.scope, id).await?.is_none() {
+    let Some(mut stored) = conversations::find(session, &receipt.scope, id).await? else {
         return Ok(Look::NoConversation);
-    }
+    };
     let Some(up_to_seq) = messages::seq_of(session, id, &receipt.up_to).await? else {
         return Ok(Look::NoMessage);
     };
-    let sql = match (receipt.side, receipt.status) {
-        (Side::User, MessageStatus::Read) => {
-            "UPDATE conversations SET device_read_seq = $1, device_delivered_seq = \
-             CASE WHEN device_delivered_seq < $1 THEN $1 ELSE device_delivered_seq END \
-             WHERE id = $2 AND device_read_seq < $1"
-        }
-        (Side::User, _) => {
-            "UPDATE conversations SET device_delivered_seq = $1 WHERE id = $2 AND device_delivered_seq < $1"
-        }
-        (Side::Agent, MessageStatus::Read) => {
-            "UPDATE conversations SET agent_read_seq = $1, agent_delivered_seq = \
-             CASE WHEN agent_delivered_seq < $1 THEN $1 ELSE agent_delivered_seq END, \
-             unread_count = (SELECT COUNT(*) FROM messages m \
-             WHERE m.conversation_id = $2 AND m.seq > $1 AND m.sender = 'user') \
-             WHERE id = $2 AND agent_read_seq < $1"
-        }
-        (Side::Agent, _) => {
-            "UPDATE conversations SET agent_delivered_seq = $1 WHERE id = $2 AND agent_delivered_seq < $1"
-        }
-    };
-    let changed = session.execute(sql, &[Param::Integer(integer(up_to_seq)), Param::Text(id)]).await?;
-    let advanced = if changed == 0 {
-        None
-    } else {
-        let Some(mut stored) = conversations::find(session, &receipt.scope, id).await? else {
-            return Ok(Look::NoConversation);
-        };
-        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-        Some(Box::new(stored.into_inbox()))
-    };
-    Ok(Look::Found(Receipted { up_to_seq, advanced }))
+    if !raise(&mut stored.marks, receipt.side, receipt.status, up_to_seq) {
+        return Ok(Look::Found(Receipted { up_to_seq, advanced: None }));
+    }
+    const RAISE: &str = "UPDATE conversations SET device_delivered_seq = $1, device_read_seq = $2, \
+         agent_delivered_seq = $3, agent_read_seq = $4, unread_count = CASE WHEN agent_read_seq = $4 THEN unread_count \
+         ELSE (SELECT COUNT(*) FROM messages m WHERE m.conversation_id = $5 AND m.seq > $4 AND m.sender = 'user') END \
+         WHERE id = $5 RETURNING unread_count";
+    let Marks { device_delivered, device_read, agent_delivered, agent_read } = stored.marks;
+    let params = [
+        Param::Integer(integer(device_delivered)),
+        Param::Integer(integer(device_read)),
+        Param::Integer(integer(agent_delivered)),
+        Param::Integer(integer(agent_read)),
+        Param::Text(id),
+    ];
+    let unread_count = session.query_one(RAISE, &params, |row| row.count()).await?;
+    stored.unread_count = unread_count.unwrap_or_default();
+    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+    Ok(Look::Found(Receipted { up_to_seq, advanced: Some(Box::new(stored.into_inbox())) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_only_rise_and_what_is_read_is_delivered() {
+        let mut marks = Marks::default();
+        assert!(raise(&mut marks, Side::User, MessageStatus::Delivered, 5));
+        assert!(!raise(&mut marks, Side::User, MessageStatus::Delivered, 5));
+        assert!(raise(&mut marks, Side::User, MessageStatus::Read, 3));
+        assert!(raise(&mut marks, Side::Agent, MessageStatus::Read, 7));
+        assert!(!raise(&mut marks, Side::Agent, MessageStatus::Delivered, 6));
+        let expected = Marks { device_delivered: 5, device_read: 3, agent_delivered: 7, agent_read: 7 };
+        assert_eq!(marks, expected);
+    }
 }

@@ -1,140 +1,34 @@
-//! The lane of the appends: what waits is stored in one transaction of two round trips.
+//! Appends, many in one transaction.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::{Entry, HashMap};
-use std::time::Instant;
 
 use deadpool_postgres::Object;
 use futures_util::future::{join, join3};
 use protocol::{ConversationId, ConversationStatus, LocalId, Message, Sender as Author};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::lanes::TRIES;
-use super::pool::{Pool, limited};
-use crate::error::{Error, ErrorKind};
-use crate::operations::conversations::{self, Stored, columns};
+use super::group::{Group, LOCK, column};
+use crate::error::Error;
+use crate::operations::conversations::{self, Stored};
 use crate::operations::messages::{self, Appended, NewMessage};
 use crate::session::{Row, integer};
-use crate::{Observation, Observer};
 
-/// Appends that may wait; more are refused.
-const QUEUE: usize = 16_384;
+/// The appends.
+pub(crate) struct Appends;
 
-/// Appends in one transaction, at most.
-const BATCH: usize = 256;
+impl Group for Appends {
+    type New = NewMessage;
+    type Outcome = Appended;
 
-type Done = Box<dyn FnOnce(Result<Appended, Error>) + Send>;
-
-struct Append {
-    new: NewMessage,
-    done: Done,
-}
-
-pub(crate) struct AppendLane {
-    queue: Sender<Append>,
-}
-
-impl AppendLane {
-    pub(super) fn start(pool: Pool, observer: Observer) -> Self {
-        let (queue, appends) = channel(QUEUE);
-        tokio::spawn(Lane { pool, observer, appends }.run());
-        Self { queue }
+    fn outcome_of_nonsense(new: &NewMessage) -> Option<Appended> {
+        // Postgres can't hold this character, so there is no such conversation.
+        new.conversation_id.contains('\0').then_some(Appended::NotFound)
     }
 
-    /// Queues the message. If there is no room, its caller is told at once.
-    pub(crate) fn submit(&self, new: NewMessage, done: Done) {
-        // Postgres can't hold this character, so there is no such conversation; to ask would fail the whole batch.
-        if new.conversation_id.contains('\0') {
-            return done(Ok(Appended::NotFound));
-        }
-        let (append, error) = match self.queue.try_send(Append { new, done }) {
-            Ok(()) => return,
-            Err(TrySendError::Full(append)) => {
-                (append, Error::new(ErrorKind::Overloaded, "too many writes wait for the database"))
-            }
-            Err(TrySendError::Closed(append)) => (append, Error::closed()),
-        };
-        (append.done)(Err(error));
+    async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
+        store(connection, batch).await
     }
 }
-
-struct Lane {
-    pool: Pool,
-    observer: Observer,
-    appends: Receiver<Append>,
-}
-
-impl Lane {
-    async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.appends.recv_many(&mut batch, BATCH).await > 0 {
-            let Err(error) = self.commit(&mut batch).await else { continue };
-            // Who waits learns it now, not after one limit after another.
-            while let Ok(append) = self.appends.try_recv() {
-                batch.push(append);
-            }
-            for append in batch.drain(..) {
-                (append.done)(Err(error.clone()));
-            }
-        }
-    }
-
-    /// All in one transaction; if one of them is at fault, each in its own. Whoever is left in `batch` is to be told of
-    /// the error, which is everyone's.
-    async fn commit(&self, batch: &mut Vec<Append>) -> Result<(), Error> {
-        let whole = self.attempt(&messages_of(batch)).await;
-        match whole {
-            Ok(outcomes) => {
-                for (append, outcome) in batch.drain(..).zip(outcomes) {
-                    (append.done)(Ok(outcome));
-                }
-                return Ok(());
-            }
-            Err(error) if error.is_everyones() => return Err(error),
-            Err(error) if batch.len() == 1 => {
-                batch.drain(..).for_each(|append| (append.done)(Err(error.clone())));
-                return Ok(());
-            }
-            Err(_) => {}
-        }
-        while let Some(new) = batch.first().map(|append| &append.new) {
-            let outcome = match self.attempt(&[new]).await {
-                Err(error) if error.is_everyones() => return Err(error),
-                outcome => outcome.and_then(|outcomes| outcomes.into_iter().next().ok_or_else(Error::closed)),
-            };
-            (batch.remove(0).done)(outcome);
-        }
-        Ok(())
-    }
-
-    async fn attempt(&self, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
-        let started = Instant::now();
-        let mut tries = 1;
-        let outcome = loop {
-            match self.transaction(batch).await {
-                Err(error) if error.is_passing() && tries < TRIES => tries += 1,
-                outcome => break outcome,
-            }
-        };
-        (self.observer)(match &outcome {
-            Ok(_) => Observation::Committed { writes: batch.len(), took: started.elapsed() },
-            Err(error) => Observation::Failed(error.kind()),
-        });
-        outcome
-    }
-
-    async fn transaction(&self, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
-        let lease = self.pool.lease().await?;
-        let outcome = limited(store(lease.connection()?, batch)).await;
-        lease.end(outcome).await
-    }
-}
-
-/// In order of their ids, so that no two nodes wait for each other; and until the commit, so that the order of `seq` is
-/// the order of commits.
-const LOCK: &str =
-    concat!("SELECT ", columns!(), " FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE");
 
 /// Asked once the locks are had: it sees all that earlier holders have committed.
 const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
@@ -211,14 +105,6 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
     stored?;
     committed?;
     Ok(outcomes)
-}
-
-fn messages_of(batch: &[Append]) -> Vec<&NewMessage> {
-    batch.iter().map(|append| &append.new).collect()
-}
-
-fn column<'r, R, T>(rows: &[&'r R], of: impl Fn(&'r R) -> T) -> Vec<T> {
-    rows.iter().map(|row| of(row)).collect()
 }
 
 fn new_message(outcome: &Appended) -> Option<&Message> {
