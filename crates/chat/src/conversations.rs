@@ -25,7 +25,7 @@ impl Chat {
         device: &Device,
         wish: OpenConversation,
     ) -> Result<Conversation, Failure> {
-        self.accepting()?;
+        let _entered = self.accepting()?;
         if let Some(user) = &wish.user {
             input::user(user)?;
         }
@@ -154,7 +154,7 @@ impl Chat {
         id: &str,
         status: ConversationStatus,
     ) -> Result<InboxConversation, Failure> {
-        self.accepting()?;
+        let _entered = self.accepting()?;
         agent.require(Permission::SendMessages)?;
         self.limit(Action::Change, &Principal::Agent(agent.clone()))?;
         let action = match status {
@@ -203,7 +203,7 @@ impl Chat {
     /// # Errors
     /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SHUTTING_DOWN`, `SERVER_ERROR`.
     pub async fn identify(self: &Arc<Self>, device: &Device, user: Option<User>) -> Result<(), Failure> {
-        self.accepting()?;
+        let _entered = self.accepting()?;
         if let Some(user) = &user {
             input::user(user)?;
         }

@@ -23,7 +23,7 @@ mod round;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use cluster::{Cluster, Envelope, Signal};
@@ -117,12 +117,14 @@ impl Chat {
 
     /// From here on new writes are refused with `SHUTTING_DOWN`; those accepted before are still answered.
     pub fn drain(&self) {
-        self.is_draining.store(true, Ordering::Release);
+        self.is_draining.store(true, Ordering::SeqCst);
+        // Whoever has seen that nobody drains yet is counted from here on: see `accepting`.
+        fence(Ordering::SeqCst);
     }
 
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Acquire)
+        self.is_draining.load(Ordering::SeqCst)
     }
 
     /// Writes that were accepted and not yet answered.
@@ -186,11 +188,15 @@ impl Chat {
         self.store.is_disputed()
     }
 
-    fn accepting(&self) -> Result<(), Failure> {
+    /// A write may begin, and is waited for until what is returned is dropped. Counted first and asked then: else one that
+    /// was let in just before the server leaves would be stored, and its connection closed without an answer.
+    fn accepting(&self) -> Result<Entered, Failure> {
+        let entered = self.in_flight.enter();
+        fence(Ordering::SeqCst);
         if self.is_draining() {
             return Err(Failure::new(Code::ShuttingDown, "the server is shutting down; try again"));
         }
-        Ok(())
+        Ok(entered)
     }
 
     /// Does a write and waits for it. `settle` is called in commit order, so what it publishes is in that order too.
@@ -200,6 +206,7 @@ impl Chat {
         settle: impl FnOnce(&Self, Result<T, store::Error>) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         let (tell, told) = oneshot::channel();
+        // As long as it takes, though whoever asked may have gone.
         let entered = self.in_flight.enter();
         let chat = Arc::clone(self);
         let request = tracing::Span::current();

@@ -10,7 +10,7 @@ use protocol::{
 use store::{Appended, ChangeCursor, Changes, Compared, Cursor, Given, History, Look, NewMessage, Scope};
 
 use crate::observer::SendResult;
-use crate::{Chat, Page, Principal, input};
+use crate::{Chat, Entered, Page, Principal, input};
 
 /// What someone wants to send.
 #[derive(Debug, Clone)]
@@ -41,15 +41,14 @@ impl Chat {
         sending: Sending,
         done: impl FnOnce(Result<Sent, Failure>) + Send + 'static,
     ) -> bool {
-        let new = match self.admit(principal, sending) {
-            Ok(new) => new,
+        let (entered, new) = match self.admit(principal, sending) {
+            Ok(admitted) => admitted,
             Err(failure) => {
                 self.observer.send(SendResult::Refused(failure.code));
                 done(Err(failure));
                 return false;
             }
         };
-        let entered = self.in_flight.enter();
         let chat = Arc::clone(self);
         let request = tracing::Span::current();
         self.store.append(new, move |outcome| {
@@ -60,8 +59,8 @@ impl Chat {
     }
 
     /// What [`send`](Self::send) checks before anything is stored, the cheapest first.
-    fn admit(&self, principal: &Principal, sending: Sending) -> Result<NewMessage, Failure> {
-        self.accepting()?;
+    fn admit(&self, principal: &Principal, sending: Sending) -> Result<(Entered, NewMessage), Failure> {
+        let entered = self.accepting()?;
         principal.require(Permission::SendMessages)?;
         if sending.conversation_id.is_empty() {
             return Err(Failure::missing("conversation_id"));
@@ -73,7 +72,7 @@ impl Chat {
             Principal::Device(_) => (Sender::User, None),
             Principal::Agent(agent) => (Sender::Agent, Some(agent.name.clone())),
         };
-        Ok(NewMessage {
+        let new = NewMessage {
             scope: principal.scope(),
             conversation_id: sending.conversation_id.into(),
             local_id,
@@ -82,7 +81,8 @@ impl Chat {
             sender_name,
             now: self.ambient.now(),
             chance: self.ambient.chance(),
-        })
+        };
+        Ok((entered, new))
     }
 
     fn settle(&self, outcome: Result<Appended, store::Error>) -> Result<Sent, Failure> {

@@ -32,7 +32,7 @@ impl Chat {
         principal: &Principal,
         receipt: Receipt,
     ) -> Result<(), Failure> {
-        self.accepting()?;
+        let _entered = self.accepting()?;
         principal.require(Permission::ViewConversations)?;
         if receipt.up_to.is_empty() {
             return Err(Failure::missing("up_to_message_id"));
