@@ -465,7 +465,7 @@ async fn two_thousand_half_open_connections_are_in_nobody_s_way_and_are_closed()
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_dropped_and_the_others_get_everything() {
-    let server = TestServer::with(&["--rate-limit-agent=0", "--max-queue-bytes=262144"]).await;
+    let server = TestServer::with(&["--rate-limit-agent=0", "--max-queue-bytes=524288"]).await;
     let app = server.app().await;
     let (mut reader, conversation) = app.device_in_conversation("phone").await;
     let (mut deaf, _) = app.device_in_conversation("deaf").await;

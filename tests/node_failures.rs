@@ -11,6 +11,9 @@ use crate::BINARY;
 /// P4: a committed message reaches every connected subscriber within this time.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many are connected is told within this time, by this node's own knowledge if need be.
+const STATS_WITHIN: Duration = Duration::from_secs(2);
+
 /// When the database is away a send is refused within this time: the longest wait for a connection, and for an answer.
 const REFUSED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -304,6 +307,10 @@ async fn while_redis_hangs_everyone_is_served_and_told_and_afterwards_all_is_wel
     agent.expect("message:new").await;
 
     cluster.redis.signal(Signal::STOP).unwrap();
+    // Before anybody knows that it hangs.
+    let asked_at = Instant::now();
+    here.as_agent().get("/v1/admin/stats").await.ok();
+    assert!(asked_at.elapsed() < STATS_WITHIN, "{:?}", asked_at.elapsed());
     until_status(&here, 200, "degraded").await;
     until_status(&there, 200, "degraded").await;
     assert_eq!(metric(&here, "replyhq_cluster_in_touch").await, 0.0);

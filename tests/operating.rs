@@ -70,7 +70,14 @@ async fn a_wrong_value_is_one_clear_line_and_exit_code_2() {
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
-    let cases: [Case<'_>; 16] = [
+    let both = ["serve", "--listen", "127.0.0.1:4567", "--internal-listen", "127.0.0.1:4567"];
+    let cases: [Case<'_>; 21] = [
+        // Each alone would do.
+        (&[], &["serve", "--max-queue-bytes", "65536"], "524288"),
+        (&[], &["serve", "--answer-timeout", "10s"], "--write-timeout"),
+        (&[], &["serve", "--answer-timeout", "1s", "--write-timeout", "2s"], "--write-timeout"),
+        (&[], &["serve", "--ping-timeout", "1ms"], "--ping-timeout"),
+        (&[], &both, "--internal-listen"),
         (&[], &["serve", "--listen", "nonsense"], "--listen"),
         (&[], &["serve", "--ping-interval", "0s"], "--ping-interval"),
         (&[], &["serve", "--rate-limit-device", "-1"], "-1"),

@@ -211,7 +211,7 @@ impl Cli {
             output.database.read_url(matches)?;
         }
         match &mut self.command {
-            Command::Serve(settings) => settings.read_urls(matches),
+            Command::Serve(settings) => settings.read_urls(matches).and_then(|()| settings.check()),
             Command::Backup(backup) => backup.check(),
             _ => Ok(()),
         }

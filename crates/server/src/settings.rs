@@ -195,6 +195,49 @@ impl Settings {
     }
 }
 
+/// A queue that a page fits into, with what may come behind it.
+const QUEUE_BYTES_MIN: usize = 2 * limits::PAGE_BYTES;
+
+/// A connection that is made again and again needs some time for a handshake, and the answer to a ping a way there and back.
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+impl Settings {
+    /// What can't work together, or not at all.
+    ///
+    /// # Errors
+    /// A line that says what is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.max_queue_bytes < QUEUE_BYTES_MIN {
+            return Err(format!(
+                "--max-queue-bytes {}: nobody could catch up, for a page of history takes up to {}; at least {QUEUE_BYTES_MIN}",
+                self.max_queue_bytes,
+                limits::PAGE_BYTES
+            ));
+        }
+        for (name, time) in [
+            ("--ping-interval", self.ping_interval),
+            ("--ping-timeout", self.ping_timeout),
+            ("--handshake-timeout", self.handshake_timeout),
+            ("--write-timeout", self.write_timeout),
+            ("--answer-timeout", self.answer_timeout),
+        ] {
+            if time < TIMEOUT_MIN {
+                return Err(format!("{name} {time:?}: too short for any network; at least {TIMEOUT_MIN:?}"));
+            }
+        }
+        if self.answer_timeout < self.write_timeout {
+            return Err(format!(
+                "--answer-timeout {:?} is over before --write-timeout {:?}, which would never count",
+                self.answer_timeout, self.write_timeout
+            ));
+        }
+        if self.internal_listen.is_some_and(|internal| internal == self.listen && internal.port() != 0) {
+            return Err(format!("--internal-listen {0} is --listen {0}", self.listen));
+        }
+        Ok(())
+    }
+}
+
 /// Takes a URL from its file, unless the URL itself was said by a stronger source: a flag is stronger than the
 /// environment, and that than the settings' file. Of two of the same strength nobody can say which is meant.
 fn from_file<T, E: ToString>(

@@ -30,6 +30,10 @@ use crate::{Observer, WrittenOff};
 /// How long a joining connection waits for Redis before it goes on without. What it waits for is made up for later.
 const JOIN_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long somebody who asks how many are connected waits for Redis before the answer is this node's own. One that hangs is
+/// noticed a few seconds later, and then nobody asks it.
+const ASK_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The registry's handle. The keeper ends with it.
 pub(crate) struct Shared {
     inner: Arc<Inner>,
@@ -195,7 +199,8 @@ impl Shared {
             for device in devices {
                 command.arg(device.as_str());
             }
-            if let Ok(counts) = inner.one::<Vec<Option<u32>>>(&commands).await {
+            let asked = tokio::time::timeout(ASK_PATIENCE, inner.one::<Vec<Option<u32>>>(&commands)).await;
+            if let Ok(Ok(counts)) = asked {
                 return counts.into_iter().map(Option::unwrap_or_default).collect();
             }
         }
@@ -222,7 +227,9 @@ impl Shared {
         let mut commands = ::redis::pipe();
         commands.cmd("ZCARD").arg(scripts::order(app_id));
         commands.cmd("HLEN").arg(scripts::devices(app_id));
-        if let Ok(answers) = self.inner.link.run(&commands).await {
+        if *self.inner.is_live.borrow()
+            && let Ok(Ok(answers)) = tokio::time::timeout(ASK_PATIENCE, self.inner.link.run(&commands)).await
+        {
             let mut counts = answers.into_iter().map(|answer| u64::from_redis_value(answer.ok()?).ok());
             if let (Some(Some(connections)), Some(Some(devices))) = (counts.next(), counts.next()) {
                 return (connections, devices);
@@ -235,7 +242,8 @@ impl Shared {
     pub(super) async fn nodes(&self) -> u64 {
         let mut commands = ::redis::pipe();
         commands.cmd("ZCARD").arg(scripts::LEASES);
-        let answers = self.inner.link.run(&commands).await.ok();
+        let asked = tokio::time::timeout(ASK_PATIENCE, self.inner.link.run(&commands)).await;
+        let answers = asked.ok().and_then(Result::ok);
         let nodes = answers.and_then(|answers| u64::from_redis_value(answers.into_iter().next()?.ok()?).ok());
         nodes.unwrap_or_else(|| self.totals().nodes).max(1)
     }
