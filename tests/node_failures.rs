@@ -280,8 +280,8 @@ async fn an_agent_who_comes_while_redis_is_away_is_told_who_else_is_online_when_
     let cluster = TestCluster::of(BINARY, 2).await;
     let app = cluster.app().await;
     let (here, there) = (cluster.at(&app, 0), cluster.at(&app, 1));
-    let _device = there.device("phone").await;
-    eventually("the device to be online", || async { (active(&here, "phone").await == 1).then_some(()) })
+    let _devices = (there.device("phone").await, there.device("phone").await);
+    eventually("the device to be online", || async { (active(&here, "phone").await == 2).then_some(()) })
         .await;
     cluster.redis.signal(Signal::STOP).unwrap();
     until_status(&here, 200, "degraded").await;
@@ -291,6 +291,7 @@ async fn an_agent_who_comes_while_redis_is_away_is_told_who_else_is_online_when_
     cluster.redis.signal(Signal::CONT).unwrap();
     let change = agent.expect("presence:change").await;
     assert_eq!((&change["device_id"], &change["is_online"]), (&json!("phone"), &json!(true)));
+    assert_eq!(change["active_connections"], 2, "as many as there are");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -161,7 +161,7 @@ enum Kind {
 impl Reader {
     async fn read_on(&mut self) -> RedisResult<()> {
         if self.place.is_none() {
-            let mut place = self.look().await?;
+            let (mut place, _) = self.look().await?;
             if self.is_late.load(Ordering::Relaxed) {
                 // Those who watch were answered from what this node knows itself. So that is what was said, and what
                 // differs from it is told once the record is whole.
@@ -201,8 +201,8 @@ impl Reader {
         }
     }
 
-    /// The record as it is now.
-    async fn look(&self) -> RedisResult<Place> {
+    /// The record as it is now, and how many connections each device has.
+    async fn look(&self) -> RedisResult<(Place, HashMap<DeviceId, u32>)> {
         let mut register = call(&scripts::REGISTER, &[scripts::about(&self.app_id)]);
         register.arg(format!("{}.feed.{}", self.inner.name(), self.app_id));
         let mut commands = redis::pipe();
@@ -214,15 +214,18 @@ impl Reader {
         };
         let (epoch, number) = (String::from_redis_value(epoch?)?, u64::from_redis_value(number?)?);
         // What changes during the scan has a higher number, and is read from the log afterwards.
-        let mut online = HashSet::new();
+        let mut counts = HashMap::new();
         let mut cursor = 0_u64;
         loop {
             let mut commands = redis::pipe();
             commands.cmd("HSCAN").arg(scripts::devices(&self.app_id)).arg(cursor).arg("COUNT").arg(SCAN);
             let (next, devices): (u64, Vec<(String, i64)>) = self.inner.one(&commands).await?;
-            online.extend(devices.into_iter().map(|(device, _)| DeviceId::from(device)));
+            let counted =
+                devices.into_iter().map(|(device, count)| (device.into(), u32::try_from(count).unwrap_or(1)));
+            counts.extend(counted);
             if next == 0 {
-                return Ok(Place { epoch, number, online });
+                let online = counts.keys().cloned().collect();
+                return Ok((Place { epoch, number, online }, counts));
             }
             cursor = next;
         }
@@ -240,13 +243,14 @@ impl Reader {
 
     /// Says what differs between what was said and what is.
     async fn catch_up(&mut self) -> RedisResult<()> {
-        let now = self.look().await?;
+        let (now, counts) = self.look().await?;
         let said = self.place.take().map(|place| place.online).unwrap_or_default();
         for device in said.difference(&now.online) {
             (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), false, 0));
         }
         for device in now.online.difference(&said) {
-            (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), true, 1));
+            let count = counts.get(device).copied().unwrap_or(1);
+            (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), true, count));
         }
         self.place = Some(now);
         Ok(())
