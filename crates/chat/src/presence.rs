@@ -5,7 +5,7 @@ use protocol::limits::Action;
 use protocol::rest::{Presence, SessionPage, Stats};
 use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session, encoded};
 
-use crate::{Agent, Chat, Device, Page, Principal};
+use crate::{Agent, Chat, Device, Page, Principal, input};
 
 impl Chat {
     /// Counts one login of a device on a socket.
@@ -67,10 +67,11 @@ impl Chat {
     /// Whether a device is online.
     ///
     /// # Errors
-    /// `FORBIDDEN`.
+    /// `FORBIDDEN`, `VALIDATION_ERROR` for what no device is called.
     pub async fn presence(&self, agent: &Agent, device_id: &str) -> Result<Presence, Failure> {
         agent.require(Permission::ViewPresence)?;
         self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
+        input::device_id(device_id)?;
         let active_connections = match self.meant(agent, device_id).await {
             Some(meant) => {
                 let meant = std::slice::from_ref(&meant);

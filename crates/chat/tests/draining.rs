@@ -1,7 +1,5 @@
 //! A server that leaves answers everything that it has stored.
 
-#![expect(clippy::unwrap_used, reason = "in a test, what goes wrong is to panic")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

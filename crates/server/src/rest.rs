@@ -55,7 +55,8 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(agent::audit))
         .split_for_parts();
     // Ready bytes: anybody may ask for it, again and again.
-    let document: Bytes = document.to_json().map(Bytes::from).unwrap_or_default();
+    let document =
+        docs::complete(&document).map(|document| Bytes::from(document.to_string())).unwrap_or_default();
     // Credentials travel in headers, never in cookies, so a page of any origin may ask: a widget lives on such pages.
     // Which origins an app takes is looked at where the app is known.
     let cors = CorsLayer::new()

@@ -31,11 +31,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
 
-    async def start(self):
+    async def start(self, *flags):
         """Starts it, on the same port and data each time, and waits for its ready line."""
         self.process = await asyncio.create_subprocess_exec(
             BINARY, "serve", "--listen", f"127.0.0.1:{self.port}", *self.database,
-            *(["--redis-url", REDIS_URL] if REDIS_URL else []), "--log-level", "warn", stdout=asyncio.subprocess.PIPE,
+            *(["--redis-url", REDIS_URL] if REDIS_URL else []), "--log-level", "warn", *flags,
+            stdout=asyncio.subprocess.PIPE,
         )
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line.decode() == f"{READY}{self.url}\n", line

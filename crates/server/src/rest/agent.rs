@@ -21,6 +21,7 @@ use crate::app::Shared;
 type Answer<T> = Result<Json<T>, Refused>;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct InboxQuery {
     /// Only those with this status.
     #[param(value_type = Option<ConversationStatus>)]
@@ -33,7 +34,7 @@ pub(super) struct InboxQuery {
 
 /// The app's conversations, newest activity first
 #[utoipa::path(get, path = "/v1/admin/conversations", tag = "agent", security(("agent" = [])), params(InboxQuery),
-    responses((status = 200, body = InboxPage), (status = "default", body = Failure)))]
+    responses((status = 200, body = InboxPage)))]
 pub(super) async fn inbox(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -50,7 +51,7 @@ pub(super) async fn inbox(
 /// One conversation
 #[utoipa::path(get, path = "/v1/admin/conversations/{id}", tag = "agent", security(("agent" = [])),
     params(("id" = String, Path)),
-    responses((status = 200, body = InboxConversationAnswer), (status = "default", body = Failure)))]
+    responses((status = 200, body = InboxConversationAnswer)))]
 pub(super) async fn conversation(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -63,7 +64,7 @@ pub(super) async fn conversation(
 /// Resolve or reopen
 #[utoipa::path(patch, path = "/v1/admin/conversations/{id}", tag = "agent", security(("agent" = [])),
     params(("id" = String, Path)), request_body = ChangeConversation,
-    responses((status = 200, body = InboxConversationAnswer), (status = "default", body = Failure)))]
+    responses((status = 200, body = InboxConversationAnswer)))]
 pub(super) async fn change_conversation(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -77,7 +78,7 @@ pub(super) async fn change_conversation(
 /// A conversation's messages, ascending by seq
 #[utoipa::path(get, path = "/v1/admin/conversations/{id}/messages", tag = "agent", security(("agent" = [])),
     params(("id" = String, Path), MessageQuery),
-    responses((status = 200, body = MessagePage), (status = "default", body = Failure)))]
+    responses((status = 200, body = MessagePage)))]
 pub(super) async fn list_messages(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -92,7 +93,7 @@ pub(super) async fn list_messages(
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Serves where local_id is missing")),
     request_body = SendMessage,
     responses((status = 201, description = "Stored now", body = MessageAnswer),
-        (status = 200, description = "Stored before", body = MessageAnswer), (status = "default", body = Failure)))]
+        (status = 200, description = "Stored before", body = MessageAnswer)))]
 pub(super) async fn send_message(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -104,6 +105,7 @@ pub(super) async fn send_message(
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SessionQuery {
     /// The last `connection_id` of the page before; empty is none.
     after: Option<String>,
@@ -113,7 +115,7 @@ pub(super) struct SessionQuery {
 
 /// Who is connected
 #[utoipa::path(get, path = "/v1/admin/sessions", tag = "agent", security(("agent" = [])), params(SessionQuery),
-    responses((status = 200, body = SessionPage), (status = "default", body = Failure)))]
+    responses((status = 200, body = SessionPage)))]
 pub(super) async fn sessions(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -126,7 +128,7 @@ pub(super) async fn sessions(
 /// Whether a device is online
 #[utoipa::path(get, path = "/v1/admin/devices/{device_id}/presence", tag = "agent", security(("agent" = [])),
     params(("device_id" = String, Path)),
-    responses((status = 200, body = Presence), (status = "default", body = Failure)))]
+    responses((status = 200, body = Presence)))]
 pub(super) async fn presence(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
@@ -137,12 +139,13 @@ pub(super) async fn presence(
 
 /// How many are connected, on all nodes
 #[utoipa::path(get, path = "/v1/admin/stats", tag = "agent", security(("agent" = [])),
-    responses((status = 200, body = Stats), (status = "default", body = Failure)))]
+    responses((status = 200, body = Stats)))]
 pub(super) async fn stats(AsAgent(agent): AsAgent, State(shared): State<Arc<Shared>>) -> Answer<Stats> {
     Ok(Json(shared.chat.stats(&agent).await?))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// Entries older than the one with this id.
     before: Option<u64>,
@@ -152,7 +155,7 @@ pub(super) struct AuditQuery {
 
 /// The app's record of administrative acts, newest first
 #[utoipa::path(get, path = "/v1/admin/audit", tag = "agent", security(("agent" = [])), params(AuditQuery),
-    responses((status = 200, body = AuditPage), (status = "default", body = Failure)))]
+    responses((status = 200, body = AuditPage)))]
 pub(super) async fn audit(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,

@@ -16,15 +16,15 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::error::Refused;
-use super::extract::{AsDevice, Asked, Body, MessageQuery, Named};
+use super::extract::{AsDevice, Asked, Body, MessageQuery, Named, header};
 use crate::app::Shared;
 
 type Answer<T> = Result<Json<T>, Refused>;
 
 /// The device's open conversation, or a new one
-#[utoipa::path(post, path = "/v1/conversations", tag = "device", security(("device" = [])),
+#[utoipa::path(post, path = "/v1/conversations", tag = "device", security(("app" = [], "device" = [], "key" = [])),
     request_body = OpenConversation,
-    responses((status = 200, body = ConversationAnswer), (status = "default", body = Failure)))]
+    responses((status = 200, body = ConversationAnswer)))]
 pub(super) async fn open_conversation(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
@@ -35,14 +35,15 @@ pub(super) async fn open_conversation(
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// How many, at most 200; 50 if not given.
     limit: Option<u32>,
 }
 
 /// The device's conversations, newest activity first
-#[utoipa::path(get, path = "/v1/conversations", tag = "device", security(("device" = [])), params(ListQuery),
-    responses((status = 200, body = ConversationPage), (status = "default", body = Failure)))]
+#[utoipa::path(get, path = "/v1/conversations", tag = "device", security(("app" = [], "device" = [], "key" = [])), params(ListQuery),
+    responses((status = 200, body = ConversationPage)))]
 pub(super) async fn list_conversations(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
@@ -52,11 +53,11 @@ pub(super) async fn list_conversations(
 }
 
 /// Send a message; a retry with the same local_id returns the stored one
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages", tag = "device", security(("device" = [])),
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages", tag = "device", security(("app" = [], "device" = [], "key" = [])),
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Serves where local_id is missing")),
     request_body = SendMessage,
     responses((status = 201, description = "Stored now", body = MessageAnswer),
-        (status = 200, description = "Stored before", body = MessageAnswer), (status = "default", body = Failure)))]
+        (status = 200, description = "Stored before", body = MessageAnswer)))]
 pub(super) async fn send_message(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
@@ -67,6 +68,9 @@ pub(super) async fn send_message(
     store(&shared, &Principal::Device(device), id, &headers, send).await
 }
 
+/// What serves where `local_id` is missing.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
 /// What both sides' routes for sending do.
 pub(super) async fn store(
     shared: &Arc<Shared>,
@@ -76,8 +80,11 @@ pub(super) async fn store(
     send: SendMessage,
 ) -> Result<(StatusCode, Json<MessageAnswer>), Refused> {
     let started = std::time::Instant::now();
-    let key = || headers.get("Idempotency-Key").and_then(|key| Some(key.to_str().ok()?.to_owned()));
-    let local_id = send.local_id.or_else(key).ok_or_else(|| Failure::missing("local_id"))?;
+    let local_id = match send.local_id {
+        Some(local_id) => local_id,
+        None if headers.contains_key(IDEMPOTENCY_KEY) => header(headers, IDEMPOTENCY_KEY)?.into_owned(),
+        None => return Err(Failure::missing("local_id").into()),
+    };
     let sending = Sending { conversation_id, local_id, body: send.body };
     let (tell, told) = oneshot::channel();
     shared.chat.send(principal, sending, |outcome| {
@@ -93,9 +100,9 @@ pub(super) async fn store(
 }
 
 /// A conversation's messages, ascending by seq
-#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "device", security(("device" = [])),
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "device", security(("app" = [], "device" = [], "key" = [])),
     params(("id" = String, Path), MessageQuery),
-    responses((status = 200, body = MessagePage), (status = "default", body = Failure)))]
+    responses((status = 200, body = MessagePage)))]
 pub(super) async fn list_messages(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
@@ -120,9 +127,9 @@ pub(super) async fn page(
 }
 
 /// The device has received up to there
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages/delivered", tag = "device", security(("device" = [])),
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/delivered", tag = "device", security(("app" = [], "device" = [], "key" = [])),
     params(("id" = String, Path)), request_body = ReceiptBody,
-    responses((status = 200, body = Done), (status = "default", body = Failure)))]
+    responses((status = 200, body = Done)))]
 pub(super) async fn delivered(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
@@ -133,9 +140,9 @@ pub(super) async fn delivered(
 }
 
 /// The user has read up to there
-#[utoipa::path(post, path = "/v1/conversations/{id}/messages/read", tag = "device", security(("device" = [])),
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages/read", tag = "device", security(("app" = [], "device" = [], "key" = [])),
     params(("id" = String, Path)), request_body = ReceiptBody,
-    responses((status = 200, body = Done), (status = "default", body = Failure)))]
+    responses((status = 200, body = Done)))]
 pub(super) async fn read(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,
@@ -159,8 +166,8 @@ async fn acknowledge(
 }
 
 /// Who uses this device
-#[utoipa::path(post, path = "/v1/identify", tag = "device", security(("device" = [])), request_body = Identify,
-    responses((status = 200, body = Done), (status = "default", body = Failure)))]
+#[utoipa::path(post, path = "/v1/identify", tag = "device", security(("app" = [], "device" = [], "key" = [])), request_body = Identify,
+    responses((status = 200, body = Done)))]
 pub(super) async fn identify(
     AsDevice(device): AsDevice,
     State(shared): State<Arc<Shared>>,

@@ -1,5 +1,6 @@
 //! What a handler needs of a request: who asks, the body, the query.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -8,6 +9,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use http_body_util::LengthLimitError;
+use percent_encoding::percent_decode_str;
 use protocol::{Code, Failure, limits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,18 +27,23 @@ impl FromRequestParts<Arc<Shared>> for AsDevice {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refused> {
         let headers = &parts.headers;
-        let shown = (|| {
-            Ok(DeviceCredentials {
-                app_id: header(headers, "X-App-Id")?,
-                device_id: header(headers, "X-Device-Id")?,
-                api_key: header(headers, "X-Api-Key")?,
-                address: parts.extensions.get().copied(),
-                origin: headers.get(ORIGIN).and_then(|origin| std::str::from_utf8(origin.as_bytes()).ok()),
-            })
+        let named = (|| {
+            Ok((header(headers, "X-App-Id")?, header(headers, "X-Device-Id")?, header(headers, "X-Api-Key")?))
         })();
-        let device = match shown {
-            Ok(shown) => shared.chat.check_device(shown).await,
-            Err(failure) => Err(failure),
+        let device = match &named {
+            Ok((app_id, device_id, api_key)) => {
+                let shown = DeviceCredentials {
+                    app_id,
+                    device_id,
+                    api_key,
+                    address: parts.extensions.get().copied(),
+                    origin: headers
+                        .get(ORIGIN)
+                        .and_then(|origin| std::str::from_utf8(origin.as_bytes()).ok()),
+                };
+                shared.chat.check_device(shown).await
+            }
+            Err(failure) => Err(Failure::clone(failure)),
         };
         device.map(Self).map_err(|failure| {
             let app = headers.get("X-App-Id").and_then(|app| app.to_str().ok());
@@ -54,15 +61,15 @@ impl FromRequestParts<Arc<Shared>> for AsAgent {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refused> {
         let token = header(&parts.headers, AUTHORIZATION.as_str()).and_then(|value| {
-            let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+            let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
             if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
-                Ok(token.trim())
+                Ok(token.trim().to_owned())
             } else {
                 Err(Failure::missing("Authorization: Bearer ADMIN_TOKEN"))
             }
         });
         let agent = match token {
-            Ok(token) => shared.chat.authenticate_agent(None, token, None).await,
+            Ok(token) => shared.chat.authenticate_agent(None, &token, None).await,
             Err(failure) => Err(failure),
         };
         agent.map(Self).map_err(|failure| {
@@ -79,10 +86,26 @@ fn refused(shared: &Shared, parts: &Parts, app: Option<&str>, failure: &Failure)
     shared.refused_logins.tell(REST, failure.code.as_str(), app, address);
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Failure> {
+/// How a value begins that a header could not carry as it is, or not from every client: as RFC 8187 has it.
+const ENCODED: &str = "UTF-8''";
+
+/// What a header says. Ids may be in any script, as on a socket: as the bytes of UTF-8, or, for clients that can't send
+/// those (browsers' `fetch`, for one), percent-encoded behind [`ENCODED`].
+///
+/// # Errors
+/// `MISSING_PARAMS`, or `VALIDATION_ERROR` if it is neither.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Cow<'a, str>, Failure> {
     let value = headers.get(name).ok_or_else(|| Failure::missing(name))?;
-    // Not `to_str`: an app may name its devices in any script.
-    std::str::from_utf8(value.as_bytes()).map_err(|_| Failure::invalid(format!("{name} is not UTF-8")))
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        Failure::invalid(format!("{name} is not UTF-8: write it percent-encoded, as in {ENCODED}Jos%C3%A9"))
+    })?;
+    match text.get(..ENCODED.len()) {
+        Some(start) if start.eq_ignore_ascii_case(ENCODED) => {
+            let decoded = percent_decode_str(&text[ENCODED.len()..]).decode_utf8();
+            decoded.map_err(|_| Failure::invalid(format!("what {name} encodes is not UTF-8")))
+        }
+        _ => Ok(Cow::Borrowed(text)),
+    }
 }
 
 /// A JSON body; whatever its `Content-Type` says. An empty one is `{}`.
@@ -139,6 +162,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
 
 /// `?after=&before=&limit=`
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MessageQuery {
     /// Messages strictly after this one; empty is from the first on.
     pub(super) after: Option<String>,
