@@ -1,8 +1,9 @@
 //! A conversation between one device and the agents of its app.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{AppId, ConversationId, DeviceId, Message, Timestamp, UserId};
 
@@ -20,6 +21,7 @@ pub struct Conversation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
     /// Open, or done with.
+    #[serde(deserialize_with = "status_or_open")]
     pub status: ConversationStatus,
     /// The newest message, where the answer carries it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +61,12 @@ impl InboxConversation {
     }
 }
 
+/// A later server may know more of them; one that is not done with goes on.
+fn status_or_open<'de, D: Deserializer<'de>>(word: D) -> Result<ConversationStatus, D::Error> {
+    let word = Cow::<str>::deserialize(word)?;
+    Ok(ConversationStatus::parse(&word).unwrap_or(ConversationStatus::Open))
+}
+
 /// Whether a conversation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -86,5 +94,18 @@ impl ConversationStatus {
             "resolved" => Some(Self::Resolved),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_of_a_later_server_goes_on() {
+        let later = r#"{"id":"conv_1","app_id":"app_1","device_id":"phone","status":"snoozed","last_seq":0,
+            "created_at":"2027-01-01T00:00:00.000Z","updated_at":"2027-01-01T00:00:00.000Z","priority":"high"}"#;
+        let conversation: Conversation = serde_json::from_str(later).unwrap();
+        assert_eq!(conversation.status, ConversationStatus::Open);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::PREVIEW_CHARS;
 use crate::{ConversationId, LocalId, MessageId, Timestamp};
@@ -19,9 +19,12 @@ pub struct Message {
     pub conversation_id: ConversationId,
     /// Its place in the conversation: 1, 2, 3 … without holes, in commit order.
     pub seq: u64,
-    /// The text.
+    /// The text. Never empty as it is stored: empty is what a later server has sent in its place.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub body: String,
-    /// Who wrote it.
+    /// Who wrote it; of somebody who is not known yet, `system`.
+    #[serde(deserialize_with = "sender_or_system")]
     pub sender: Sender,
     /// The agent's name, or the person's if the app told it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,8 +32,27 @@ pub struct Message {
     /// When the server stored it.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
-    /// How far it got on the other side.
+    /// How far it got on the other side; by a word that is not known yet, no further than the server.
+    #[serde(deserialize_with = "status_or_sent")]
     pub status: MessageStatus,
+}
+
+/// A later server may know more senders. A client that failed on one could never read that page, nor go beyond it.
+fn sender_or_system<'de, D: Deserializer<'de>>(word: D) -> Result<Sender, D::Error> {
+    Ok(match &*Cow::<str>::deserialize(word)? {
+        "user" => Sender::User,
+        "agent" => Sender::Agent,
+        _ => Sender::System,
+    })
+}
+
+/// As [`sender_or_system`], for how far a message got.
+fn status_or_sent<'de, D: Deserializer<'de>>(word: D) -> Result<MessageStatus, D::Error> {
+    Ok(match &*Cow::<str>::deserialize(word)? {
+        "delivered" => MessageStatus::Delivered,
+        "read" => MessageStatus::Read,
+        _ => MessageStatus::Sent,
+    })
 }
 
 /// Who wrote a message.
@@ -110,6 +132,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_a_later_server_says_in_words_that_are_not_known_is_read_all_the_same() {
+        let later = r#"{"id":"msg_1","local_id":"l","conversation_id":"conv_1","seq":4,"kind":"poll","sender":"bot",
+            "created_at":"2027-01-01T00:00:00.000Z","status":"translated","attachments":[{"id":"att_1"}]}"#;
+        let message: Message = serde_json::from_str(later).unwrap();
+        assert_eq!((message.sender, message.status), (Sender::System, MessageStatus::Sent));
+        assert_eq!((message.body.as_str(), message.seq), ("", 4));
+        let told = serde_json::to_string(&message).unwrap();
+        assert_eq!(serde_json::from_str::<Message>(&told).unwrap(), message);
+    }
 
     proptest! {
         #[test]

@@ -82,9 +82,9 @@ pub struct TimelineItem {
     pub message_id: Option<MessageId>,
     /// Its place in the conversation, once it is stored by the server.
     pub seq: Option<u64>,
-    /// The text.
+    /// The text. Empty where a later server has sent something that this version can't show: say so in a line of your own.
     pub body: String,
-    /// Who wrote it.
+    /// Who wrote it; `System` where that is nobody whom this version knows.
     pub sender: Sender,
     /// The agent's name, or the person's if the app told it.
     pub sender_name: Option<String>,

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::connecting::start;
 use crate::phone::{Phone, bodies};
-use crate::world::{Fault, World};
+use crate::world::{FROM_THE_FUTURE, Fault, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -126,6 +126,24 @@ async fn a_server_put_back_from_a_backup_is_believed() {
     phone.client.send(None, "mine").await.expect("room");
     back(&world, &phone).await;
     phone.shows(&["hello", "one", "another two", "mine"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_a_kind_that_only_a_later_version_knows_is_a_placeholder_and_stops_nothing() {
+    let (world, phone, folder) = talking().await;
+    away(&world, &phone).await;
+    world.agent_says(0, FROM_THE_FUTURE);
+    world.agent_says(0, "and on");
+    back(&world, &phone).await;
+    phone.shows(&["hello", "", "and on"]).await;
+    let item = phone.item("the placeholder", |item| item.seq == Some(2)).await;
+    assert_eq!((item.sender, item.body.as_str()), (Sender::System, ""));
+    // It stays so, and what comes is heard.
+    phone.client.close().await;
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.online().await;
+    world.agent_says(0, "live");
+    phone.shows(&["hello", "", "and on", "live"]).await;
 }
 
 /// The bodies that the server has in its first conversation.

@@ -91,7 +91,8 @@ impl World {
                     }
                 };
                 let end = stored.messages.len().min(start + 50);
-                let mut messages = stored.statused(start, end);
+                let mut messages: Vec<Value> =
+                    stored.statused(start, end).iter().map(super::as_told).collect();
                 if torn && messages.len() > 2 {
                     messages.remove(1);
                 }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use protocol::rest::{ConversationAnswer, ConversationPage, Done, MessagePage};
+use protocol::rest::{ConversationAnswer, ConversationPage, Done};
 use protocol::{Code, ConversationId, Failure};
 use serde::Serialize;
 use serde_json::Value;
@@ -138,7 +138,8 @@ impl World {
             }
         };
         let start = end.saturating_sub(limit);
-        success(&MessagePage { messages: stored.statused(start, end), has_more: start > 0 })
+        let messages: Vec<_> = stored.statused(start, end).iter().map(super::as_told).collect();
+        success(&serde_json::json!({ "messages": messages, "has_more": start > 0 }))
     }
 }
 
