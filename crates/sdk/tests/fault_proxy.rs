@@ -179,7 +179,10 @@ impl Scene {
                 proxy.set(Passage::Free);
             }
             Fault::LoseAnswers => {
-                self.until("a connection", || self.is_online()).await;
+                // One that is caught up: before that nothing is sent that answers could be lost of.
+                let before = self.sent();
+                let is_caught_up = || self.is_online() && (self.sent() > before || self.is_all_sent());
+                self.until("a connection that sends", is_caught_up).await;
                 proxy.set(Passage::AnswersHeld);
                 eventually("something done that the phone does not know of", || async {
                     let is_done = self.is_all_sent() || !self.is_online() || self.is_ahead_of_phone().await;
