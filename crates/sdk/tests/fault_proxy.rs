@@ -20,6 +20,9 @@ const MESSAGES: u64 = 60;
 const AHEAD: u64 = 6;
 const FAULTS: usize = 20;
 
+/// A phone that is caught up and has something to send has sent it by then.
+const SENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// What happens to the network.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -179,16 +182,22 @@ impl Scene {
                 proxy.set(Passage::Free);
             }
             Fault::LoseAnswers => {
-                // One that is caught up: before that nothing is sent that answers could be lost of.
-                let before = self.sent();
-                let is_caught_up = || self.is_online() && (self.sent() > before || self.is_all_sent());
-                self.until("a connection that sends", is_caught_up).await;
-                proxy.set(Passage::AnswersHeld);
-                eventually("something done that the phone does not know of", || async {
-                    let is_done = self.is_all_sent() || !self.is_online() || self.is_ahead_of_phone().await;
-                    is_done.then_some(())
-                })
-                .await;
+                loop {
+                    let before = self.sent();
+                    let is_sending = || self.is_online() && (self.sent() > before || self.is_all_sent());
+                    self.until("a connection that sends", is_sending).await;
+                    proxy.set(Passage::AnswersHeld);
+                    let is_ahead = eventually("something done that the phone does not know of", || async {
+                        let is_done =
+                            self.is_all_sent() || !self.is_online() || self.is_ahead_of_phone().await;
+                        is_done.then_some(())
+                    });
+                    if tokio::time::timeout(SENDS_WITHIN, is_ahead).await.is_ok() {
+                        break;
+                    }
+                    // Its first page was among the answers that were held, and nothing is sent before that.
+                    proxy.set(Passage::Free);
+                }
                 proxy.cut();
                 eventually("the phone to notice", || async { (!self.is_online()).then_some(()) }).await;
                 proxy.set(Passage::Free);

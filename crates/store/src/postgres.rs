@@ -29,6 +29,11 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::{Completions, Observer, Purpose};
 
+/// What the lanes ask that does not go through a session.
+#[cfg(test)]
+pub(crate) const OF_LANES: [&str; 6] =
+    [group::LOCK, append::EARLIER, append::STORE, receipt::NAMED, receipt::NEWEST, receipt::RAISE];
+
 /// An open database.
 pub(crate) struct Postgres {
     pub(crate) pool: Pool,

@@ -139,6 +139,7 @@ impl<'r> Row<'r> {
 impl Session<'_> {
     /// Runs a statement; returns how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<usize, Error> {
+        self.note(sql);
         match self {
             Self::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -160,6 +161,7 @@ impl Session<'_> {
         params: &[Param<'_>],
         read: impl Fn(&mut Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
+        self.note(sql);
         match self {
             Self::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -186,6 +188,7 @@ impl Session<'_> {
         params: &[Param<'_>],
         read: impl Fn(&mut Row<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
+        self.note(sql);
         match self {
             Self::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -205,6 +208,16 @@ impl Session<'_> {
             }
         }
     }
+
+    /// Remembers what was asked, for the test that looks at the plans of all statements.
+    #[cfg(test)]
+    fn note(&self, sql: &'static str) {
+        let asked = if matches!(self, Self::Sqlite(_)) { &asked::SQLITE } else { &asked::POSTGRES };
+        asked.lock().expect("nobody panics with it").insert(sql);
+    }
+
+    #[cfg(not(test))]
+    fn note(&self, _: &'static str) {}
 
     /// Holds up everyone else who asks for the same `key`, until the transaction ends. On SQLite there is only one
     /// writer.
@@ -252,4 +265,14 @@ pub(crate) fn at_once<T>(operation: impl Future<Output = Result<T, Error>>) -> R
     operation
         .now_or_never()
         .unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an operation waited on SQLite")))
+}
+
+/// The statements that were asked in this test process.
+#[cfg(test)]
+pub(crate) mod asked {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    pub(crate) static SQLITE: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    pub(crate) static POSTGRES: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 }

@@ -31,12 +31,12 @@ impl Group for Appends {
 }
 
 /// Asked once the locks are had: it sees all that earlier holders have committed.
-const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+pub(super) const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
     FROM unnest($1::text[], $2::text[]) AS v (conversation_id, local_id) \
     JOIN messages m ON m.conversation_id = v.conversation_id AND m.local_id = v.local_id";
 
 /// One statement: a `seq` is never taken without its message.
-const STORE: &str = "WITH taken AS (UPDATE conversations c SET last_seq = v.last_seq, unread_count = v.unread_count, \
+pub(super) const STORE: &str = "WITH taken AS (UPDATE conversations c SET last_seq = v.last_seq, unread_count = v.unread_count, \
     status = v.status, updated_at = v.updated_at \
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[]) \
     AS v (id, last_seq, unread_count, status, updated_at) WHERE c.id = v.id) \

@@ -31,15 +31,15 @@ impl Group for Receipts {
 }
 
 /// The messages that receipts name, by where they would be.
-const NAMED: &str = "SELECT m.conversation_id, m.seq, m.id FROM unnest($1::text[], $2::bigint[]) \
+pub(super) const NAMED: &str = "SELECT m.conversation_id, m.seq, m.id FROM unnest($1::text[], $2::bigint[]) \
     AS v (conversation_id, seq) JOIN messages m ON m.conversation_id = v.conversation_id AND m.seq = v.seq";
 
 /// What an inbox shows beside the count that changes.
-const NEWEST: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+pub(super) const NEWEST: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
     FROM conversations c JOIN messages m ON m.conversation_id = c.id AND m.seq = c.last_seq WHERE c.id = ANY($1)";
 
 /// The count of what is unread sees every message that was given its `seq` before: the row is locked.
-const RAISE: &str = "UPDATE conversations c SET device_delivered_seq = v.device_delivered, device_read_seq = v.device_read, \
+pub(super) const RAISE: &str = "UPDATE conversations c SET device_delivered_seq = v.device_delivered, device_read_seq = v.device_read, \
     agent_delivered_seq = v.agent_delivered, agent_read_seq = v.agent_read, \
     unread_count = CASE WHEN v.agent_read = c.agent_read_seq THEN c.unread_count ELSE (SELECT count(*) FROM messages m \
     WHERE m.conversation_id = c.id AND m.seq > v.agent_read AND m.sender = 'user') END \
