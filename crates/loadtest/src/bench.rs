@@ -89,13 +89,7 @@ impl Bench<'_> {
 
     /// A REST connection of the device.
     pub(crate) async fn http(&self, index: usize, device: &Login) -> Result<Http> {
-        let credentials = match device {
-            Login::Device { app_id, device_id, api_key } => {
-                format!("X-App-Id: {app_id}\r\nX-Device-Id: {device_id}\r\nX-Api-Key: {api_key}\r\n")
-            }
-            Login::Agent { admin_token, .. } => format!("Authorization: Bearer {admin_token}\r\n"),
-        };
-        Http::connect(self.route(index), credentials).await
+        Http::connect(self.route(index), device.headers()).await
     }
 
     /// The device's conversation.

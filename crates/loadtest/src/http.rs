@@ -32,6 +32,11 @@ impl Http {
         Ok(Self { stream, host: route.server, credentials, input: vec![0; 8192], filled: 0 })
     }
 
+    /// From here on requests carry these header lines instead.
+    pub(crate) fn speak_as(&mut self, credentials: String) {
+        self.credentials = credentials;
+    }
+
     /// Sends a request and waits for its answer.
     pub(crate) async fn request(&mut self, method: &str, path: &str, body: &str) -> Result<Answer<'_>> {
         let request = format!(

@@ -7,6 +7,7 @@ mod connects;
 mod crowd;
 mod fanout;
 mod frame;
+mod growth;
 mod history;
 mod http;
 mod idle;
@@ -146,8 +147,10 @@ async fn drive(options: &Options, target: &mut Target, running: &mut Running, mo
         _ => 1,
     };
     let apps = target.apps(running, apps).await?;
-    if mode == Mode::Sdk {
-        return phones::run(options, target, running, &apps).await;
+    match mode {
+        Mode::Sdk => return phones::run(options, target, running, &apps).await,
+        Mode::Growth => return growth::run(options, target, running, &apps[0]).await,
+        _ => {}
     }
     let bench = Bench { options, running, apps: &apps };
     match mode {
@@ -158,7 +161,7 @@ async fn drive(options: &Options, target: &mut Target, running: &mut Running, mo
         Mode::Rest => rest::run(&bench).await,
         Mode::Fanout => fanout::run(&bench).await,
         Mode::Stalled => stalled::run(&bench).await,
-        Mode::Sdk => unreachable!("it has been run"),
+        Mode::Sdk | Mode::Growth => unreachable!("it has been run"),
     }
 }
 

@@ -80,6 +80,12 @@ pub(crate) struct Options {
     /// sdk: how many threads the clients share, all on the tool's core. So many can wait for the disk at a time.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub(crate) client_threads: usize,
+    /// growth: how many conversations there are when it is measured; each value is a measurement.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "3000,30000")]
+    pub(crate) growth: Vec<usize>,
+    /// growth: messages in each conversation.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) growth_messages: u64,
     /// Characters per message in all other modes.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) body: usize,
@@ -102,9 +108,10 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The modes to run, in order.
+    /// The modes to run, in order. Growth takes minutes to fill a database, and is run only where it is named.
     pub(crate) fn chosen_modes(&self) -> Vec<Mode> {
-        if self.modes.is_empty() { Mode::value_variants().to_vec() } else { self.modes.clone() }
+        let all = Mode::value_variants().iter().copied().filter(|mode| *mode != Mode::Growth);
+        if self.modes.is_empty() { all.collect() } else { self.modes.clone() }
     }
 
     /// The modes that were asked for and mean nothing for one of the servers.
@@ -139,6 +146,8 @@ pub(crate) enum Mode {
     Fanout,
     /// What one connection that stops reading does to the others.
     Stalled,
+    /// How what things cost grows with what is stored: fills a database by the server's routes. Not for the Node baseline.
+    Growth,
     /// Many clients of the SDK, as apps have it, through a killed server and networks that go away. Not for the Node
     /// baseline, which has no SDK.
     Sdk,
@@ -155,13 +164,14 @@ impl Mode {
             Self::Rest => "rest",
             Self::Fanout => "fanout",
             Self::Stalled => "stalled",
+            Self::Growth => "growth",
             Self::Sdk => "sdk",
         }
     }
 
-    /// Whether it can be run against that server. The SDK speaks to ReplyHQ and to nothing else.
+    /// Whether it can be run against that server. The SDK speaks to ReplyHQ and to nothing else; the baseline has no lists.
     pub(crate) fn is_for(self, contender: Contender) -> bool {
-        self != Self::Sdk || contender != Contender::Node
+        !matches!(self, Self::Sdk | Self::Growth) || contender != Contender::Node
     }
 }
 

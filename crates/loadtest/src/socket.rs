@@ -35,6 +35,16 @@ impl Login {
         }
     }
 
+    /// What it shows over REST: header lines, each ended by CRLF.
+    pub(crate) fn headers(&self) -> String {
+        match self {
+            Self::Device { app_id, device_id, api_key } => {
+                format!("X-App-Id: {app_id}\r\nX-Device-Id: {device_id}\r\nX-Api-Key: {api_key}\r\n")
+            }
+            Self::Agent { admin_token, .. } => format!("Authorization: Bearer {admin_token}\r\n"),
+        }
+    }
+
     fn connect_packet(&self) -> String {
         let auth = match self {
             Self::Device { app_id, device_id, api_key } => {

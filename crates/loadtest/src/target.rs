@@ -13,6 +13,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::Command,
+    time::Instant,
 };
 use tempfile::TempDir;
 
@@ -186,6 +187,21 @@ impl Target {
         let status = stopped?;
         ensure!(status.success(), "the server did not end well ({status}):\n{tail}");
         Ok(())
+    }
+
+    /// Backs the database up while the server runs; how many seconds that took, and how many bytes it is. `None` where the
+    /// database has tools of its own for that.
+    pub(crate) fn back_up(&self, running: &Running) -> Result<Option<(f64, u64)>> {
+        if self.contender != Contender::Replyhq {
+            return Ok(None);
+        }
+        let output = self.dir.path().join("backup.db");
+        let began = Instant::now();
+        let mut command = Command::new("taskset");
+        command.args(["-c", &self.all_cores]).args(&self.program).args(["backup", "--force", "--output"]);
+        run(command.arg(&output).args(&running.store))?;
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(Some((seconds, fs::metadata(output)?.len())))
     }
 
     /// At least this many apps, made where they are missing.
