@@ -441,3 +441,22 @@ fn the_limits_that_are_documented_are_those_that_count() {
     counted.sort();
     assert_eq!(documented, counted);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_left_leaves_nothing_behind_in_its_process() {
+    // A SQLite file is held by one server at a time: who is still in memory still holds it.
+    let mut server = TestServer::on(Backend::sqlite(), &[]).await;
+    let mut app = server.app().await;
+    let conversation = app.conversation("phone").await;
+    for round in 0..3 {
+        let (mut device, mut agent) = (app.device("phone").await, app.agent().await);
+        agent.done("conversation:join", json!({ "conversation_id": conversation })).await;
+        device.say(&conversation, &format!("round-{round}"), "hello").await;
+        agent.expect("message:new").await;
+        server.restart(&[]).await;
+        app.address = server.address();
+    }
+    let path = format!("/v1/conversations/{conversation}/messages");
+    let messages = app.as_device("phone").get(&path).await.ok();
+    assert_eq!(messages["messages"].as_array().unwrap().len(), 3);
+}

@@ -7,10 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster::{Crowd, Signal, SilentConnection};
-use protocol::{AppId, ConnectionId, DeviceId};
+use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
 
 use crate::Chat;
-use crate::round::Rounds;
 
 /// How long the other nodes are waited for. The connections of one that does not answer are not counted: it has died, and
 /// they with it.
@@ -19,7 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Devices with too many connections, as this node has seen it.
 #[derive(Default)]
 pub(crate) struct Crowds {
-    counts: Rounds<Vec<SilentConnection>>,
     /// Those that are counted just now, with who came since: one count at a time, so that two do not put out two for one.
     under_way: Mutex<HashMap<(AppId, DeviceId), Vec<ConnectionId>>>,
 }
@@ -44,7 +42,7 @@ impl Chat {
         }
         let mut newest = vec![newest];
         while !newest.is_empty() {
-            let round = self.crowds.counts.begin(self.round_name());
+            let round = self.rounds.crowds.begin(self.round_name());
             let crowd = Crowd { device_id: device_id.clone(), name: round.name.clone() };
             self.publish(app_id.clone(), Signal::Crowded(crowd));
             round.finish(Box::pin(self.cluster.registry.nodes()), PATIENCE).await;
@@ -60,16 +58,12 @@ impl Chat {
             }
         }
     }
+}
 
-    /// What this node has of the crowd.
-    pub fn count_crowd(&self, app_id: &AppId, crowd: &Crowd, connections: Vec<SilentConnection>) {
-        self.publish(app_id.clone(), Signal::CrowdCounted(crowd.name.clone(), connections));
-    }
-
-    /// Some node has counted what it has of the crowd with this name.
-    pub fn crowd_counted(&self, name: &str, connections: &[SilentConnection]) {
-        self.crowds.counts.answer(name, connections.to_vec());
-    }
+/// What a connection of a device is told that has to go, because a device may have only `most`.
+pub fn crowded_out(most: u32) -> Failure {
+    let message = format!("this device may have {most} connections at a time; this one was silent longest");
+    Failure::new(Code::TooManyConnections, message)
 }
 
 /// Which of them have to go so that `most` are left: first those that have been silent longest, and the newest last.

@@ -2,13 +2,14 @@
 //! *is* the device: it reads the history and writes as the person.
 
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use protocol::{AppId, DeviceId, Permission};
 use sha2::Sha256;
+use store::Store;
 
-use crate::{Agent, Chat};
+use crate::{Agent, Ambient, Chat};
 
 /// Begins every handle, so that nobody takes one for an id.
 const PREFIX: &str = "hdl_";
@@ -19,18 +20,27 @@ const BYTES: usize = 16;
 /// Under which name the installation keeps the key.
 const SECRET: &str = "device_handles";
 
-/// The key of the handles, once it is known.
+/// Makes the handles of an installation, by the key that it keeps for them. By default there is no key, and all devices
+/// have the same empty handle: enough where no agent is let in.
 #[derive(Default)]
-pub(crate) struct Handles {
-    key: OnceLock<String>,
+pub struct Handles {
+    key: Option<String>,
 }
 
 impl Handles {
+    /// Reads the installation's key, or makes it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn read(store: &Store, ambient: &Ambient) -> Result<Arc<Self>, store::Error> {
+        let new = crate::credential::generate("", ambient);
+        Ok(Arc::new(Self { key: Some(store.secret(SECRET, new).await?) }))
+    }
+
     /// The device's handle: the same on all nodes and for good, and nothing that its id can be had from.
-    fn of(&self, app_id: &AppId, device_id: &DeviceId) -> DeviceId {
+    pub fn of(&self, app_id: &AppId, device_id: &DeviceId) -> DeviceId {
         let mut handle = PREFIX.to_owned();
-        // Where there is no key yet, nothing is told either.
-        let key = self.key.get().and_then(|key| Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok());
+        let key = self.key.as_ref().and_then(|key| Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok());
         if let Some(mut hash) = key {
             hash.update(app_id.as_bytes());
             hash.update(&[0]);
@@ -45,29 +55,12 @@ impl Handles {
 }
 
 impl Chat {
-    /// Reads the installation's key for handles, or makes it. To be called before agents are let in.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn read_handle_key(&self) -> Result<(), store::Error> {
-        let new = crate::credential::generate("", &self.ambient);
-        let key = self.store.secret(SECRET, new).await?;
-        // A second call finds the same one.
-        let _ = self.handles.key.set(key);
-        Ok(())
-    }
-
-    /// What stands in the place of the device's id for those who may not read conversations.
-    pub fn handle(&self, app_id: &AppId, device_id: &DeviceId) -> DeviceId {
-        self.handles.of(app_id, device_id)
-    }
-
     /// The device as this agent may know of it.
     pub(crate) fn known_as(&self, agent: &Agent, device_id: &DeviceId) -> DeviceId {
         if agent.permissions.has(Permission::ViewConversations) {
             device_id.clone()
         } else {
-            self.handle(&agent.app_id, device_id)
+            self.handles.of(&agent.app_id, device_id)
         }
     }
 
@@ -84,7 +77,7 @@ impl Chat {
             let found = page
                 .sessions
                 .iter()
-                .find(|session| self.handle(&agent.app_id, &session.device_id).as_str() == name);
+                .find(|session| self.handles.of(&agent.app_id, &session.device_id).as_str() == name);
             if let Some(session) = found {
                 return Some(session.device_id.clone());
             }
@@ -102,12 +95,12 @@ mod tests {
 
     #[test]
     fn a_handle_is_the_same_each_time_and_another_for_another_app_device_or_key() {
-        let handles = Handles { key: "one".to_owned().into() };
+        let handles = Handles { key: Some("one".to_owned()) };
         let handle = handles.of(&"app_1".into(), &"phone".into());
         assert_eq!(handle, handles.of(&"app_1".into(), &"phone".into()));
         assert_eq!(handle.len(), PREFIX.len() + 2 * BYTES);
         assert_ne!(handle, handles.of(&"app_2".into(), &"phone".into()));
         assert_ne!(handle, handles.of(&"app_1".into(), &"tablet".into()));
-        assert_ne!(handle, Handles { key: "two".to_owned().into() }.of(&"app_1".into(), &"phone".into()));
+        assert_ne!(handle, Handles { key: Some("two".to_owned()) }.of(&"app_1".into(), &"phone".into()));
     }
 }

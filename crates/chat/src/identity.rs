@@ -25,7 +25,7 @@ pub(crate) struct Change {
 
 impl Chat {
     pub(crate) fn begin_identity_change(&self, device: &Device) -> Change {
-        let heard = self.identity_changes.begin(self.round_name());
+        let heard = self.rounds.identity_changes.begin(self.round_name());
         let told = IdentityChange { device_id: device.device_id.clone(), name: heard.name.clone() };
         Change { app_id: device.app_id.clone(), told, heard }
     }
@@ -44,15 +44,5 @@ impl Chat {
                 "somebody else is at a device, and not all nodes have said that they know"
             );
         }
-    }
-
-    /// This node has closed the device's connections.
-    pub fn answer_identity_change(&self, app_id: &AppId, change: &IdentityChange) {
-        self.publish(app_id.clone(), Signal::IdentityHeard(change.name.clone()));
-    }
-
-    /// Some node has closed the connections of the change with this name.
-    pub fn identity_change_heard(&self, name: &str) {
-        self.identity_changes.answer(name, ());
     }
 }

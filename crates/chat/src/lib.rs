@@ -37,7 +37,8 @@ pub use self::administration::{NewApp, NewToken, RotatedKey};
 pub use self::ambient::Ambient;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
 use self::crowd::Crowds;
-use self::handle::Handles;
+pub use self::crowd::crowded_out;
+pub use self::handle::Handles;
 pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
@@ -46,16 +47,16 @@ pub use self::principal::{Address, Agent, Device, Principal};
 use self::rate_limit::Limiter;
 pub use self::rate_limit::Rates;
 pub use self::receipts::Receipt;
-use self::round::Rounds;
+pub use self::round::Rounds;
 
 /// The rules, with all they need. Shared by every handler.
 pub struct Chat {
     store: Arc<Store>,
-    cluster: Arc<Cluster>,
+    cluster: Cluster,
     ambient: Ambient,
     limiter: Limiter,
-    handles: Handles,
-    identity_changes: Rounds<()>,
+    handles: Arc<Handles>,
+    rounds: Arc<Rounds>,
     crowds: Crowds,
     connections_per_device: u32,
     observer: Observer,
@@ -77,25 +78,53 @@ pub struct Limits {
     pub connections_per_device: u32,
 }
 
+/// What the rules stand on.
+pub struct Parts {
+    /// What lasts.
+    pub store: Arc<Store>,
+    /// What is live.
+    pub cluster: Cluster,
+    /// What stands in the place of devices' ids.
+    pub handles: Arc<Handles>,
+    /// The questions to all nodes; whoever hears the nodes hands their answers in.
+    pub rounds: Arc<Rounds>,
+    /// Time and chance.
+    pub ambient: Ambient,
+    /// What an operator can set.
+    pub limits: Limits,
+    /// Is told what happens.
+    pub observer: Observer,
+}
+
+impl Parts {
+    /// Those of a process to which nobody connects: it tells nobody anything, and has no limits.
+    pub fn alone(store: Arc<Store>, ambient: Ambient) -> Self {
+        Self {
+            store,
+            cluster: Cluster::single_node(Arc::new(|_| None)),
+            handles: Arc::default(),
+            rounds: Arc::default(),
+            ambient,
+            limits: Limits { rates: Rates::none(), connections_per_device: 0 },
+            observer: Observer::none(),
+        }
+    }
+}
+
 /// What is to be done with a write's outcome.
 type Done<T> = Box<dyn FnOnce(Result<T, store::Error>) + Send>;
 
 impl Chat {
-    /// The rules over this store and cluster.
-    pub fn new(
-        store: Arc<Store>,
-        cluster: Arc<Cluster>,
-        ambient: Ambient,
-        limits: &Limits,
-        observer: Observer,
-    ) -> Arc<Self> {
+    /// The rules over what is given.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { store, cluster, handles, rounds, ambient, limits, observer } = parts;
         Arc::new(Self {
             store,
             cluster,
+            handles,
+            rounds,
             limiter: Limiter::new(&limits.rates, ambient.clone()),
             ambient,
-            handles: Handles::default(),
-            identity_changes: Rounds::default(),
             crowds: Crowds::default(),
             connections_per_device: limits.connections_per_device,
             observer,

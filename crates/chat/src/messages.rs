@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use cluster::{Envelope, Signal};
 use protocol::limits::Action;
-use protocol::{
-    AppId, Code, ConversationId, Failure, InboxConversation, Message, MessageId, Permission, Sender,
-};
-use store::{Appended, ChangeCursor, Changes, Compared, Cursor, Given, History, Look, NewMessage, Scope};
+use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission, Sender};
+use store::{Appended, Cursor, History, Look, NewMessage};
 
 use crate::observer::SendResult;
 use crate::{Chat, Entered, Page, Principal, input};
@@ -131,51 +129,6 @@ impl Chat {
             .await
             .map_err(|error| self.store_failed(&error))?;
         found(look)
-    }
-
-    /// The conversations that were changed since then, for the fan-out of this node.
-    ///
-    /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn changes(&self, since: Option<ChangeCursor>, limit: u32) -> Result<Changes, Failure> {
-        self.store.changes(since, limit).await.map_err(|error| self.store_failed(&error))
-    }
-
-    /// What the database has where the fan-out of this node has given out something.
-    ///
-    /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn compare(&self, given: Vec<Given>) -> Result<Vec<Compared>, Failure> {
-        self.store.compare(given).await.map_err(|error| self.store_failed(&error))
-    }
-
-    /// A conversation as an inbox shows it, for the fan-out of this node; nobody's right to see it is checked.
-    ///
-    /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn conversation_as_it_is(
-        &self,
-        app_id: &AppId,
-        id: &ConversationId,
-    ) -> Result<Option<InboxConversation>, Failure> {
-        let scope = Scope { app_id: app_id.clone(), device_id: None };
-        self.store.conversation(scope, id.clone()).await.map_err(|error| self.store_failed(&error))
-    }
-
-    /// Messages after `seq`, for the fan-out of this node; nobody's right to see them is checked.
-    ///
-    /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn committed_after(
-        &self,
-        conversation_id: &ConversationId,
-        seq: u64,
-        page: Page,
-    ) -> Result<Vec<Message>, Failure> {
-        self.store
-            .messages_after(conversation_id.clone(), seq, page.rows())
-            .await
-            .map_err(|error| self.store_failed(&error))
     }
 }
 

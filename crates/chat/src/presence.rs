@@ -3,7 +3,7 @@
 use cluster::{Totals, Watching};
 use protocol::limits::Action;
 use protocol::rest::{Presence, SessionPage, Stats};
-use protocol::{AppId, Code, ConnectionId, Failure, Permission, Session, encoded};
+use protocol::{AppId, ConnectionId, Failure, Permission, Session, encoded};
 
 use crate::{Agent, Chat, Device, Page, Principal, input};
 
@@ -24,15 +24,6 @@ impl Chat {
         let most = self.connections_per_device;
         let joined = self.cluster.registry.join(session).await;
         most != 0 && joined.active_connections > most
-    }
-
-    /// What a device's connection is told that has to go because there are too many.
-    pub fn crowded_out(&self) -> Failure {
-        let most = self.connections_per_device;
-        Failure::new(
-            Code::TooManyConnections,
-            format!("this device may have {most} connections at a time; this one was silent longest"),
-        )
     }
 
     /// Removes a device's connection; presence is announced if it was the last. `reason` is in Socket.IO's words.

@@ -1,14 +1,44 @@
-//! A question to all nodes, this one included, and what they answer.
+//! A question to all nodes, this one included, and what they answer: each publishes its answer under the question's name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use cluster::{Signal, SilentConnection};
 use tokio::sync::Semaphore;
 
+/// All questions that this node has asked and that are under way. Whoever hears the nodes' signals hands the answers in;
+/// the rules ask and wait.
+#[derive(Default)]
+pub struct Rounds {
+    pub(crate) identity_changes: UnderWay<()>,
+    pub(crate) crowds: UnderWay<Vec<SilentConnection>>,
+}
+
+impl Rounds {
+    /// Takes the signal if it is a node's answer.
+    pub fn hear(&self, signal: &Signal) {
+        match signal {
+            Signal::IdentityHeard(name) => self.identity_changes.answer(name, ()),
+            Signal::CrowdCounted(name, connections) => self.crowds.answer(name, connections.clone()),
+            Signal::Message(..)
+            | Signal::Conversation(_)
+            | Signal::Status(_)
+            | Signal::AgentTyping(_)
+            | Signal::UserTyping(..)
+            | Signal::SessionConnect(_)
+            | Signal::SessionDisconnect(_)
+            | Signal::Presence(_)
+            | Signal::IdentityChanged(_)
+            | Signal::Crowded(_)
+            | Signal::CrowdedOut(..) => {}
+        }
+    }
+}
+
 /// Questions of one kind that are under way here, by their names. Whoever waits for one may go away meanwhile.
-pub(crate) struct Rounds<T> {
-    under_way: Mutex<HashMap<String, Weak<Round<T>>>>,
+pub(crate) struct UnderWay<T> {
+    rounds: Mutex<HashMap<String, Weak<Round<T>>>>,
 }
 
 /// One question.
@@ -20,30 +50,30 @@ pub(crate) struct Round<T> {
     heard: Semaphore,
 }
 
-impl<T> Default for Rounds<T> {
+impl<T> Default for UnderWay<T> {
     fn default() -> Self {
-        Self { under_way: Mutex::default() }
+        Self { rounds: Mutex::default() }
     }
 }
 
-impl<T> Rounds<T> {
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, Weak<Round<T>>>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> UnderWay<T> {
+    fn rounds(&self) -> MutexGuard<'_, HashMap<String, Weak<Round<T>>>> {
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From here on answers count, as long as the round is held. The name must be unique among all nodes.
     pub(crate) fn begin(&self, name: String) -> Arc<Round<T>> {
         let round =
             Arc::new(Round { name: name.clone(), answers: Mutex::default(), heard: Semaphore::new(0) });
-        let mut under_way = self.under_way();
-        under_way.retain(|_, round| round.strong_count() > 0);
-        under_way.insert(name, Arc::downgrade(&round));
+        let mut rounds = self.rounds();
+        rounds.retain(|_, round| round.strong_count() > 0);
+        rounds.insert(name, Arc::downgrade(&round));
         round
     }
 
     /// Some node has answered.
-    pub(crate) fn answer(&self, name: &str, answer: T) {
-        let Some(round) = self.under_way().get(name).and_then(Weak::upgrade) else { return };
+    fn answer(&self, name: &str, answer: T) {
+        let Some(round) = self.rounds().get(name).and_then(Weak::upgrade) else { return };
         round.answers().push(answer);
         round.heard.add_permits(1);
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use chat::{Ambient, Chat, Device, Limits, Observer, Principal, Rates, Sending};
-use cluster::{Cluster, Envelope};
+use chat::{Ambient, Chat, Device, Parts, Principal, Sending};
 use protocol::rest::OpenConversation;
 use store::{Location, Purpose, Store};
 
@@ -19,11 +18,7 @@ async fn nothing_is_stored_after_the_last_write_was_waited_for() {
         Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
     tokio::spawn(completions.run());
     let store = Arc::new(store);
-    let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
-    let new_chat = || {
-        let silent = Cluster::single_node(Arc::new(|_: &Envelope| ()));
-        Chat::new(Arc::clone(&store), Arc::new(silent), Ambient::system(), &limits, Observer::none())
-    };
+    let new_chat = || Chat::new(Parts::alone(Arc::clone(&store), Ambient::system()));
     let chat = new_chat();
     let app = chat.create_app("Shop").await.unwrap();
     let device = Device { app_id: app.app_id, device_id: "phone".into(), address: None };

@@ -99,17 +99,17 @@ impl Cluster {
         );
         let on_change = shared.on_change();
         let (proven, is_proven) = watch::channel(false);
-        let local = Arc::clone(&deliver);
-        let task =
-            tokio::spawn(subscribe(redis, name, publisher.clone(), proven, move |received| match received {
-                Received::Envelope(envelope) => {
-                    observer(Observation::Heard);
-                    local(&envelope);
-                }
-                Received::Changed(app_id) => on_change(&app_id),
-            }));
+        let bus = Bus::to_others(deliver, publisher.clone());
+        let heard = bus.clone();
+        let task = tokio::spawn(subscribe(redis, name, publisher, proven, move |received| match received {
+            Received::Envelope(envelope) => {
+                observer(Observation::Heard);
+                heard.deliver(&envelope);
+            }
+            Received::Changed(app_id) => on_change(&app_id),
+        }));
         let subscription = Some(Subscription { is_proven, task: task.abort_handle() });
-        Self { bus: Bus::to_others(deliver, publisher), registry: Registry::shared(shared), subscription }
+        Self { bus, registry: Registry::shared(shared), subscription }
     }
 
     /// Whether this node and the others hear each other.

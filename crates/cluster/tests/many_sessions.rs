@@ -26,7 +26,7 @@ fn node(redis: &Redis, name: &str) -> Cluster {
     Cluster::of_many(Node {
         redis: RedisUrl::parse(&redis.url()).unwrap(),
         name: name.into(),
-        deliver: Arc::new(|_| {}),
+        deliver: Arc::new(|_| None),
         written_off: Arc::new(|| {}),
         observer: Arc::new(|_| {}),
     })

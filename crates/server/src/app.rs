@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chat::{Ambient, Chat, InFlight, Limits, Observer, Rates};
-use cluster::{Cluster, Deliver, Node, Signal};
+use chat::{Ambient, Chat, Handles, InFlight, Limits, Observer, Parts, Rates, Rounds, crowded_out};
+use cluster::{Cluster, Deliver, Envelope, Node, Signal};
 use protocol::limits;
 use socketio::{Config, Meter};
 use store::{Location, Purpose, Store};
@@ -13,12 +12,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::address::Proxies;
 use crate::connections::Connections;
 use crate::fanout::{Fanout, look_for_missed};
 use crate::listen::Door;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::stream::Patience;
 use crate::telemetry::{RefusedLogins, Sampled};
 use crate::{demo, listen, memory, rest};
@@ -41,24 +40,6 @@ pub enum StartError {
     /// The demo could not be made.
     #[error("the demo could not be made: {0}")]
     Demo(String),
-}
-
-/// What every handler needs.
-pub(crate) struct Shared {
-    pub(crate) chat: Arc<Chat>,
-    pub(crate) fanout: Arc<Fanout>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) sockets: Arc<Config>,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) keep_alive_timeout: Duration,
-    pub(crate) patience: Patience,
-    /// How long a socket may take nothing.
-    pub(crate) socket_progress: Duration,
-    pub(crate) proxies: Proxies,
-    /// All connections but those that wait for a place.
-    pub(crate) open: InFlight,
-    pub(crate) refused_logins: RefusedLogins,
 }
 
 /// A server that is set up and listens, but does not accept yet.
@@ -100,20 +81,29 @@ impl App {
         )
         .await?;
         tokio::spawn(completions.run());
-        let fanout = Fanout::new(Arc::clone(&metrics));
-        let connections = Arc::new(Connections::default());
+        let store = Arc::new(store);
         let clock = store.clock().clone();
         let ambient = Ambient::with_time(move || clock.now());
-        let cluster = cluster(&settings, &ambient, &fanout, &connections, &metrics);
-        let chat = Chat::new(
-            Arc::new(store),
-            Arc::new(cluster),
+        let handles = Handles::read(&store, &ambient).await?;
+        let fanout = Fanout::new(Arc::clone(&store), Arc::clone(&handles), Arc::clone(&metrics));
+        let connections = Arc::new(Connections::default());
+        let rounds = Arc::new(Rounds::default());
+        let here = Here {
+            fanout: Arc::clone(&fanout),
+            connections: Arc::clone(&connections),
+            rounds: Arc::clone(&rounds),
+            metrics: Arc::clone(&metrics),
+            connections_per_device: settings.max_connections_per_device,
+        };
+        let chat = Chat::new(Parts {
+            store,
+            cluster: cluster(&settings, &ambient, here),
+            handles,
+            rounds,
             ambient,
-            &limits_of(&settings),
-            observer(&settings, &metrics),
-        );
-        fanout.repair_from(Arc::clone(&chat));
-        chat.read_handle_key().await?;
+            limits: limits_of(&settings),
+            observer: observer(&settings, &metrics),
+        });
         let (listener, address) = listening(settings.listen).await?;
         let internal = match settings.internal_listen {
             Some(address) => Some(listening(address).await?),
@@ -189,7 +179,7 @@ impl App {
             self.shared.open.clone(),
         ));
         if matches!(self.settings.database.location(), Location::Postgres(_)) {
-            tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout), Arc::clone(&self.shared.chat)));
+            tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout)));
         }
         Running { shared: self.shared, stop, tasks, settings: self.settings }
     }
@@ -221,31 +211,56 @@ impl Running {
     }
 }
 
-/// This node's way to the others; a node without Redis has none.
-fn cluster(
-    settings: &Settings,
-    ambient: &Ambient,
-    fanout: &Arc<Fanout>,
-    connections: &Arc<Connections>,
-    metrics: &Arc<Metrics>,
-) -> Cluster {
-    let (to, there, counted) = (Arc::clone(fanout), Arc::clone(connections), Arc::clone(metrics));
-    let deliver: Deliver = Arc::new(move |envelope| {
-        let app_id = &envelope.app_id;
-        match (&envelope.signal, to.rules()) {
-            (Signal::IdentityChanged(change), _) => there.close_device(app_id, &change.device_id),
-            (Signal::Crowded(crowd), Some(chat)) => {
-                chat.count_crowd(app_id, crowd, there.of_device(app_id, &crowd.device_id));
+/// Where an envelope goes on this node.
+struct Here {
+    fanout: Arc<Fanout>,
+    connections: Arc<Connections>,
+    rounds: Arc<Rounds>,
+    metrics: Arc<Metrics>,
+    connections_per_device: u32,
+}
+
+impl Here {
+    /// Hands the envelope to whom it is for, and returns what this node answers.
+    fn deliver(&self, Envelope { app_id, signal }: &Envelope) -> Option<Signal> {
+        match signal {
+            Signal::IdentityChanged(change) => {
+                self.connections.close_device(app_id, &change.device_id);
+                Some(Signal::IdentityHeard(change.name.clone()))
             }
-            (Signal::CrowdedOut(device_id, gone), Some(chat)) => {
-                counted.crowded_out(there.close_crowded_out(app_id, device_id, gone, &chat.crowded_out()));
+            Signal::Crowded(crowd) => {
+                let mine = self.connections.of_device(app_id, &crowd.device_id);
+                Some(Signal::CrowdCounted(crowd.name.clone(), mine))
             }
-            _ => {}
+            Signal::CrowdedOut(device_id, gone) => {
+                let why = crowded_out(self.connections_per_device);
+                self.metrics.crowded_out(self.connections.close_crowded_out(app_id, device_id, gone, &why));
+                None
+            }
+            Signal::IdentityHeard(_) | Signal::CrowdCounted(..) => {
+                self.rounds.hear(signal);
+                None
+            }
+            Signal::Message(..)
+            | Signal::Conversation(_)
+            | Signal::Status(_)
+            | Signal::AgentTyping(_)
+            | Signal::UserTyping(..)
+            | Signal::SessionConnect(_)
+            | Signal::SessionDisconnect(_)
+            | Signal::Presence(_) => {
+                self.fanout.deliver(app_id, signal);
+                None
+            }
         }
-        to.deliver(envelope);
-    });
+    }
+}
+
+/// This node's way to the others; a node without Redis has none.
+fn cluster(settings: &Settings, ambient: &Ambient, here: Here) -> Cluster {
+    let (connections, metrics) = (Arc::clone(&here.connections), Arc::clone(&here.metrics));
+    let deliver: Deliver = Arc::new(move |envelope| here.deliver(envelope));
     let Some(redis) = settings.redis_url.clone() else { return Cluster::single_node(deliver) };
-    let (connections, metrics) = (Arc::clone(connections), Arc::clone(metrics));
     Cluster::of_many(Node {
         redis,
         name: format!("{:016x}", ambient.chance()),

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, Limits, Observer, Rates};
+use chat::{Ambient, Chat, Parts};
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use cluster::Cluster;
 use protocol::{AppId, Code, Failure, Permission, Permissions};
 use serde_json::{Value, json};
 use store::{App, Location, Purpose, Store, Token};
@@ -469,9 +468,7 @@ async fn open(output: &Output) -> Result<Arc<Chat>, Failure> {
         .await
         .map_err(|error| Failure::new(Code::ServerError, error.to_string()))?;
     tokio::spawn(completions.run());
-    let cluster = Cluster::single_node(Arc::new(|_| ()));
-    let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
     let clock = store.clock().clone();
     let ambient = Ambient::with_time(move || clock.now());
-    Ok(Chat::new(Arc::new(store), Arc::new(cluster), ambient, &limits, Observer::none()))
+    Ok(Chat::new(Parts::alone(Arc::new(store), ambient)))
 }

@@ -19,18 +19,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chat::{Chat, Page};
-use cluster::{Envelope, Signal};
+use chat::Handles;
+use cluster::Signal;
 use protocol::event::{
     ADMIN_NAMESPACE, AgentTyping, CLIENT_NAMESPACE, ConversationUpdated, Named, PresenceChange,
     SessionDisconnect, StatusChange, UserTyping,
 };
 use protocol::{
     AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, Failure,
-    InboxConversation, Message, MessageId, Permission, Sender, Session,
+    InboxConversation, Message, MessageId, Permission, Sender, Session, limits,
 };
 use serde::Serialize;
 use socketio::{Frame, Outgoing, Stale};
+use store::Store;
 use tokio::time::Instant;
 
 use self::feed::Feeds;
@@ -50,7 +51,7 @@ const SHARDS: usize = 32;
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes of messages, roughly, that are sent at once to those who missed them.
-const REPAIR_BYTES: usize = protocol::limits::PAGE_BYTES / 2;
+const REPAIR_BYTES: usize = limits::PAGE_BYTES / 2;
 
 /// How long those who missed something are waited for to read what they have got of it. Who takes longer has the limit
 /// of every slow reader.
@@ -125,12 +126,13 @@ pub(crate) struct Fanout {
     heard: Mutex<Heard>,
     next_key: AtomicU64,
     metrics: Arc<Metrics>,
-    /// Where a gap is read from. Set once, when the rules are there: they publish to here.
-    chat: OnceLock<Arc<Chat>>,
+    /// Where gaps are read from.
+    store: Arc<Store>,
+    handles: Arc<Handles>,
 }
 
 impl Fanout {
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<Store>, handles: Arc<Handles>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
@@ -139,19 +141,9 @@ impl Fanout {
             heard: Mutex::default(),
             next_key: AtomicU64::new(1),
             metrics,
-            chat: OnceLock::new(),
+            store,
+            handles,
         })
-    }
-
-    /// Where gaps are read from.
-    pub(crate) fn repair_from(&self, chat: Arc<Chat>) {
-        // Set twice would be a defect without a consequence: there is one `Chat` to a node.
-        let _ = self.chat.set(chat);
-    }
-
-    /// The rules, once they are there.
-    pub(crate) fn rules(&self) -> Option<&Arc<Chat>> {
-        self.chat.get()
     }
 
     /// A key that no other subscriber of this node has.
@@ -212,10 +204,9 @@ impl Fanout {
         }
     }
 
-    /// Hands an envelope to those of this node's connections that it is for.
-    pub(crate) fn deliver(self: &Arc<Self>, envelope: &Envelope) {
-        let app_id = &envelope.app_id;
-        match &envelope.signal {
+    /// Hands what happened in the app to those of this node's connections that it is for.
+    pub(crate) fn deliver(self: &Arc<Self>, app_id: &AppId, signal: &Signal) {
+        match signal {
             Signal::Message(message, conversation) => {
                 let started = Instant::now();
                 self.note_heard(message);
@@ -269,24 +260,6 @@ impl Fanout {
                     frame(Namespace::Admin, &SessionDisconnect { device_id, ..gone.clone() })
                 });
             }
-            // Whose connections are to be closed is known where they are kept; here they are by now.
-            Signal::IdentityChanged(change) => {
-                if let Some(chat) = self.chat.get() {
-                    chat.answer_identity_change(app_id, change);
-                }
-            }
-            Signal::IdentityHeard(name) => {
-                if let Some(chat) = self.chat.get() {
-                    chat.identity_change_heard(name);
-                }
-            }
-            // Connections are counted and closed where they are kept.
-            Signal::Crowded(_) | Signal::CrowdedOut(..) => {}
-            Signal::CrowdCounted(name, connections) => {
-                if let Some(chat) = self.chat.get() {
-                    chat.crowd_counted(name, connections);
-                }
-            }
             Signal::Presence(change) => {
                 self.metrics.presence_changed(change.is_online);
                 let about = (self.about(("presence", &change.device_id)), Stale::Edge(change.is_online));
@@ -295,6 +268,12 @@ impl Fanout {
                     frame(Namespace::Admin, &PresenceChange { device_id, ..change.clone() })
                 });
             }
+            // About connections, and not about what they hear: done where connections are kept.
+            Signal::IdentityChanged(_)
+            | Signal::IdentityHeard(_)
+            | Signal::Crowded(_)
+            | Signal::CrowdCounted(..)
+            | Signal::CrowdedOut(..) => {}
         }
     }
 
@@ -430,30 +409,32 @@ impl Fanout {
 
     /// The device as those know it who may know devices by their ids, or as all others do.
     fn known_as(&self, app_id: &AppId, device_id: &DeviceId, by_id: bool) -> DeviceId {
-        match self.chat.get() {
-            Some(chat) if !by_id => chat.handle(app_id, device_id),
-            _ => device_id.clone(),
-        }
+        if by_id { device_id.clone() } else { self.handles.of(app_id, device_id) }
+    }
+
+    /// What was read from the database; `None`, and a line in the log, if it failed.
+    fn read<T>(&self, read: Result<T, store::Error>) -> Option<T> {
+        read.inspect_err(|error| {
+            self.metrics.database_failed(error.kind());
+            tracing::error!(%error, "the database failed");
+        })
+        .ok()
     }
 
     /// Does what a room asks for: reads the messages that it misses.
     fn follow(self: &Arc<Self>, conversation: &ConversationId, step: Step) {
         let Step::ReadAfter(seq) = step else { return };
-        let Some(chat) = self.chat.get().cloned() else { return };
         let (fanout, conversation) = (Arc::clone(self), conversation.clone());
-        tokio::spawn(async move { fanout.repair(&chat, &conversation, seq).await });
+        tokio::spawn(async move { fanout.repair(&conversation, seq).await });
     }
 
-    async fn repair(self: &Arc<Self>, chat: &Chat, conversation: &ConversationId, mut seq: u64) {
+    async fn repair(self: &Arc<Self>, conversation: &ConversationId, mut seq: u64) {
         loop {
-            let page = match Page::of(Some(protocol::limits::PAGE_MAX)) {
-                Ok(page) => chat.committed_after(conversation, seq, page).await,
-                Err(failure) => Err(failure),
-            };
-            let repaired = match page {
-                Ok(messages) => self.make_good(conversation, seq, &messages).await,
-                // Told of in the log. The database may be back soon, and nobody else closes this gap.
-                Err(_) => Some(Repaired::Stuck(seq)),
+            let read = self.store.messages_after(conversation.clone(), seq, limits::PAGE_MAX).await;
+            let repaired = match self.read(read) {
+                Some(messages) => self.make_good(conversation, seq, &messages).await,
+                // The database may be back soon, and nobody else closes this gap.
+                None => Some(Repaired::Stuck(seq)),
             };
             seq = match repaired {
                 // They have left.

@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod rest;
 mod settings;
+mod shared;
 mod socket;
 mod stream;
 mod telemetry;

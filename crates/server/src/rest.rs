@@ -24,7 +24,7 @@ use utoipa_axum::routes;
 pub(crate) use self::error::failure_response;
 pub(crate) use self::headers::secured;
 pub(crate) use self::health::is_health;
-use crate::app::Shared;
+use crate::shared::Shared;
 
 /// For how long a browser need not ask again what it may send: as long as any of them remembers.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);

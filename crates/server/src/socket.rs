@@ -24,9 +24,9 @@ use socketio::{CloseReason, Connection, Incoming};
 
 pub(crate) use self::payload::{in_words_of_json, parse};
 use self::peer::Peer;
-use crate::app::Shared;
 use crate::connections::Owner;
 use crate::rest::failure_response;
+use crate::shared::Shared;
 use crate::stream::Stream;
 
 /// Where Socket.IO lives; with or without a slash at the end, as in its own server.

@@ -177,6 +177,7 @@ mod tests {
                 if let Signal::Presence(change) = &envelope.signal {
                     ears.lock().unwrap().push((change.device_id.to_string(), change.is_online));
                 }
+                None
             }));
             let memory = Memory::default();
             let mut live = std::collections::BTreeSet::new();
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn sessions_come_in_pages() {
-        let bus = Bus::in_process(Arc::new(|_: &Envelope| ()));
+        let bus = Bus::in_process(Arc::new(|_: &Envelope| None));
         let memory = Memory::default();
         for connection in 0..5 {
             memory.join(session(1, connection), &bus);

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::Chat;
 use protocol::event::StatusChange;
 use protocol::{ConversationId, Permission};
-use store::{ChangeCursor, ChangedConversation};
+use store::{ChangeCursor, ChangedConversation, Scope};
 use tokio::time::MissedTickBehavior;
 
 use super::{Encoded, Fanout, Namespace, Standing, left};
@@ -26,7 +25,7 @@ const PAGE: u32 = 500;
 const REMEMBERED_LOOKS: u64 = 8;
 
 /// Looks for as long as it runs.
-pub(crate) async fn look_for_missed(fanout: Arc<Fanout>, chat: Arc<Chat>) {
+pub(crate) async fn look_for_missed(fanout: Arc<Fanout>) {
     fanout.news.get_or_init(Default::default);
     let mut look = Look { cursor: None, server_started: None, missed: HashMap::new() };
     let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -34,7 +33,7 @@ pub(crate) async fn look_for_missed(fanout: Arc<Fanout>, chat: Arc<Chat>) {
     loop {
         ticks.tick().await;
         // Where the database can't say, the next look sees all that this one would have seen.
-        look.once(&fanout, &chat).await;
+        look.once(&fanout).await;
     }
 }
 
@@ -47,17 +46,18 @@ struct Look {
 }
 
 impl Look {
-    async fn once(&mut self, fanout: &Arc<Fanout>, chat: &Arc<Chat>) {
+    async fn once(&mut self, fanout: &Arc<Fanout>) {
         // What is missed is what both looks say: of what was changed in between, the newer one knows.
         let mut found: HashMap<ConversationId, ChangedConversation> = HashMap::new();
         loop {
-            let Ok(changes) = chat.changes(self.cursor.clone(), PAGE).await else { break };
+            let read = fanout.store.changes(self.cursor.clone(), PAGE).await;
+            let Some(changes) = fanout.read(read) else { break };
             let is_another = self.server_started.is_some_and(|before| before != changes.server_started);
             if is_another || changes.is_behind {
-                match fanout.compare_all(chat, changes.is_behind).await {
-                    Ok(true) => self.missed.clear(),
-                    Ok(false) => {}
-                    Err(_) => break,
+                match fanout.compare_all(changes.is_behind).await {
+                    Some(true) => self.missed.clear(),
+                    Some(false) => {}
+                    None => break,
                 }
             }
             self.server_started = Some(changes.server_started);
@@ -80,7 +80,7 @@ impl Look {
                 continue;
             }
             fanout.metrics.missed();
-            if !fanout.make_up(chat, &changed).await {
+            if !fanout.make_up(&changed).await {
                 found.entry(id).or_insert(changed);
             }
         }
@@ -133,7 +133,7 @@ impl Fanout {
     }
 
     /// Tells those here what they have missed; false if the database could not be read.
-    async fn make_up(self: &Arc<Self>, chat: &Arc<Chat>, changed: &ChangedConversation) -> bool {
+    async fn make_up(self: &Arc<Self>, changed: &ChangedConversation) -> bool {
         let conversation = &changed.conversation.conversation;
         let id = &conversation.id;
         let step = {
@@ -144,7 +144,7 @@ impl Fanout {
                     room.turn_out_devices(left(Namespace::Client).as_ref());
                 }
                 for (by, status, up_to_seq) in room.missed_receipts(changed.marks) {
-                    let at = chat.ambient().now();
+                    let at = self.store.clock().now();
                     let change = StatusChange { conversation_id: id.clone(), up_to_seq, status, by, at };
                     let encoded = Encoded::new(&change);
                     let about = self.about_receipt(&change);
@@ -159,15 +159,17 @@ impl Fanout {
         if !self.inbox_is_behind(changed) {
             return true;
         }
-        match chat.conversation_as_it_is(&conversation.app_id, id).await {
-            Ok(Some(mut now)) => {
+        // For this node's own use: nobody's right to see it is asked here, the feeds ask for each who hears of it.
+        let scope = Scope { app_id: conversation.app_id.clone(), device_id: None };
+        match self.read(self.store.conversation(scope, id.clone()).await) {
+            Some(Some(mut now)) => {
                 self.note_news(id, now.standing());
                 let last_message = now.conversation.last_message.take();
                 self.conversation_updated(&now, last_message.as_ref());
                 true
             }
-            Ok(None) => true,
-            Err(_) => false,
+            Some(None) => true,
+            None => false,
         }
     }
 

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chat::Chat;
 use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission};
 use socketio::Frame;
 use store::{Compared, Given};
@@ -55,23 +54,22 @@ impl Fanout {
         conversation: &ConversationId,
         doubt: Option<(u64, MessageId)>,
     ) {
-        let (Some(newest), Some(chat)) = (doubt, self.rules().cloned()) else { return };
+        let Some(newest) = doubt else { return };
         let (fanout, given) = (Arc::clone(self), given(conversation, newest));
         tokio::spawn(async move {
             loop {
-                match chat.compare(vec![given.clone()]).await {
-                    Ok(compared) if compared.iter().all(|compared| compared.is_there) => {
+                match fanout.read(fanout.store.compare(vec![given.clone()]).await) {
+                    Some(compared) if compared.iter().all(|compared| compared.is_there) => {
                         return fanout.in_room(&given.conversation_id, |room| room.settle_doubt());
                     }
-                    Ok(_) => {
+                    Some(_) => {
                         tracing::warn!(
                             "the database lacks a message that was delivered: it went back in time"
                         );
                         fanout.turn_out(&given.conversation_id);
                         return;
                     }
-                    // Told of in the log.
-                    Err(_) => tokio::time::sleep(PAUSE).await,
+                    None => tokio::time::sleep(PAUSE).await,
                 }
             }
         });
@@ -79,19 +77,17 @@ impl Fanout {
 
     /// Another database server answers: whether it lacks anything that was given out. Who has such a thing is told and
     /// closed, and with them all who watch an app's conversations, whatever they have. What the rooms lack is read.
-    /// `is_likely` is what is believed where nothing was heard of that could be asked for.
-    ///
-    /// # Errors
-    /// If the database did not answer: it is to be asked again.
-    pub(super) async fn compare_all(self: &Arc<Self>, chat: &Chat, is_likely: bool) -> Result<bool, Failure> {
+    /// `is_likely` is what is believed where nothing was heard of that could be asked for. `None` if the database did not
+    /// answer: it is to be asked again.
+    pub(super) async fn compare_all(self: &Arc<Self>, is_likely: bool) -> Option<bool> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let lacks = |compared: &Compared| !compared.is_there || compared.last_seq.is_none();
-        let mut is_lacking = match chat.compare(Vec::from(heard)).await?.as_slice() {
+        let mut is_lacking = match self.read(self.store.compare(Vec::from(heard)).await)?.as_slice() {
             [] => is_likely,
             compared => compared.iter().any(lacks),
         };
         for given in self.given_out().chunks(PAGE) {
-            for compared in chat.compare(given.to_vec()).await? {
+            for compared in self.read(self.store.compare(given.to_vec()).await)? {
                 if lacks(&compared) {
                     is_lacking = true;
                     self.turn_out(&compared.conversation_id);
@@ -114,7 +110,7 @@ impl Fanout {
                 "another database answers, and it lacks what the one before had: it went back in time"
             );
         }
-        Ok(is_lacking)
+        Some(is_lacking)
     }
 
     /// The newest message of each room that is open here.

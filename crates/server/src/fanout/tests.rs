@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, Device, Limits, Observer, Principal, Rates, Sending};
-use cluster::{Cluster, Envelope, Signal};
+use chat::{Ambient, Chat, Device, Parts, Principal, Sending};
+use cluster::Signal;
 use proptest::prelude::*;
 use protocol::rest::OpenConversation;
 use protocol::{ConnectionId, ConversationId, InboxConversation, Message};
@@ -34,11 +34,10 @@ impl Bench {
         let (store, completions) =
             Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
         tokio::spawn(completions.run());
-        let limits = Limits { rates: Rates::none(), connections_per_device: 0 };
-        let silent = Cluster::single_node(Arc::new(|_: &Envelope| ()));
-        let chat = Chat::new(Arc::new(store), Arc::new(silent), Ambient::system(), &limits, Observer::none());
-        let fanout = Fanout::new(Metrics::new(Arc::new(Meter::default())));
-        fanout.repair_from(Arc::clone(&chat));
+        let store = Arc::new(store);
+        let metrics = Metrics::new(Arc::new(Meter::default()));
+        let fanout = Fanout::new(Arc::clone(&store), Arc::default(), metrics);
+        let chat = Chat::new(Parts::alone(Arc::clone(&store), Ambient::system()));
         let app = chat.create_app("Shop").await.unwrap();
         let device = Device { app_id: app.app_id, device_id: "phone".into(), address: None };
         let opened = chat.open_conversation(&device, OpenConversation::default()).await.unwrap();
@@ -77,7 +76,7 @@ impl Bench {
         let (message, inbox) = self.committed[seq - 1].clone();
         let app_id = inbox.conversation.app_id.clone();
         let signal = Signal::Message(Box::new(message), Box::new(inbox));
-        self.fanout.deliver(&Envelope { app_id, signal });
+        self.fanout.deliver(&app_id, &signal);
     }
 
     /// A subscriber that has everything up to `last_seq`; returns the other end of its connection.

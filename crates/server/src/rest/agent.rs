@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::device;
 use super::error::Refused;
 use super::extract::{AsAgent, Asked, Body, MessageQuery, Named};
-use crate::app::Shared;
+use crate::shared::Shared;
 
 type Answer<T> = Result<Json<T>, Refused>;
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::error::Refused;
 use super::extract::{AsDevice, Asked, Body, MessageQuery, Named, header};
-use crate::app::Shared;
+use crate::shared::Shared;
 
 type Answer<T> = Result<Json<T>, Refused>;
 

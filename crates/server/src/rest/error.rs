@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use protocol::{Code, Failure};
 use tracing::Instrument as _;
 
-use crate::app::Shared;
+use crate::shared::Shared;
 
 /// The header that carries a request's name, both ways.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

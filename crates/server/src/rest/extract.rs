@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Refused, unauthorized};
-use crate::app::Shared;
 use crate::metrics::REST;
+use crate::shared::Shared;
 use crate::socket::{in_words_of_json, parse};
 
 /// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.

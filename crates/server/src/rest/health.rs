@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
-use crate::app::Shared;
+use crate::shared::Shared;
 
 /// Whether the process lives.
 pub(super) const ALIVE: &str = "/healthz";

@@ -13,8 +13,8 @@ use super::payload::{self, ListSessions, OfApp};
 use super::peer::{ConnectedPeer, Peer};
 use super::reply::Success;
 use super::{Handled, Visitor, refused};
-use crate::app::Shared;
 use crate::fanout::{self, Namespace};
+use crate::shared::Shared;
 
 #[derive(Deserialize)]
 struct Auth {

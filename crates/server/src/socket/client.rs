@@ -12,8 +12,8 @@ use socketio::{Event, Outgoing};
 use super::payload::{self, Delivery};
 use super::peer::{ConnectedPeer, Peer};
 use super::{Handled, Visitor, refused};
-use crate::app::Shared;
 use crate::fanout::{self, Namespace};
+use crate::shared::Shared;
 
 #[derive(Deserialize)]
 struct Auth {

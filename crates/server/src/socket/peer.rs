@@ -16,9 +16,9 @@ use store::{Cursor, LatestConversation};
 use super::Handled;
 use super::payload::{self, InConversation, Join, Read, Send};
 use super::reply::{Nothing, Reply, Success};
-use crate::app::Shared;
 use crate::connections::Owner;
 use crate::fanout::{self, Namespace, Standing, Watcher, frame};
+use crate::shared::Shared;
 
 /// A connection in a namespace.
 pub(super) struct Peer {

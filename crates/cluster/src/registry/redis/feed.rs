@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::scripts::{self, call};
+use crate::Envelope;
 use crate::registry::announcement::{joined, left, presence};
 
 /// How often the log is looked at although nobody said that there is something.
@@ -246,14 +247,19 @@ impl Reader {
         let (now, counts) = self.look().await?;
         let said = self.place.take().map(|place| place.online).unwrap_or_default();
         for device in said.difference(&now.online) {
-            (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), false, 0));
+            self.announce(&presence(self.app_id.clone(), device.clone(), false, 0));
         }
         for device in now.online.difference(&said) {
             let count = counts.get(device).copied().unwrap_or(1);
-            (self.inner.deliver)(&presence(self.app_id.clone(), device.clone(), true, count));
+            self.announce(&presence(self.app_id.clone(), device.clone(), true, count));
         }
         self.place = Some(now);
         Ok(())
+    }
+
+    fn announce(&self, envelope: &Envelope) {
+        // What is announced asks nothing.
+        let _ = (self.inner.deliver)(envelope);
     }
 
     /// Tells of the connection, and of its device if that is not what was said of it last.
@@ -267,12 +273,12 @@ impl Reader {
             Kind::Left => (entry.count == 0 && place.online.remove(&device_id)).then_some(false),
         };
         match entry.kind {
-            Kind::Joined => (self.inner.deliver)(&joined(Box::new(entry.session))),
+            Kind::Joined => self.announce(&joined(Box::new(entry.session))),
             Kind::Found => {}
-            Kind::Left => (self.inner.deliver)(&left(entry.session, entry.reason)),
+            Kind::Left => self.announce(&left(entry.session, entry.reason)),
         }
         if let Some(is_online) = edge {
-            (self.inner.deliver)(&presence(app_id, device_id, is_online, entry.count));
+            self.announce(&presence(app_id, device_id, is_online, entry.count));
         }
     }
 }

@@ -1,0 +1,32 @@
+//! What every handler needs, whatever the transport.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::{Chat, InFlight};
+use socketio::Config;
+
+use crate::address::Proxies;
+use crate::connections::Connections;
+use crate::fanout::Fanout;
+use crate::metrics::Metrics;
+use crate::stream::Patience;
+use crate::telemetry::RefusedLogins;
+
+/// What every handler needs.
+pub(crate) struct Shared {
+    pub(crate) chat: Arc<Chat>,
+    pub(crate) fanout: Arc<Fanout>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) sockets: Arc<Config>,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
+    pub(crate) patience: Patience,
+    /// How long a socket may take nothing.
+    pub(crate) socket_progress: Duration,
+    pub(crate) proxies: Proxies,
+    /// All connections but those that wait for a place.
+    pub(crate) open: InFlight,
+    pub(crate) refused_logins: RefusedLogins,
+}
