@@ -21,6 +21,7 @@ mod many_nodes;
 mod message_flow;
 mod node_failures;
 mod operating;
+mod other_clients;
 mod p1_durable;
 mod p3_ordered;
 mod p5_recovered;
