@@ -25,7 +25,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower_service::Service as _;
 
-use crate::rest::{failure_response, is_health, secured};
+use crate::failure::failure_response;
+use crate::rest::{is_health, secured};
 use crate::shared::Shared;
 use crate::socket;
 use crate::stream::{Patience, Stream, Turns};

@@ -1,12 +1,16 @@
 //! REST: a handler extracts, makes one call, answers.
 
-mod agent;
-mod device;
+mod audit;
+mod conversations;
 mod docs;
 mod error;
 mod extract;
 mod headers;
 mod health;
+mod messages;
+mod people;
+mod presence;
+mod receipts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +25,6 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::error::failure_response;
 pub(crate) use self::headers::secured;
 pub(crate) use self::health::is_health;
 use crate::shared::Shared;
@@ -41,18 +44,18 @@ pub(crate) struct Routers {
 /// server is not for everybody.
 pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let (api, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
-        .routes(routes!(device::open_conversation, device::list_conversations))
-        .routes(routes!(device::send_message, device::list_messages))
-        .routes(routes!(device::delivered))
-        .routes(routes!(device::read))
-        .routes(routes!(device::identify))
-        .routes(routes!(agent::inbox))
-        .routes(routes!(agent::conversation, agent::change_conversation))
-        .routes(routes!(agent::list_messages, agent::send_message))
-        .routes(routes!(agent::sessions))
-        .routes(routes!(agent::presence))
-        .routes(routes!(agent::stats))
-        .routes(routes!(agent::audit))
+        .routes(routes!(conversations::open_conversation, conversations::list_conversations))
+        .routes(routes!(messages::send_message, messages::list_messages))
+        .routes(routes!(receipts::delivered))
+        .routes(routes!(receipts::read))
+        .routes(routes!(people::identify))
+        .routes(routes!(conversations::admin_inbox))
+        .routes(routes!(conversations::admin_conversation, conversations::admin_change_conversation))
+        .routes(routes!(messages::admin_list_messages, messages::admin_send_message))
+        .routes(routes!(presence::admin_sessions))
+        .routes(routes!(presence::admin_presence))
+        .routes(routes!(presence::admin_stats))
+        .routes(routes!(audit::admin_audit))
         .split_for_parts();
     // Ready bytes: anybody may ask for it, again and again.
     let document =

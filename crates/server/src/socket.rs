@@ -22,10 +22,9 @@ use protocol::{Code, ConnectionId, Failure};
 use serde_json::value::RawValue;
 use socketio::{CloseReason, Connection, Incoming};
 
-pub(crate) use self::payload::{in_words_of_json, parse};
 use self::peer::Peer;
 use crate::connections::Owner;
-use crate::rest::failure_response;
+use crate::failure::failure_response;
 use crate::shared::Shared;
 use crate::stream::Stream;
 

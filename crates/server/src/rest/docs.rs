@@ -113,10 +113,6 @@ pub(super) fn complete(document: &utoipa::openapi::OpenApi) -> serde_json::Resul
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
-    // Both sides have handlers of the same names.
-    if let Some(name) = operation["operationId"].as_str().filter(|_| path.starts_with("/v1/admin/")) {
-        operation["operationId"] = format!("admin_{name}").into();
-    }
     let has_body = operation.get("requestBody").is_some();
     if path == "/v1/conversations" && has_body {
         // All of it is optional, and an empty body is `{}`.

@@ -7,11 +7,11 @@ use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
 use protocol::{Code, Failure};
 use tracing::Instrument as _;
 
+use crate::failure::failure_response;
 use crate::shared::Shared;
 
 /// The header that carries a request's name, both ways.
@@ -19,6 +19,9 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// Characters of a client's own request id that are taken over.
 const REQUEST_ID_CHARS: usize = 64;
+
+/// What a handler answers.
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
 
 /// A failure on its way out. The middleware gives it the request's id.
 #[derive(Debug)]
@@ -49,16 +52,6 @@ fn status(code: Code) -> StatusCode {
         Code::AuthError | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
     }
-}
-
-/// A failure as a response.
-pub(crate) fn failure_response(failure: &Failure, status: StatusCode) -> Response {
-    let mut response = (status, Json(failure)).into_response();
-    if let Some(wait_ms) = failure.retry_after_ms {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1_000)));
-    }
-    response.extensions_mut().insert(failure.clone());
-    response
 }
 
 /// A credential that is missing or wrong: 401 whatever the code.

@@ -11,13 +11,12 @@ use http::request::Parts;
 use http_body_util::LengthLimitError;
 use percent_encoding::percent_decode_str;
 use protocol::{Code, Failure, limits};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Refused, unauthorized};
+use crate::json::{in_words_of_json, parse};
 use crate::metrics::REST;
 use crate::shared::Shared;
-use crate::socket::{in_words_of_json, parse};
 
 /// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
 pub(super) struct AsDevice(pub(super) Device);
@@ -158,16 +157,4 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
             Err(rejection) => Err(Failure::invalid(in_words_of_json(&rejection.body_text())).into()),
         }
     }
-}
-
-/// `?after=&before=&limit=`
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct MessageQuery {
-    /// Messages strictly after this one; empty is from the first on.
-    pub(super) after: Option<String>,
-    /// Messages strictly before this one; empty is the newest ones.
-    pub(super) before: Option<String>,
-    /// How many, at most 200; 50 if not given.
-    pub(super) limit: Option<u32>,
 }

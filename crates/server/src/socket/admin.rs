@@ -14,6 +14,7 @@ use super::peer::{ConnectedPeer, Peer};
 use super::reply::Success;
 use super::{Handled, Visitor, refused};
 use crate::fanout::{self, Namespace};
+use crate::json::parse;
 use crate::shared::Shared;
 
 #[derive(Deserialize)]
@@ -29,7 +30,7 @@ pub(super) async fn connect(
     auth: Option<Box<RawValue>>,
     visitor: &Visitor,
 ) -> Result<ConnectedPeer, Failure> {
-    let parsed = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get())).and_then(|auth: Auth| {
+    let parsed = parse(auth.as_ref().map_or("{}", |auth| auth.get())).and_then(|auth: Auth| {
         if auth.app_id.is_empty() { Err(Failure::missing("app_id")) } else { Ok(auth) }
     });
     let auth = parsed.inspect_err(|failure| refused(shared, ADMIN_NAMESPACE, "", visitor, failure))?;

@@ -13,6 +13,7 @@ use super::payload::{self, Delivery};
 use super::peer::{ConnectedPeer, Peer};
 use super::{Handled, Visitor, refused};
 use crate::fanout::{self, Namespace};
+use crate::json::parse;
 use crate::shared::Shared;
 
 #[derive(Deserialize)]
@@ -29,7 +30,7 @@ pub(super) async fn connect(
     auth: Option<Box<RawValue>>,
     visitor: &Visitor,
 ) -> Result<ConnectedPeer, Failure> {
-    let parsed: Result<Auth, _> = payload::parse(auth.as_ref().map_or("{}", |auth| auth.get()));
+    let parsed: Result<Auth, _> = parse(auth.as_ref().map_or("{}", |auth| auth.get()));
     let auth = parsed.inspect_err(|failure| refused(shared, CLIENT_NAMESPACE, "", visitor, failure))?;
     let tell = |failure: &Failure| refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure);
     let shown = DeviceCredentials {

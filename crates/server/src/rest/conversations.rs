@@ -1,0 +1,103 @@
+//! Conversations: a device's own, and an app's inbox.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use chat::Page;
+use protocol::rest::{
+    ChangeConversation, ConversationAnswer, ConversationPage, InboxConversationAnswer, InboxPage,
+    OpenConversation,
+};
+use protocol::{ConversationStatus, Failure};
+use serde::Deserialize;
+
+use super::error::Answer;
+use super::extract::{AsAgent, AsDevice, Asked, Body, Named};
+use crate::shared::Shared;
+
+/// The device's open conversation, or a new one
+#[utoipa::path(post, path = "/v1/conversations", tag = "device", security(("app" = [], "device" = [], "key" = [])),
+    request_body = OpenConversation,
+    responses((status = 200, body = ConversationAnswer)))]
+pub(super) async fn open_conversation(
+    AsDevice(device): AsDevice,
+    State(shared): State<Arc<Shared>>,
+    Body(wish): Body<OpenConversation>,
+) -> Answer<ConversationAnswer> {
+    let conversation = shared.chat.open_conversation(&device, wish).await?;
+    Ok(Json(ConversationAnswer { conversation }))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// How many, at most 200; 50 if not given.
+    limit: Option<u32>,
+}
+
+/// The device's conversations, newest activity first
+#[utoipa::path(get, path = "/v1/conversations", tag = "device", security(("app" = [], "device" = [], "key" = [])), params(ListQuery),
+    responses((status = 200, body = ConversationPage)))]
+pub(super) async fn list_conversations(
+    AsDevice(device): AsDevice,
+    State(shared): State<Arc<Shared>>,
+    Asked(query): Asked<ListQuery>,
+) -> Answer<ConversationPage> {
+    Ok(Json(shared.chat.conversations_of(&device, Page::of(query.limit)?).await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct InboxQuery {
+    /// Only those with this status.
+    #[param(value_type = Option<ConversationStatus>)]
+    status: Option<String>,
+    /// The `next_cursor` of the page before; empty is none.
+    after: Option<String>,
+    /// How many, at most 200; 50 if not given.
+    limit: Option<u32>,
+}
+
+/// The app's conversations, newest activity first
+#[utoipa::path(get, path = "/v1/admin/conversations", tag = "agent", security(("agent" = [])), params(InboxQuery),
+    responses((status = 200, body = InboxPage)))]
+pub(super) async fn admin_inbox(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+    Asked(query): Asked<InboxQuery>,
+) -> Answer<InboxPage> {
+    let parse = |text: &str| {
+        ConversationStatus::parse(text).ok_or_else(|| Failure::invalid("status must be open or resolved"))
+    };
+    let status = query.status.as_deref().filter(|text| !text.is_empty()).map(parse).transpose()?;
+    let page = Page::of(query.limit)?;
+    Ok(Json(shared.chat.inbox(&agent, status, query.after.as_deref(), page).await?))
+}
+
+/// One conversation
+#[utoipa::path(get, path = "/v1/admin/conversations/{id}", tag = "agent", security(("agent" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200, body = InboxConversationAnswer)))]
+pub(super) async fn admin_conversation(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+    Named(id): Named,
+) -> Answer<InboxConversationAnswer> {
+    let conversation = shared.chat.inbox_conversation(&agent, &id).await?;
+    Ok(Json(InboxConversationAnswer { conversation }))
+}
+
+/// Resolve or reopen
+#[utoipa::path(patch, path = "/v1/admin/conversations/{id}", tag = "agent", security(("agent" = [])),
+    params(("id" = String, Path)), request_body = ChangeConversation,
+    responses((status = 200, body = InboxConversationAnswer)))]
+pub(super) async fn admin_change_conversation(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+    Named(id): Named,
+    Body(change): Body<ChangeConversation>,
+) -> Answer<InboxConversationAnswer> {
+    let conversation = shared.chat.set_status(&agent, &id, change.status).await?;
+    Ok(Json(InboxConversationAnswer { conversation }))
+}

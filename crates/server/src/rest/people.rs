@@ -1,0 +1,23 @@
+//! Who is at a device.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use protocol::rest::{Done, Identify};
+
+use super::error::Answer;
+use super::extract::{AsDevice, Body};
+use crate::shared::Shared;
+
+/// Who uses this device
+#[utoipa::path(post, path = "/v1/identify", tag = "device", security(("app" = [], "device" = [], "key" = [])), request_body = Identify,
+    responses((status = 200, body = Done)))]
+pub(super) async fn identify(
+    AsDevice(device): AsDevice,
+    State(shared): State<Arc<Shared>>,
+    Body(identify): Body<Identify>,
+) -> Answer<Done> {
+    shared.chat.identify(&device, identify.user).await?;
+    Ok(Json(Done { success: true }))
+}
