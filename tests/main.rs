@@ -13,6 +13,7 @@ mod broadcast;
 mod clocks;
 mod connecting;
 mod credentials;
+mod documents;
 mod end_to_end;
 mod files;
 mod integration;

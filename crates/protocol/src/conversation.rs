@@ -54,9 +54,22 @@ impl InboxConversation {
     /// All that an inbox shows of it but its newest message, in a number: who has heard of one with the same number
     /// has missed nothing. Nodes of different versions may number differently; then one of them tells twice.
     pub fn standing(&self) -> u64 {
-        let Conversation { status, last_seq, updated_at, user_id, .. } = &self.conversation;
+        // Whoever adds a field decides here whether an inbox misses something without its change.
+        let Self { conversation, unread_count, is_online: _ } = self;
+        let Conversation {
+            status,
+            last_seq,
+            updated_at,
+            user_id,
+            // Never change, or only with `last_seq`.
+            id: _,
+            app_id: _,
+            device_id: _,
+            created_at: _,
+            last_message: _,
+        } = conversation;
         let mut hasher = DefaultHasher::new();
-        (status, last_seq, updated_at.epoch_ms(), user_id, self.unread_count).hash(&mut hasher);
+        (status, last_seq, updated_at.epoch_ms(), user_id, unread_count).hash(&mut hasher);
         hasher.finish()
     }
 }

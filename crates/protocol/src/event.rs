@@ -41,15 +41,18 @@ named! {
 
 /// First event of a connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Connected {
     /// The connection's id.
     pub connection_id: ConnectionId,
     /// The server's clock; for display only.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub server_time: Timestamp,
 }
 
 /// The connection gets this conversation's events from here on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConversationJoined {
     /// The conversation.
     pub conversation_id: ConversationId,
@@ -62,6 +65,7 @@ pub struct ConversationJoined {
 
 /// Messages up to `up_to_seq` that the other side than `by` wrote have this status now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusChange {
     /// The conversation.
     pub conversation_id: ConversationId,
@@ -72,12 +76,14 @@ pub struct StatusChange {
     /// Who received or read them.
     pub by: Side,
     /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
 }
 
 /// How far each side has got in a conversation: what a client that was away has missed of `message:status`. Part of the
 /// answer to a join that asks for messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Receipts {
     /// Up to where the device has received the agents' messages.
     pub user_delivered_seq: u64,
@@ -91,6 +97,7 @@ pub struct Receipts {
 
 /// An agent types, or stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentTyping {
     /// Where.
     pub conversation_id: ConversationId,
@@ -100,6 +107,7 @@ pub struct AgentTyping {
 
 /// The person at a device types, or stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserTyping {
     /// Where.
     pub conversation_id: ConversationId,
@@ -120,6 +128,7 @@ pub struct ConversationUpdated<'a> {
 
 /// A device's connection is gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionDisconnect {
     /// The app.
     pub app_id: AppId,
@@ -133,6 +142,7 @@ pub struct SessionDisconnect {
 
 /// A device came online, or its last connection is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PresenceChange {
     /// The app.
     pub app_id: AppId,
@@ -146,6 +156,7 @@ pub struct PresenceChange {
 
 /// The server is leaving.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerShutdown {
     /// For people.
     pub message: String,

@@ -13,7 +13,10 @@ pub mod input;
 pub mod limits;
 mod message;
 mod permission;
+pub mod request;
 pub mod rest;
+#[cfg(feature = "openapi")]
+pub mod schema;
 mod session;
 mod time;
 

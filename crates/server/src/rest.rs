@@ -60,6 +60,7 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     // Ready bytes: anybody may ask for it, again and again.
     let document =
         docs::complete(&document).map(|document| Bytes::from(document.to_string())).unwrap_or_default();
+    let events = protocol::schema::socket().map(|schema| Bytes::from(schema.to_string())).unwrap_or_default();
     // Credentials travel in headers, never in cookies, so a page of any origin may ask: a widget lives on such pages.
     // Which origins an app takes is looked at where the app is known.
     let cors = CorsLayer::new()
@@ -87,6 +88,7 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let operators = Router::new()
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(move || docs::document(document.clone())))
+        .route("/socket.schema.json", get(move || docs::document(events.clone())))
         .route("/docs", get(docs::page));
     let with_state = |router: Router<Arc<Shared>>| router.with_state(Arc::clone(shared));
     if has_internal {

@@ -112,7 +112,7 @@ pub struct Settings {
     #[arg(long, value_name = "NETWORKS", env = "REPLYHQ_TRUSTED_PROXIES", value_parser = Proxies::parse)]
     pub trusted_proxies: Option<Proxies>,
 
-    /// A second address, for those who run the server: /metrics, /docs and /openapi.json are there and not on the first,
+    /// A second address, for those who run the server: /metrics, /docs and the schemas are there and not on the first,
     /// /healthz and /readyz on both
     #[arg(long, value_name = "ADDRESS", env = "REPLYHQ_INTERNAL_LISTEN")]
     pub internal_listen: Option<SocketAddr>,

@@ -1,11 +1,27 @@
 """The stock client, with what it heard written down in the order in which it came."""
 
 import asyncio
+import json
+from functools import cache
+from pathlib import Path
 
 import aiohttp
 import socketio
+from jsonschema import Draft202012Validator
 
 from server import PATIENCE
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "socket.schema.json").read_text())
+"""What is said to travel."""
+
+
+@cache
+def validator(namespace, *path):
+    """Checks what the schema has there: the payload of an event, or the answer to a request."""
+    here = SCHEMA["properties"][namespace]
+    for name in path:
+        here = here["properties"][name]
+    return Draft202012Validator({**here, "$defs": SCHEMA["$defs"]})
 
 
 class Client:
@@ -18,7 +34,7 @@ class Client:
         self.heard = []
         self.changed = asyncio.Condition()
         self.socket = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.5, **options)
-        self.socket.on("*", self.hear, namespace=namespace)
+        self.socket.on("*", self.told, namespace=namespace)
         # What the client itself tells is not part of "*".
         for name in ("connect", "connect_error", "disconnect"):
             self.socket.on(name, self.hearing(name), namespace=namespace)
@@ -28,6 +44,12 @@ class Client:
             await self.hear(name, *data)
 
         return hear
+
+    async def told(self, name, data=None):
+        """Hears an event of the server's, which has to be as the documents say."""
+        if name != "pong":
+            validator(self.namespace, "events", name).validate(data)
+        await self.hear(name, data)
 
     async def hear(self, name, data=None):
         async with self.changed:
@@ -69,7 +91,10 @@ class Client:
 
     async def call(self, name, payload):
         """Emits and waits for the ack."""
-        return await self.socket.call(name, payload, namespace=self.namespace, timeout=PATIENCE)
+        answer = await self.socket.call(name, payload, namespace=self.namespace, timeout=PATIENCE)
+        if isinstance(answer, dict) and answer["success"]:
+            validator(self.namespace, "requests", name, "answer").validate(answer)
+        return answer
 
     async def done(self, name, payload):
         """As `call`, for what must succeed."""

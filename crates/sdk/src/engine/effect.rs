@@ -33,16 +33,15 @@ impl Engine {
         })));
     }
 
-    /// Sends an event once all that led to it is committed.
-    pub(super) fn emit(
+    /// Asks something once all that led to it is committed. `awaited` is set where the answer is wanted.
+    pub(super) fn emit<R: protocol::request::Request + serde::Serialize>(
         &mut self,
-        name: &'static str,
-        payload: &impl serde::Serialize,
-        request: Option<Request>,
+        request: &R,
+        awaited: Option<Request>,
     ) {
         // What is sent are ids and texts, which always serialise.
-        if let Ok(payload) = serde_json::value::to_raw_value(payload) {
-            self.effects.push(Effect::Emit { name, payload, request });
+        if let Ok(payload) = serde_json::value::to_raw_value(request) {
+            self.effects.push(Effect::Emit { name: R::NAME, payload, request: awaited });
         }
     }
 

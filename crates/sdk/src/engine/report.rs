@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::request::JoinedConversation;
 use protocol::rest::{
     ConversationAnswer, ConversationPage, Done, Identify, MessagePage, OpenConversation, User,
 };
@@ -112,7 +113,8 @@ impl Engine {
     fn answered(&mut self, request: Request, outcome: Result<Args, Failed>) -> Result<(), Error> {
         match request {
             Request::Join { conversation } => {
-                self.joined(&conversation, outcome.and_then(|args| parse(&args)))
+                let answer = outcome.and_then(|args| parse::<JoinedConversation>(&args));
+                self.joined(&conversation, answer.map(Into::into))
             }
             Request::Send { conversation, local_id } => {
                 self.sent(&conversation, &local_id, outcome.and_then(|args| parse(&args)))

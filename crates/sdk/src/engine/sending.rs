@@ -1,8 +1,8 @@
 //! The outbox at work: the first message of each conversation goes out, and what its answer means.
 
+use protocol::request::{SendToConversation, SentMessage};
 use protocol::rest::ConversationAnswer;
-use protocol::{ConversationId, ConversationStatus, LocalId, Message};
-use serde::{Deserialize, Serialize};
+use protocol::{ConversationId, ConversationStatus, LocalId};
 use tokio::time::Instant;
 
 use super::Engine;
@@ -12,19 +12,6 @@ use crate::LogLevel;
 use crate::local::{Error, UNOPENED};
 use crate::outbox::Failed;
 use crate::sync::Sync;
-
-#[derive(Serialize)]
-struct Send<'a> {
-    conversation_id: &'a str,
-    local_id: &'a str,
-    body: &'a str,
-}
-
-/// The answer to a message that was sent.
-#[derive(Deserialize)]
-pub(super) struct SendAnswer {
-    message: Message,
-}
 
 impl Engine {
     /// Sends the first message of each conversation that may send.
@@ -42,11 +29,13 @@ impl Engine {
             }
             self.store.begin_attempt(&head.local_id)?;
             self.views.change(&head.conversation_id);
-            let send =
-                Send { conversation_id: &head.conversation_id, local_id: &head.local_id, body: &head.body };
-            let request =
-                Request::Send { conversation: head.conversation_id.clone(), local_id: head.local_id.clone() };
-            self.emit("message:send", &send, Some(request));
+            let send = SendToConversation {
+                conversation_id: head.conversation_id.to_string(),
+                local_id: head.local_id.to_string(),
+                body: head.body,
+            };
+            let request = Request::Send { conversation: head.conversation_id, local_id: head.local_id };
+            self.emit(&send, Some(request));
         }
         Ok(())
     }
@@ -63,14 +52,14 @@ impl Engine {
         &mut self,
         conversation: &ConversationId,
         local_id: &LocalId,
-        outcome: Result<SendAnswer, Failed>,
+        outcome: Result<SentMessage, Failed>,
     ) -> Result<(), Error> {
         if !self.outbox.end(conversation, local_id) {
             return Ok(());
         }
         self.views.change(conversation);
         match outcome {
-            Ok(SendAnswer { message })
+            Ok(SentMessage { message })
                 if message.local_id == *local_id && message.conversation_id == *conversation =>
             {
                 self.outbox.succeeded();

@@ -1,9 +1,9 @@
 //! Catching up: which page is asked for, what is stored of it, and what came live meanwhile.
 
 use protocol::event::Receipts;
+use protocol::request::{JoinConversation, JoinedConversation};
 use protocol::rest::{ConversationPage, MessagePage};
 use protocol::{Code, ConversationId, Message, Sender};
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -15,21 +15,24 @@ use crate::outbox::Failed;
 use crate::sync::{Live, Sync, Taken, follows, is_contiguous};
 use crate::{ClientError, LogLevel, limits};
 
-#[derive(Serialize)]
-struct Join<'a> {
-    conversation_id: &'a str,
-    after: &'a str,
-}
-
-/// The answer to a join.
-#[derive(Deserialize)]
-pub(super) struct JoinAnswer {
+/// The answer to a join that asks for messages.
+pub(super) struct JoinedPage {
     last_seq: u64,
-    #[serde(default)]
     messages: Vec<Message>,
-    #[serde(default)]
     has_more: bool,
     receipts: Option<Receipts>,
+}
+
+impl From<JoinedConversation> for JoinedPage {
+    fn from(answer: JoinedConversation) -> Self {
+        let JoinedConversation { last_message_id: _, last_seq, messages, has_more, receipts } = answer;
+        Self {
+            last_seq,
+            messages: messages.unwrap_or_default(),
+            has_more: has_more.unwrap_or(false),
+            receipts,
+        }
+    }
 }
 
 impl Engine {
@@ -92,9 +95,9 @@ impl Engine {
         }
         for conversation in wishes {
             let after = self.cursor(&conversation)?;
-            let join = Join { conversation_id: &conversation, after: &after };
+            let join = JoinConversation { conversation_id: conversation.to_string(), after: Some(after) };
             let request = Request::Join { conversation: conversation.clone() };
-            self.emit("conversation:join", &join, Some(request));
+            self.emit(&join, Some(request));
         }
         Ok(())
     }
@@ -119,7 +122,7 @@ impl Engine {
         &mut self,
         conversation: &ConversationId,
         from: u64,
-        answer: &JoinAnswer,
+        answer: &JoinedPage,
     ) -> Result<bool, Error> {
         let tail = self.tail(conversation)?;
         let mut common = from;
@@ -166,7 +169,7 @@ impl Engine {
     pub(super) fn joined(
         &mut self,
         conversation: &ConversationId,
-        outcome: Result<JoinAnswer, Failed>,
+        outcome: Result<JoinedPage, Failed>,
     ) -> Result<(), Error> {
         let answer = match outcome {
             Ok(answer) => answer,

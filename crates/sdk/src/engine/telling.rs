@@ -1,7 +1,7 @@
 //! What the server is told by and by: receipts and typing.
 
 use protocol::ConversationId;
-use serde::{Deserialize, Serialize};
+use protocol::request::{Nothing, ReadMessages, ReportDelivery, StartTyping, StopTyping};
 use tokio::time::Instant;
 
 use super::report::Request;
@@ -9,21 +9,6 @@ use super::{Engine, bounded};
 use crate::LogLevel;
 use crate::local::{Error, Marks};
 use crate::outbox::Failed;
-
-#[derive(Serialize)]
-struct Receipt<'a> {
-    conversation_id: &'a str,
-    up_to_message_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct InConversation<'a> {
-    conversation_id: &'a str,
-}
-
-/// The answer to a receipt.
-#[derive(Deserialize)]
-pub(super) struct ReceiptAnswer {}
 
 impl Engine {
     /// All up to `tail` is here: the agents are to be told of what they wrote.
@@ -74,12 +59,18 @@ impl Engine {
             // What it would name is not here any more.
             return self.receipt_is_told(conversation, seq, is_read);
         };
-        let receipt = Receipt { conversation_id: conversation, up_to_message_id: &up_to };
+        let (conversation_id, up_to) = (conversation.to_string(), up_to.to_string());
         let conversation = conversation.clone();
         if is_read {
-            self.emit("message:read", &receipt, Some(Request::Read { conversation, seq }));
+            let receipt = ReadMessages { conversation_id, up_to_message_id: up_to };
+            self.emit(&receipt, Some(Request::Read { conversation, seq }));
         } else {
-            self.emit("delivery:receipt", &receipt, Some(Request::Delivered { conversation, seq }));
+            let receipt = ReportDelivery {
+                message_id: None,
+                conversation_id: Some(conversation_id),
+                up_to_message_id: Some(up_to),
+            };
+            self.emit(&receipt, Some(Request::Delivered { conversation, seq }));
         }
         Ok(())
     }
@@ -90,10 +81,10 @@ impl Engine {
         conversation: &ConversationId,
         seq: u64,
         is_read: bool,
-        outcome: Result<ReceiptAnswer, Failed>,
+        outcome: Result<Nothing, Failed>,
     ) -> Result<(), Error> {
         match outcome {
-            Ok(ReceiptAnswer {}) => self.receipt_is_told(conversation, seq, is_read),
+            Ok(Nothing {}) => self.receipt_is_told(conversation, seq, is_read),
             Err(Failed::ForNow { retry_after }) => {
                 let chance = self.chance();
                 self.receipts.failed(conversation, bounded(retry_after), Instant::now(), chance);
@@ -155,7 +146,11 @@ impl Engine {
     }
 
     fn tell_typing(&mut self, conversation: &ConversationId, is_typing: bool) {
-        let name = if is_typing { "typing:start" } else { "typing:stop" };
-        self.emit(name, &InConversation { conversation_id: conversation }, None);
+        let conversation_id = conversation.to_string();
+        if is_typing {
+            self.emit(&StartTyping { conversation_id }, None);
+        } else {
+            self.emit(&StopTyping { conversation_id }, None);
+        }
     }
 }

@@ -5,23 +5,20 @@ use std::sync::Arc;
 use chat::{Credential, Page, Principal};
 use protocol::Failure;
 use protocol::event::ADMIN_NAMESPACE;
-use serde::Deserialize;
+use protocol::request::{
+    AgentAuth, JoinConversation, LeaveConversation, ListSessions, PING, ReadMessages, Request as _,
+    SendToConversation, StartTyping, StopTyping, SubscribeToApp,
+};
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
 
-use super::payload::{self, ListSessions, OfApp};
+use super::payload;
 use super::peer::{ConnectedPeer, Peer};
 use super::reply::Success;
 use super::{Handled, Visitor, refused};
 use crate::fanout::{self, Namespace};
 use crate::json::parse;
 use crate::shared::Shared;
-
-#[derive(Deserialize)]
-struct Auth {
-    app_id: String,
-    admin_token: String,
-}
 
 /// Checks the token and joins the app's feed.
 pub(super) async fn connect(
@@ -30,7 +27,7 @@ pub(super) async fn connect(
     auth: Option<Box<RawValue>>,
     visitor: &Visitor,
 ) -> Result<ConnectedPeer, Failure> {
-    let parsed = parse(auth.as_ref().map_or("{}", |auth| auth.get())).and_then(|auth: Auth| {
+    let parsed = parse(auth.as_ref().map_or("{}", |auth| auth.get())).and_then(|auth: AgentAuth| {
         if auth.app_id.is_empty() { Err(Failure::missing("app_id")) } else { Ok(auth) }
     });
     let auth = parsed.inspect_err(|failure| refused(shared, ADMIN_NAMESPACE, "", visitor, failure))?;
@@ -51,15 +48,15 @@ pub(super) async fn connect(
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     match event.name.as_str() {
-        "app:subscribe" => subscribe(shared, peer, &event),
-        "conversation:join" => peer.join(shared, &event).await,
-        "conversation:leave" => peer.leave_room(shared, &event),
-        "message:send" => return peer.send(shared, &event).await,
-        "typing:start" => peer.typing(shared, &event, true),
-        "typing:stop" => peer.typing(shared, &event, false),
-        "message:read" => peer.read(shared, &event).await,
-        "sessions:list" => sessions(shared, peer, &event).await,
-        "ping" => peer.ping(&event),
+        SubscribeToApp::NAME => subscribe(shared, peer, &event),
+        JoinConversation::NAME => peer.join(shared, &event).await,
+        LeaveConversation::NAME => peer.leave_room(shared, &event),
+        SendToConversation::NAME => return peer.send(shared, &event).await,
+        StartTyping::NAME => peer.typing(shared, &event, true),
+        StopTyping::NAME => peer.typing(shared, &event, false),
+        ReadMessages::NAME => peer.read(shared, &event).await,
+        ListSessions::NAME => sessions(shared, peer, &event).await,
+        PING => peer.ping(&event),
         _ => peer.unknown(&event),
     }
     Handled::Counted
@@ -67,7 +64,8 @@ pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) 
 
 fn subscribe(shared: &Shared, peer: &Peer, event: &Event) {
     let Principal::Agent(agent) = &peer.principal else { return };
-    let outcome = payload::object::<OfApp>(event).and_then(|payload| agent.require_app(&payload.app_id));
+    let outcome =
+        payload::object::<SubscribeToApp>(event).and_then(|payload| agent.require_app(&payload.app_id));
     if outcome.is_ok() {
         peer.watch_app(shared, agent);
     }

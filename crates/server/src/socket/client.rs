@@ -4,24 +4,20 @@ use std::sync::Arc;
 
 use chat::{DeviceCredentials, Principal, Receipt};
 use protocol::event::CLIENT_NAMESPACE;
+use protocol::request::{
+    DeviceAuth, JoinConversation, LeaveConversation, PING, ReadMessages, ReportDelivery, Request as _,
+    SendToConversation, StartTyping, StopTyping,
+};
 use protocol::{Failure, MessageStatus, Session};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
 
-use super::payload::{self, Delivery};
+use super::payload;
 use super::peer::{ConnectedPeer, Peer};
 use super::{Handled, Visitor, refused};
 use crate::fanout::{self, Namespace};
 use crate::json::parse;
 use crate::shared::Shared;
-
-#[derive(Deserialize)]
-struct Auth {
-    app_id: String,
-    device_id: String,
-    api_key: String,
-}
 
 /// Checks the credential and registers session and presence.
 pub(super) async fn connect(
@@ -30,7 +26,7 @@ pub(super) async fn connect(
     auth: Option<Box<RawValue>>,
     visitor: &Visitor,
 ) -> Result<ConnectedPeer, Failure> {
-    let parsed: Result<Auth, _> = parse(auth.as_ref().map_or("{}", |auth| auth.get()));
+    let parsed: Result<DeviceAuth, _> = parse(auth.as_ref().map_or("{}", |auth| auth.get()));
     let auth = parsed.inspect_err(|failure| refused(shared, CLIENT_NAMESPACE, "", visitor, failure))?;
     let tell = |failure: &Failure| refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure);
     let shown = DeviceCredentials {
@@ -66,28 +62,28 @@ pub(super) async fn connect(
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     match event.name.as_str() {
-        "conversation:join" => peer.join(shared, &event).await,
-        "conversation:leave" => peer.leave_room(shared, &event),
-        "message:send" => return peer.send(shared, &event).await,
-        "typing:start" => peer.typing(shared, &event, true),
-        "typing:stop" => peer.typing(shared, &event, false),
-        "delivery:receipt" => delivered(shared, peer, &event).await,
-        "message:read" => peer.read(shared, &event).await,
-        "ping" => peer.ping(&event),
+        JoinConversation::NAME => peer.join(shared, &event).await,
+        LeaveConversation::NAME => peer.leave_room(shared, &event),
+        SendToConversation::NAME => return peer.send(shared, &event).await,
+        StartTyping::NAME => peer.typing(shared, &event, true),
+        StopTyping::NAME => peer.typing(shared, &event, false),
+        ReportDelivery::NAME => delivered(shared, peer, &event).await,
+        ReadMessages::NAME => peer.read(shared, &event).await,
+        PING => peer.ping(&event),
         _ => peer.unknown(&event),
     }
     Handled::Counted
 }
 
 async fn delivered(shared: &Arc<Shared>, peer: &Peer, event: &Event) {
-    let outcome = match payload::object::<Delivery>(event).and_then(receipt) {
+    let outcome = match payload::object::<ReportDelivery>(event).and_then(receipt) {
         Ok(receipt) => shared.chat.acknowledge(&peer.principal, receipt).await,
         Err(failure) => Err(failure),
     };
     peer.reply(event).done(outcome);
 }
 
-fn receipt(delivery: Delivery) -> Result<Receipt, Failure> {
+fn receipt(delivery: ReportDelivery) -> Result<Receipt, Failure> {
     let status = MessageStatus::Delivered;
     match (delivery.message_id, delivery.conversation_id, delivery.up_to_message_id) {
         (Some(message_id), conversation_id, _) => {

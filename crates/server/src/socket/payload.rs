@@ -1,56 +1,10 @@
 //! What events carry, as it comes from a client: everything may be missing or wrong.
 
 use protocol::Failure;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use socketio::Event;
 
 use crate::json::parse;
-
-/// A conversation.
-#[derive(Deserialize)]
-pub(super) struct InConversation {
-    pub(super) conversation_id: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Join {
-    pub(super) conversation_id: String,
-    pub(super) after: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Send {
-    pub(super) conversation_id: String,
-    pub(super) body: String,
-    pub(super) local_id: String,
-}
-
-/// `{ message_id }`, or `{ conversation_id, up_to_message_id }`.
-#[derive(Deserialize)]
-pub(super) struct Delivery {
-    pub(super) message_id: Option<String>,
-    pub(super) conversation_id: Option<String>,
-    pub(super) up_to_message_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Read {
-    pub(super) conversation_id: String,
-    pub(super) up_to_message_id: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct OfApp {
-    pub(super) app_id: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ListSessions {
-    pub(super) app_id: String,
-    pub(super) after: Option<String>,
-    pub(super) limit: Option<u32>,
-}
 
 /// The event's object.
 ///

@@ -8,14 +8,17 @@ use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, curso
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
-use protocol::{Code, ConversationId, Failure, Message, MessageId, MessageStatus, Permission, limits};
-use serde::Serialize;
+use protocol::request::{
+    JoinConversation, JoinedConversation, LeaveConversation, Nothing, PONG, ReadMessages, SendToConversation,
+    SentMessage, StartTyping,
+};
+use protocol::{Code, ConversationId, Failure, MessageStatus, Permission, limits};
 use socketio::{AckId, Event};
 use store::{Cursor, LatestConversation};
 
 use super::Handled;
-use super::payload::{self, InConversation, Join, Read, Send};
-use super::reply::{Nothing, Reply, Success};
+use super::payload;
+use super::reply::{Reply, Success};
 use crate::connections::Owner;
 use crate::fanout::{self, Namespace, Standing, Watcher, frame};
 use crate::shared::Shared;
@@ -43,25 +46,6 @@ pub(super) struct ConnectedPeer {
     pub(super) latest: Option<LatestConversation>,
     /// The device may have more connections with this one than it may have.
     pub(super) is_crowded: bool,
-}
-
-#[derive(Serialize)]
-struct JoinAnswer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_message_id: Option<MessageId>,
-    last_seq: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Vec<Message>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    has_more: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    receipts: Option<Receipts>,
-}
-
-#[derive(Serialize)]
-struct SendAnswer {
-    success: bool,
-    message: Message,
 }
 
 impl Peer {
@@ -139,7 +123,7 @@ impl Peer {
 
     pub(super) async fn join(&mut self, shared: &Arc<Shared>, event: &Event) {
         let reply = self.reply(event);
-        let joined = match payload::conversation::<Join>(event) {
+        let joined = match payload::conversation::<JoinConversation>(event) {
             Ok(join) => {
                 let after = join.after.map(|after| cursor(Some(&after), None)).transpose();
                 match after {
@@ -196,7 +180,7 @@ impl Peer {
             last_seq: history.last_seq,
         };
         let newest = history.last_message_id.clone();
-        let answer = JoinAnswer {
+        let answer = JoinedConversation {
             last_message_id: history.last_message_id,
             last_seq: history.last_seq,
             messages: has_cursor.then_some(history.messages),
@@ -217,7 +201,7 @@ impl Peer {
     }
 
     pub(super) fn leave_room(&mut self, shared: &Arc<Shared>, event: &Event) {
-        let outcome = payload::conversation::<InConversation>(event).and_then(|payload| {
+        let outcome = payload::conversation::<LeaveConversation>(event).and_then(|payload| {
             let id: ConversationId = payload.conversation_id.into();
             if id.is_empty() {
                 return Err(Failure::missing("conversation_id"));
@@ -235,7 +219,7 @@ impl Peer {
     pub(super) async fn send(&mut self, shared: &Arc<Shared>, event: &Event) -> Handled {
         let started = Instant::now();
         let reply = self.reply(event);
-        let send = match payload::object::<Send>(event) {
+        let send = match payload::object::<SendToConversation>(event) {
             Ok(send) => send,
             Err(failure) => {
                 reply.fail(&failure);
@@ -252,7 +236,7 @@ impl Peer {
             Sending { conversation_id: send.conversation_id, local_id: send.local_id, body: send.body };
         let is_taken = shared.chat.send(&self.principal, sending, move |outcome| {
             match outcome {
-                Ok(sent) => reply.answer(&SendAnswer { success: true, message: sent.message }),
+                Ok(sent) => reply.answer(&Success::with(SentMessage { message: sent.message })),
                 Err(failure) => reply.fail(&failure),
             }
             metrics.answered("socket", started.elapsed());
@@ -262,7 +246,7 @@ impl Peer {
     }
 
     pub(super) fn typing(&mut self, shared: &Arc<Shared>, event: &Event, is_typing: bool) {
-        let outcome = payload::conversation::<InConversation>(event).and_then(|payload| {
+        let outcome = payload::conversation::<StartTyping>(event).and_then(|payload| {
             let id: ConversationId = payload.conversation_id.into();
             if id.is_empty() {
                 return Err(Failure::missing("conversation_id"));
@@ -296,7 +280,7 @@ impl Peer {
     }
 
     pub(super) async fn read(&self, shared: &Arc<Shared>, event: &Event) {
-        let outcome = match payload::object::<Read>(event) {
+        let outcome = match payload::object::<ReadMessages>(event) {
             Ok(read) => {
                 let receipt = Receipt {
                     up_to: read.up_to_message_id.into(),
@@ -313,9 +297,9 @@ impl Peer {
     pub(super) fn ping(&self, event: &Event) {
         let reply = self.reply(event);
         if reply.is_awaited() {
-            return reply.answer(&"pong");
+            return reply.answer(&PONG);
         }
-        let pong = socketio::Frame::event(self.subscriber.namespace.path(), "pong", &Nothing {});
+        let pong = socketio::Frame::event(self.subscriber.namespace.path(), PONG, &Nothing {});
         if let Ok(frame) = pong {
             self.subscriber.outgoing.send(frame);
         }

@@ -1,5 +1,6 @@
 //! The answer to one event: an ack where the client asked for one, else an `error` event if it failed.
 
+use protocol::request::Nothing;
 use protocol::{AckFailure, Failure};
 use serde::Serialize;
 use socketio::{AckId, Frame, Outgoing};
@@ -20,10 +21,6 @@ pub(super) struct Success<T> {
     #[serde(flatten)]
     answer: T,
 }
-
-/// Nothing but success.
-#[derive(Serialize)]
-pub(super) struct Nothing {}
 
 impl<T> Success<T> {
     pub(super) fn with(answer: T) -> Self {
