@@ -66,9 +66,11 @@ impl Chat {
         let local_id = input::local_id(&sending.local_id)?;
         input::body(&sending.body)?;
         self.limit(Action::Send, principal)?;
-        let (sender, sender_name) = match principal {
-            Principal::Device(_) => (Sender::User, None),
-            Principal::Agent(agent) => (Sender::Agent, Some(agent.name.clone())),
+        let (sender, sender_name, sender_id) = match principal {
+            Principal::Device(_) => (Sender::User, None, None),
+            Principal::Agent(agent) => {
+                (Sender::Agent, Some(agent.name.clone()), Some(agent.token_id.clone()))
+            }
         };
         let new = NewMessage {
             scope: principal.scope(),
@@ -77,6 +79,7 @@ impl Chat {
             body: sending.body,
             sender,
             sender_name,
+            sender_id,
             now: self.ambient.now(),
             chance: self.ambient.chance(),
         };

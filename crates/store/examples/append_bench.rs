@@ -91,6 +91,7 @@ async fn main() {
             body: "x".repeat(100),
             sender: Sender::User,
             sender_name: None,
+            sender_id: None,
             now: Timestamp::from_epoch_ms(1_700_000_000_000 + i64::try_from(number / 10).expect("small")),
             chance: number,
         };

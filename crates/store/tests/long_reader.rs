@@ -74,6 +74,7 @@ fn append(
         body: "x".repeat(5_000),
         sender: Sender::User,
         sender_name: None,
+        sender_id: None,
         now: now(),
         chance: 3,
     };

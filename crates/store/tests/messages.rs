@@ -43,12 +43,15 @@ on_both!(
     a_page_ends_where_its_bodies_would_be_too_large_for_one_answer,
     receipts_only_rise_and_show_in_pages,
     one_bad_write_does_not_harm_those_beside_it,
+    by_which_token_and_since_when_somebody_waits_is_kept,
 );
 
 struct Opened {
     store: Store,
     app_id: AppId,
     conversation_id: ConversationId,
+    /// To look at it beside the store.
+    beside: Beside,
     _folder: TempDir,
     _server: Option<Arc<backing::Postgres>>,
 }
@@ -61,17 +64,26 @@ fn device() -> DeviceId {
     "phone".into()
 }
 
+/// Where the data is, for whoever looks at it beside the store.
+enum Beside {
+    File(std::path::PathBuf),
+    Server(String),
+}
+
 /// On SQLite or on Postgres.
 async fn open(place: Place) -> Opened {
     let folder = tempfile::tempdir().unwrap();
     let mut server = None;
-    let location = match place {
-        Place::Sqlite => Location::Sqlite(folder.path().join("db/replyhq.db")),
+    let (location, beside) = match place {
+        Place::Sqlite => {
+            let path = folder.path().join("db/replyhq.db");
+            (Location::Sqlite(path.clone()), Beside::File(path))
+        }
         Place::Postgres => {
             let database = database::create().await;
             let location = Location::Postgres(Box::new(database.url.parse().unwrap()));
             server = Some(database.server);
-            location
+            (location, Beside::Server(database.url))
         }
     };
     let (store, completions) =
@@ -96,7 +108,7 @@ async fn open(place: Place) -> Opened {
     };
     store.create_app(app, act).await.unwrap();
     let conversation_id = open_conversation(&store, &app_id, &device(), 7).await;
-    Opened { store, app_id, conversation_id, _folder: folder, _server: server }
+    Opened { store, app_id, conversation_id, beside, _folder: folder, _server: server }
 }
 
 async fn open_conversation(
@@ -131,6 +143,7 @@ impl Opened {
             body: body.into(),
             sender: Sender::User,
             sender_name: None,
+            sender_id: None,
             now: time(2),
             chance: 3,
         }
@@ -321,4 +334,42 @@ async fn a_second_server_on_the_same_file_is_refused_and_a_command_is_not() {
 #[test]
 fn the_bundled_sqlite_has_no_wal_reset_bug() {
     assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+}
+
+/// What a query of text in one column says, beside the store.
+async fn text(beside: &Beside, sql: &str) -> Vec<Option<String>> {
+    match beside {
+        Beside::File(path) => {
+            let connection = rusqlite::Connection::open(path).unwrap();
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        }
+        Beside::Server(url) => {
+            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        }
+    }
+}
+
+async fn by_which_token_and_since_when_somebody_waits_is_kept(place: Place) {
+    let opened = open(place).await;
+    let from_agent = |local_id| NewMessage {
+        sender: Sender::Agent,
+        sender_name: Some("Ada".into()),
+        sender_id: Some("tok_1".into()),
+        scope: Scope { app_id: opened.app_id.clone(), device_id: None },
+        ..opened.message(local_id, "x")
+    };
+    opened.stored(opened.message("1", "x")).await;
+    const WAITING: &str = "SELECT CAST(waiting_since AS TEXT) FROM conversations";
+    let now = Some(time(2).epoch_ms().to_string());
+    assert_eq!(text(&opened.beside, WAITING).await, [now.clone()]);
+    opened.stored(from_agent("2")).await;
+    assert_eq!(text(&opened.beside, WAITING).await, [None]);
+    let replied = text(&opened.beside, "SELECT CAST(first_reply_at AS TEXT) FROM conversations").await;
+    assert_eq!(replied, [now]);
+    let senders = text(&opened.beside, "SELECT sender_id FROM messages ORDER BY seq").await;
+    assert_eq!(senders, [None, Some("tok_1".into())]);
 }

@@ -134,6 +134,7 @@ impl Bench {
             body: format!("{body}"),
             sender: if is_agent { Sender::Agent } else { Sender::User },
             sender_name: None,
+            sender_id: None,
             now: now(),
             chance: 0,
         };

@@ -96,6 +96,7 @@ async fn append(store: &Store, conversation_id: &ConversationId, local_id: &str)
         body: "x".into(),
         sender: Sender::User,
         sender_name: None,
+        sender_id: None,
         now: now(),
         chance: 3,
     };

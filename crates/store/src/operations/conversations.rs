@@ -40,6 +40,10 @@ pub(crate) struct Stored {
     pub(crate) marks: Marks,
     /// Whether its device shows it: to nobody but the person whose it is.
     pub(crate) is_shown: bool,
+    /// When the first message of the user was stored that no agent has answered.
+    pub(crate) waiting_since: Option<Timestamp>,
+    /// When an agent first answered the user.
+    pub(crate) first_reply_at: Option<Timestamp>,
 }
 
 impl Stored {
@@ -69,7 +73,8 @@ pub struct Marks {
 macro_rules! columns {
     () => {
         "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
-         unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown"
+         unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown, \
+         waiting_since, first_reply_at"
     };
 }
 pub(crate) use columns;
@@ -97,6 +102,8 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
             agent_read: row.count()?,
         },
         is_shown: row.count()? != 0,
+        waiting_since: row.optional_integer()?.map(Timestamp::from_epoch_ms),
+        first_reply_at: row.optional_integer()?.map(Timestamp::from_epoch_ms),
     })
 }
 
@@ -285,7 +292,7 @@ pub(crate) async fn page(
     params.push(Param::Integer(query.limit.into()));
     let with_newest = |row: &mut Row<'_>| {
         let mut stored = read(row)?;
-        stored.conversation.last_message = messages::read_newest(row, stored.marks)?;
+        stored.conversation.last_message = messages::read_beside(row, stored.marks)?;
         Ok(stored.into_inbox())
     };
     session.query(sql, &params, with_newest).await

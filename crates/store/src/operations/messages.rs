@@ -2,7 +2,8 @@
 
 use protocol::encoded::messages_fitting;
 use protocol::{
-    ConversationId, InboxConversation, LocalId, Message, MessageId, MessageStatus, Sender, Timestamp,
+    ConversationId, ConversationStatus, InboxConversation, LocalId, Message, MessageId, MessageStatus,
+    Sender, Timestamp, TokenId,
 };
 
 use super::conversations::{self, Marks, Scope, Stored, columns};
@@ -24,6 +25,8 @@ pub struct NewMessage {
     pub sender: Sender,
     /// The agent's name. A user's name is the conversation's own.
     pub sender_name: Option<String>,
+    /// By which token it is sent; a device has none.
+    pub sender_id: Option<TokenId>,
     /// When.
     pub now: Timestamp,
     /// Chance for its id.
@@ -43,95 +46,122 @@ pub enum Appended {
     NotFound,
 }
 
-/// Stores the message under the next `seq`, once.
-pub(crate) async fn append(session: &mut Session<'_>, new: &NewMessage) -> Result<Appended, Error> {
-    if let Some(earlier) = find_by_local_id(session, &new.conversation_id, &new.local_id).await? {
-        return duplicate(session, new, earlier).await;
+/// The rule, whichever database keeps it: what becomes of `new` where the conversation stands as `stored` says, and `earlier`
+/// has its `local_id`. If it is [`Appended::New`], `stored` is the conversation with it, and both are to be written.
+///
+/// It is the one place where a `seq` is given. Whoever asks holds the conversation's row until the commit, so that the order of
+/// `seq` is the order of commits.
+pub(crate) fn decide(new: &NewMessage, stored: Option<&mut Stored>, earlier: Option<&Message>) -> Appended {
+    let Some(stored) = stored.filter(|stored| new.scope.reaches(stored)) else { return Appended::NotFound };
+    if let Some(earlier) = earlier {
+        if earlier.body != new.body || earlier.sender != new.sender {
+            return Appended::Conflict;
+        }
+        return Appended::Duplicate(Box::new(with_status(earlier.clone(), stored.marks)));
     }
-    let Some(stored) = take_seq(session, new).await? else { return Ok(Appended::NotFound) };
-    let message = message(new, &stored);
-    insert(session, &message).await?;
-    Ok(Appended::New(Box::new(message), Box::new(stored.into_inbox())))
-}
-
-/// The message under the `seq` that was just given.
-pub(crate) fn message(new: &NewMessage, stored: &Stored) -> Message {
-    let seq = stored.conversation.last_seq;
+    let conversation = &mut stored.conversation;
+    conversation.last_seq += 1;
+    // Never before an earlier one, whatever the clock says.
+    conversation.updated_at = conversation.updated_at.max(new.now);
+    let now = conversation.updated_at;
+    match new.sender {
+        Sender::User => {
+            // Unread until an agent says otherwise; and it opens a resolved conversation again.
+            stored.unread_count += 1;
+            conversation.status = ConversationStatus::Open;
+            stored.waiting_since.get_or_insert(now);
+        }
+        Sender::Agent => {
+            if stored.waiting_since.take().is_some() {
+                stored.first_reply_at.get_or_insert(now);
+            }
+        }
+        Sender::System => {}
+    }
     let is_from_user = new.sender == Sender::User;
-    Message {
-        id: MessageId::new(&new.conversation_id, seq, new.chance),
+    let message = Message {
+        id: MessageId::new(&new.conversation_id, conversation.last_seq, new.chance),
         local_id: new.local_id.clone(),
-        conversation_id: stored.conversation.id.clone(),
-        seq,
+        conversation_id: conversation.id.clone(),
+        seq: conversation.last_seq,
         body: new.body.clone(),
         sender: new.sender,
         sender_name: if is_from_user { stored.user_name.clone() } else { new.sender_name.clone() },
-        // Never before an earlier one, whatever the clock says.
-        created_at: stored.conversation.updated_at,
+        created_at: now,
         status: MessageStatus::Sent,
-    }
-}
-
-/// What `new` is to the message that has its `local_id`.
-pub(crate) fn repeated(new: &NewMessage, mut earlier: Message, marks: Marks) -> Appended {
-    if earlier.body != new.body || earlier.sender != new.sender {
-        return Appended::Conflict;
-    }
-    earlier.status = status(&earlier, marks);
-    Appended::Duplicate(Box::new(earlier))
-}
-
-/// The place where SQLite gives a `seq`; Postgres's is its append lane.
-async fn take_seq(session: &mut Session<'_>, new: &NewMessage) -> Result<Option<Stored>, Error> {
-    // Every message of a user is unread until an agent says otherwise, and opens a resolved conversation again.
-    const FROM_USER: &str = concat!(
-        "UPDATE conversations SET last_seq = last_seq + 1, \
-         updated_at = CASE WHEN updated_at > $1 THEN updated_at ELSE $1 END, \
-         unread_count = unread_count + 1, status = 'open' \
-         WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR (device_id = $4 AND is_shown = 1)) RETURNING ",
-        columns!()
-    );
-    const FROM_OTHERS: &str = concat!(
-        "UPDATE conversations SET last_seq = last_seq + 1, \
-         updated_at = CASE WHEN updated_at > $1 THEN updated_at ELSE $1 END \
-         WHERE id = $2 AND app_id = $3 AND (CAST($4 AS TEXT) IS NULL OR (device_id = $4 AND is_shown = 1)) RETURNING ",
-        columns!()
-    );
-    let sql = if new.sender == Sender::User { FROM_USER } else { FROM_OTHERS };
-    let params = [
-        Param::Integer(new.now.epoch_ms()),
-        Param::Text(&new.conversation_id),
-        Param::Text(&new.scope.app_id),
-        Param::OptionalText(new.scope.device()),
-    ];
-    session.query_one(sql, &params, conversations::read).await
-}
-
-async fn insert(session: &mut Session<'_>, message: &Message) -> Result<(), Error> {
-    session
-        .execute(
-            "INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, sender_name, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            &[
-                Param::Text(&message.conversation_id),
-                Param::Integer(integer(message.seq)),
-                Param::Text(&message.id),
-                Param::Text(&message.local_id),
-                Param::Text(&message.body),
-                Param::Text(message.sender.as_str()),
-                Param::OptionalText(message.sender_name.as_deref()),
-                Param::Integer(message.created_at.epoch_ms()),
-            ],
-        )
-        .await?;
-    Ok(())
-}
-
-async fn duplicate(session: &mut Session<'_>, new: &NewMessage, earlier: Message) -> Result<Appended, Error> {
-    let Some(stored) = conversations::find(session, &new.scope, &new.conversation_id).await? else {
-        return Ok(Appended::NotFound);
     };
-    Ok(repeated(new, earlier, stored.marks))
+    Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()))
+}
+
+/// Stores the message under the next `seq`, once. SQLite's; Postgres has a lane for it.
+pub(crate) async fn append(session: &mut Session<'_>, new: &NewMessage) -> Result<Appended, Error> {
+    let Some((mut stored, earlier)) = load(session, new).await? else { return Ok(Appended::NotFound) };
+    let appended = decide(new, Some(&mut stored), earlier.as_ref());
+    if let Appended::New(message, _) = &appended {
+        take(session, &stored).await?;
+        insert(session, message, new.sender_id.as_ref()).await?;
+    }
+    Ok(appended)
+}
+
+/// The conversation, and the message that has the `local_id`.
+async fn load(
+    session: &mut Session<'_>,
+    new: &NewMessage,
+) -> Result<Option<(Stored, Option<Message>)>, Error> {
+    const SQL: &str = concat!(
+        "SELECT c.*, m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+         FROM (SELECT ",
+        columns!(),
+        " FROM conversations WHERE id = $1) AS c \
+         LEFT JOIN messages AS m ON m.conversation_id = c.id AND m.local_id = $2"
+    );
+    let params = [Param::Text(&new.conversation_id), Param::Text(&new.local_id)];
+    let both = |row: &mut Row<'_>| {
+        let stored = conversations::read(row)?;
+        let earlier = read_beside(row, stored.marks)?;
+        Ok((stored, earlier))
+    };
+    session.query_one(SQL, &params, both).await
+}
+
+/// Writes what a new message changes of its conversation.
+async fn take(session: &mut Session<'_>, stored: &Stored) -> Result<(), Error> {
+    const SQL: &str = "UPDATE conversations SET last_seq = $1, updated_at = $2, unread_count = $3, status = $4, \
+         waiting_since = $5, first_reply_at = $6 WHERE id = $7";
+    let conversation = &stored.conversation;
+    let params = [
+        Param::Integer(integer(conversation.last_seq)),
+        Param::Integer(conversation.updated_at.epoch_ms()),
+        Param::Integer(integer(stored.unread_count)),
+        Param::Text(conversation.status.as_str()),
+        Param::OptionalInteger(stored.waiting_since.map(Timestamp::epoch_ms)),
+        Param::OptionalInteger(stored.first_reply_at.map(Timestamp::epoch_ms)),
+        Param::Text(&conversation.id),
+    ];
+    session.execute(SQL, &params).await.map(|_| ())
+}
+
+async fn insert(
+    session: &mut Session<'_>,
+    message: &Message,
+    sender_id: Option<&TokenId>,
+) -> Result<(), Error> {
+    const SQL: &str = "INSERT INTO messages \
+         (conversation_id, seq, id, local_id, body, sender, sender_name, created_at, sender_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let params = [
+        Param::Text(&message.conversation_id),
+        Param::Integer(integer(message.seq)),
+        Param::Text(&message.id),
+        Param::Text(&message.local_id),
+        Param::Text(&message.body),
+        Param::Text(message.sender.as_str()),
+        Param::OptionalText(message.sender_name.as_deref()),
+        Param::Integer(message.created_at.epoch_ms()),
+        Param::OptionalText(sender_id.map(TokenId::as_str)),
+    ];
+    session.execute(SQL, &params).await.map(|_| ())
 }
 
 /// The columns that [`read`] takes, in its order.
@@ -146,8 +176,8 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Message, Error> {
     read_rest(row, conversation_id)
 }
 
-/// A conversation's newest message with its status, which may be missing: it is if there is none yet.
-pub(crate) fn read_newest(row: &mut Row<'_>, marks: Marks) -> Result<Option<Message>, Error> {
+/// A message that stands beside its conversation, with its status; it may be missing.
+pub(crate) fn read_beside(row: &mut Row<'_>, marks: Marks) -> Result<Option<Message>, Error> {
     let Some(conversation_id) = row.optional_text()? else { return Ok(None) };
     let message = read_rest(row, conversation_id.into())?;
     Ok(Some(with_status(message, marks)))
@@ -174,7 +204,6 @@ fn sender(text: &str) -> Result<Sender, Error> {
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("message sender {text:?}")))
 }
 
-/// A message's status: what the other side has received and read.
 /// The message as it stands by these marks.
 pub(crate) fn with_status(message: Message, marks: Marks) -> Message {
     Message { status: status(&message, marks), ..message }
@@ -187,15 +216,6 @@ fn status(message: &Message, marks: Marks) -> MessageStatus {
             MessageStatus::of(message.seq, marks.device_delivered, marks.device_read)
         }
     }
-}
-
-async fn find_by_local_id(
-    session: &mut Session<'_>,
-    conversation_id: &ConversationId,
-    local_id: &LocalId,
-) -> Result<Option<Message>, Error> {
-    const SQL: &str = concat!(message_columns!(), "WHERE conversation_id = $1 AND local_id = $2");
-    session.query_one(SQL, &[Param::Text(conversation_id), Param::Text(local_id)], read).await
 }
 
 /// The message at `seq`, with its status by `marks`.
@@ -358,4 +378,118 @@ pub(crate) async fn after(
     limit: u32,
 ) -> Result<Vec<Message>, Error> {
     between(session, conversation_id, seq, i64::MAX.unsigned_abs(), limit, true).await
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Conversation;
+
+    use super::*;
+
+    fn time(ms: i64) -> Timestamp {
+        Timestamp::from_epoch_ms(1_700_000_000_000 + ms)
+    }
+
+    fn resolved() -> Stored {
+        let conversation = Conversation {
+            id: "conv_1".into(),
+            app_id: "app_1".into(),
+            device_id: "phone".into(),
+            user_id: None,
+            status: ConversationStatus::Resolved,
+            last_message: None,
+            last_seq: 0,
+            created_at: time(0),
+            updated_at: time(0),
+        };
+        Stored {
+            conversation,
+            user_name: Some("Ann".into()),
+            unread_count: 0,
+            marks: Marks::default(),
+            is_shown: true,
+            waiting_since: None,
+            first_reply_at: None,
+        }
+    }
+
+    fn new(sender: Sender, now: i64) -> NewMessage {
+        NewMessage {
+            scope: Scope { app_id: "app_1".into(), device_id: None },
+            conversation_id: "conv_1".into(),
+            local_id: "l".into(),
+            body: "x".into(),
+            sender,
+            sender_name: Some("Ada".into()),
+            sender_id: None,
+            now: time(now),
+            chance: 0,
+        }
+    }
+
+    #[test]
+    fn people_wait_from_their_first_message_that_no_agent_has_answered() {
+        let mut stored = resolved();
+        let mut after = |sender, now| {
+            assert!(matches!(decide(&new(sender, now), Some(&mut stored), None), Appended::New(..)));
+            (
+                stored.waiting_since.map(|at| at.epoch_ms() % 1_000),
+                stored.first_reply_at.map(|at| at.epoch_ms() % 1_000),
+            )
+        };
+        assert_eq!(after(Sender::Agent, 1), (None, None), "who writes first answers nobody");
+        assert_eq!(after(Sender::User, 2), (Some(2), None));
+        assert_eq!(after(Sender::User, 3), (Some(2), None));
+        assert_eq!(after(Sender::System, 4), (Some(2), None), "a machine's answer is none");
+        assert_eq!(after(Sender::Agent, 5), (None, Some(5)));
+        assert_eq!(after(Sender::User, 6), (Some(6), Some(5)));
+        assert_eq!(after(Sender::Agent, 7), (None, Some(5)));
+    }
+
+    #[test]
+    fn a_new_message_takes_the_next_seq_and_a_time_that_is_never_before() {
+        let mut stored = resolved();
+        let Appended::New(first, inbox) = decide(&new(Sender::User, 9), Some(&mut stored), None) else {
+            panic!("not new")
+        };
+        assert_eq!((first.seq, first.created_at, first.sender_name.as_deref()), (1, time(9), Some("Ann")));
+        assert_eq!((inbox.unread_count, inbox.conversation.status), (1, ConversationStatus::Open));
+        let Appended::New(second, inbox) = decide(&new(Sender::Agent, 4), Some(&mut stored), None) else {
+            panic!("not new")
+        };
+        assert_eq!((second.seq, second.created_at, second.sender_name.as_deref()), (2, time(9), Some("Ada")));
+        assert_eq!((inbox.unread_count, inbox.conversation.last_seq), (1, 2));
+    }
+
+    #[test]
+    fn what_is_repeated_or_out_of_sight_changes_nothing() {
+        let mut stored = resolved();
+        let Appended::New(earlier, _) = decide(&new(Sender::User, 1), Some(&mut stored), None) else {
+            panic!("not new")
+        };
+        let before = format!("{stored:?}");
+        let again = decide(&new(Sender::User, 2), Some(&mut stored), Some(&earlier));
+        assert!(matches!(again, Appended::Duplicate(same) if same == earlier));
+        let other = NewMessage { body: "y".into(), ..new(Sender::User, 2) };
+        assert!(matches!(decide(&other, Some(&mut stored), Some(&earlier)), Appended::Conflict));
+        assert!(matches!(
+            decide(&new(Sender::Agent, 2), Some(&mut stored), Some(&earlier)),
+            Appended::Conflict
+        ));
+        for scope in [
+            Scope { app_id: "app_2".into(), device_id: None },
+            Scope { app_id: "app_1".into(), device_id: Some("tablet".into()) },
+        ] {
+            let foreign = NewMessage { scope, ..new(Sender::User, 2) };
+            assert!(matches!(decide(&foreign, Some(&mut stored), Some(&earlier)), Appended::NotFound));
+            assert!(matches!(decide(&foreign, Some(&mut stored), None), Appended::NotFound));
+        }
+        stored.is_shown = false;
+        let hidden =
+            NewMessage { scope: Scope { app_id: "app_1".into(), device_id: Some("phone".into()) }, ..other };
+        assert!(matches!(decide(&hidden, Some(&mut stored), None), Appended::NotFound));
+        stored.is_shown = true;
+        assert_eq!(format!("{stored:?}"), before);
+        assert!(matches!(decide(&hidden, None, None), Appended::NotFound));
+    }
 }

@@ -206,6 +206,7 @@ async fn do_all(store: &Store) {
             body: "x".into(),
             sender,
             sender_name: None,
+            sender_id: None,
             now: at(3),
             chance: 1,
         };

@@ -1,11 +1,10 @@
 //! Appends, many in one transaction.
 
-use std::collections::BTreeSet;
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use deadpool_postgres::Object;
 use futures_util::future::{join, join3};
-use protocol::{ConversationId, ConversationStatus, LocalId, Message, Sender as Author};
+use protocol::{ConversationId, LocalId, Message, Timestamp};
 
 use super::group::{Group, LOCK, column};
 use crate::error::Error;
@@ -37,12 +36,12 @@ pub(super) const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local
 
 /// One statement: a `seq` is never taken without its message.
 pub(super) const STORE: &str = "WITH taken AS (UPDATE conversations c SET last_seq = v.last_seq, unread_count = v.unread_count, \
-    status = v.status, updated_at = v.updated_at \
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[]) \
-    AS v (id, last_seq, unread_count, status, updated_at) WHERE c.id = v.id) \
-    INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, sender_name, created_at) \
-    SELECT * FROM unnest($6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], \
-    $13::bigint[])";
+    status = v.status, updated_at = v.updated_at, waiting_since = v.waiting_since, first_reply_at = v.first_reply_at \
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+    AS v (id, last_seq, unread_count, status, updated_at, waiting_since, first_reply_at) WHERE c.id = v.id) \
+    INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, sender_name, created_at, sender_id) \
+    SELECT * FROM unnest($8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
+    $15::bigint[], $16::text[])";
 
 async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
     // Prepared beforehand: what is sent together below must be sent without a wait in between.
@@ -72,7 +71,9 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
     }
     let outcomes: Vec<Appended> = batch.iter().map(|new| decided.append(new)).collect();
 
-    let new: Vec<&Message> = outcomes.iter().filter_map(new_message).collect();
+    let pairs = batch.iter().zip(&outcomes);
+    let (senders, new): (Vec<Option<&str>>, Vec<&Message>) =
+        pairs.filter_map(|(new, outcome)| Some((new.sender_id.as_deref(), new_message(outcome)?))).unzip();
     if new.is_empty() {
         connection.batch_execute("COMMIT").await?;
         return Ok(outcomes);
@@ -89,6 +90,8 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
                 &column(&rows, |row| integer(row.unread_count)),
                 &column(&rows, |row| row.conversation.status.as_str()),
                 &column(&rows, |row| row.conversation.updated_at.epoch_ms()),
+                &column(&rows, |row| row.waiting_since.map(Timestamp::epoch_ms)),
+                &column(&rows, |row| row.first_reply_at.map(Timestamp::epoch_ms)),
                 &column(&new, |message| message.conversation_id.as_str()),
                 &column(&new, |message| integer(message.seq)),
                 &column(&new, |message| message.id.as_str()),
@@ -97,6 +100,7 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
                 &column(&new, |message| message.sender.as_str()),
                 &column(&new, |message| message.sender_name.as_deref()),
                 &column(&new, |message| message.created_at.epoch_ms()),
+                &senders,
             ],
         ),
         connection.batch_execute("COMMIT"),
@@ -123,23 +127,12 @@ struct Decided {
 
 impl Decided {
     fn append(&mut self, new: &NewMessage) -> Appended {
+        let name = (new.conversation_id.clone(), new.local_id.clone());
         let stored = self.conversations.get_mut(&new.conversation_id);
-        let Some(stored) = stored.filter(|stored| new.scope.reaches(stored)) else {
-            return Appended::NotFound;
-        };
-        match self.known.entry((new.conversation_id.clone(), new.local_id.clone())) {
-            Entry::Occupied(earlier) => messages::repeated(new, earlier.get().clone(), stored.marks),
-            Entry::Vacant(place) => {
-                stored.conversation.last_seq += 1;
-                stored.conversation.updated_at = stored.conversation.updated_at.max(new.now);
-                if new.sender == Author::User {
-                    // Unread until an agent says otherwise; and it opens a resolved conversation again.
-                    stored.unread_count += 1;
-                    stored.conversation.status = ConversationStatus::Open;
-                }
-                let message = place.insert(messages::message(new, stored)).clone();
-                Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()))
-            }
+        let appended = messages::decide(new, stored, self.known.get(&name));
+        if let Some(message) = new_message(&appended) {
+            self.known.insert(name, message.clone());
         }
+        appended
     }
 }
