@@ -7,8 +7,9 @@ use anyhow::Result;
 
 use crate::{demo, tool};
 
-/// Builds the server and the tool, and becomes the tool. It installs by itself what it needs.
+/// Installs what it needs, builds the server and the tool, and becomes the tool.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
+    backing::install_missing()?;
     let server = demo::build()?;
     tool::run(&mut tool::cargo(["build", "--release", "--locked", "-p", "chaos"]))?;
     let chaos = tool::target_dir()?.join("release/chaos");

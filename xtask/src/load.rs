@@ -7,8 +7,9 @@ use anyhow::Result;
 
 use crate::{demo, tool};
 
-/// Builds the server and the tool, and becomes the tool. It installs by itself what a baseline needs.
+/// Installs what baselines need, builds the server and the tool, and becomes the tool.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
+    backing::install_missing()?;
     let server = demo::build()?;
     tool::run(&mut tool::cargo(["build", "--release", "--locked", "-p", "loadtest"]))?;
     let loadtest = tool::target_dir()?.join("release/loadtest");

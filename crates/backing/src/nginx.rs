@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::install::install_missing;
+use crate::install::{NGINX, require};
 use crate::port::Port;
 use crate::service::Service;
 
@@ -29,9 +29,9 @@ impl Nginx {
     /// others here.
     ///
     /// # Errors
-    /// If it can't be installed, does not start, or if the configuration is not of that kind.
+    /// If it is not installed, does not start, or if the configuration is not of that kind.
     pub async fn before(server: SocketAddr, configuration: &str) -> Result<Self> {
-        install_missing()?;
+        require(NGINX)?;
         ensure!(
             configuration.contains(LISTEN) && configuration.contains(SERVER),
             "the configuration has no {LISTEN:?}, or no {SERVER:?}"

@@ -7,7 +7,7 @@ use anyhow::Result;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::install::install_missing;
+use crate::install::{PGBOUNCER, require};
 use crate::port::Port;
 use crate::postgres::Postgres;
 use crate::service::Service;
@@ -35,9 +35,9 @@ impl PgBouncer {
     /// connection.
     ///
     /// # Errors
-    /// If it can't be installed, or does not start.
+    /// If it is not installed, or does not start.
     pub async fn before(postgres: &Postgres, mode: PoolMode) -> Result<Self> {
-        install_missing()?;
+        require(PGBOUNCER)?;
         let (dir, port) = (tempfile::Builder::new().prefix("pgbouncer-").tempdir()?, Port::claim()?);
         let mode = match mode {
             PoolMode::Session => "session",

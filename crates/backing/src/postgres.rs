@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::certificates::Certificates;
 use crate::command::{placed, run, run_async};
-use crate::install::{install_missing, postgres_programs};
+use crate::install::postgres_programs;
 use crate::port::Port;
 use crate::service::Service;
 
@@ -80,7 +80,7 @@ impl Postgres {
     /// A running one for tests.
     ///
     /// # Errors
-    /// If it can't be installed or does not start.
+    /// If it is not installed or does not start.
     pub async fn start() -> Result<Self> {
         let mut postgres = Self::create(PostgresOptions::default())?;
         postgres.run().await?;
@@ -90,9 +90,8 @@ impl Postgres {
     /// Makes one with nothing in it, and does not start it.
     ///
     /// # Errors
-    /// If it can't be installed, or its folder can't be made.
+    /// If it is not installed, or its folder can't be made.
     pub fn create(options: PostgresOptions) -> Result<Self> {
-        install_missing()?;
         let programs = postgres_programs()?;
         let parent = options.parent.clone().unwrap_or_else(std::env::temp_dir);
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir_in(parent)?;

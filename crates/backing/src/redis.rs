@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::certificates::Certificates;
 use crate::command::{placed, run, run_async};
-use crate::install::install_missing;
+use crate::install::{REDIS, require};
 use crate::port::Port;
 use crate::service::Service;
 
@@ -45,7 +45,7 @@ impl Redis {
     /// A running one.
     ///
     /// # Errors
-    /// If it can't be installed or does not start.
+    /// If it is not installed or does not start.
     pub async fn start(options: RedisOptions) -> Result<Self> {
         let mut redis = Self::create(options)?;
         redis.run().await?;
@@ -55,9 +55,9 @@ impl Redis {
     /// Makes one and does not start it.
     ///
     /// # Errors
-    /// If it can't be installed, or its folder can't be made.
+    /// If it is not installed, or its folder can't be made.
     pub fn create(options: RedisOptions) -> Result<Self> {
-        install_missing()?;
+        REDIS.into_iter().try_for_each(require)?;
         let parent = options.parent.clone().unwrap_or_else(std::env::temp_dir);
         let dir = tempfile::Builder::new().prefix("redis-").tempdir_in(parent)?;
         let certificates =

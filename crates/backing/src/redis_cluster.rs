@@ -26,7 +26,7 @@ impl RedisCluster {
     /// A running one, whose replicas are in touch with their masters.
     ///
     /// # Errors
-    /// If something can't be installed or does not start.
+    /// If something is not installed or does not start.
     pub async fn start() -> Result<Self> {
         let arguments = [
             ["--cluster-enabled", "yes"],

@@ -45,7 +45,7 @@ impl RedisSentinel {
     /// A running one, whose sentinels know each other and the replica.
     ///
     /// # Errors
-    /// If something can't be installed or does not start.
+    /// If something is not installed or does not start.
     pub async fn start() -> Result<Self> {
         let (password, sentinel_password) = ("of-servers", "of-sentinels");
         let options = |arguments: &[&str]| RedisOptions {

@@ -365,7 +365,7 @@ async fn by_which_token_and_since_when_somebody_waits_is_kept(place: Place) {
     opened.stored(opened.message("1", "x")).await;
     const WAITING: &str = "SELECT CAST(waiting_since AS TEXT) FROM conversations";
     let now = Some(time(2).epoch_ms().to_string());
-    assert_eq!(text(&opened.beside, WAITING).await, [now.clone()]);
+    assert_eq!(text(&opened.beside, WAITING).await, std::slice::from_ref(&now));
     opened.stored(from_agent("2")).await;
     assert_eq!(text(&opened.beside, WAITING).await, [None]);
     let replied = text(&opened.beside, "SELECT CAST(first_reply_at AS TEXT) FROM conversations").await;
