@@ -49,17 +49,29 @@ impl Shared {
     }
 }
 
+/// How the clients write their packets, in the suites' own words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wire {
+    Json,
+    MessagePack,
+}
+
 /// `socket.io-client`, on Node's own test runner.
-pub(crate) fn javascript(shared: Option<&Shared>) -> Result<()> {
-    suite(Command::new("node").arg("--test"), "js", shared)
+pub(crate) fn javascript(wire: Wire, shared: Option<&Shared>) -> Result<()> {
+    suite(Command::new("node").arg("--test"), "js", wire, shared)
 }
 
 /// `python-socketio`, on Python's own.
-pub(crate) fn python(python: &Path, shared: Option<&Shared>) -> Result<()> {
-    suite(Command::new(python).args(["-m", "unittest", "--verbose"]), "python", shared)
+pub(crate) fn python(python: &Path, wire: Wire, shared: Option<&Shared>) -> Result<()> {
+    suite(Command::new(python).args(["-m", "unittest", "--verbose"]), "python", wire, shared)
 }
 
-fn suite(command: &mut Command, folder: &str, shared: Option<&Shared>) -> Result<()> {
+fn suite(command: &mut Command, folder: &str, wire: Wire, shared: Option<&Shared>) -> Result<()> {
+    let wire = match wire {
+        Wire::Json => "json",
+        Wire::MessagePack => "msgpack",
+    };
+    command.env("REPLYHQ_TEST_WIRE", wire);
     let binary = tool::target_dir()?.join("debug/replyhq");
     command.current_dir(tool::root().join("tests/clients").join(folder)).env("REPLYHQ_BINARY", binary);
     if let Some(Shared { postgres, redis }) = shared {

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::clients::Wire;
 use crate::steps::Steps;
 use crate::{attack, chaos, check, clients, demo, dependencies, fuzz, load, sdk, tool};
 
@@ -35,11 +36,13 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
         }
         tool::run(tool::cargo(suite).env("REPLYHQ_TEST_BACKEND", "postgres"))
     })?;
-    steps.run("stock client: JavaScript", || clients::javascript(None))?;
-    steps.run("stock client: Python", || clients::python(&python, None))?;
+    steps.run("stock client: JavaScript", || clients::javascript(Wire::Json, None))?;
+    steps.run("stock client: Python", || clients::python(&python, Wire::Json, None))?;
+    steps.run("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
+    steps.run("Python, in MessagePack", || clients::python(&python, Wire::MessagePack, None))?;
     let shared = clients::Shared::start()?;
-    steps.run("JavaScript, on Postgres and Redis", || clients::javascript(Some(&shared)))?;
-    steps.run("Python, on Postgres and Redis", || clients::python(&python, Some(&shared)))?;
+    steps.run("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
+    steps.run("Python, on Postgres and Redis", || clients::python(&python, Wire::Json, Some(&shared)))?;
     drop(shared);
     sdk::run_steps(steps, &python)?;
     steps.run("fuzz targets: build", fuzz::build)?;

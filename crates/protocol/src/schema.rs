@@ -75,10 +75,10 @@ impl Definitions {
     }
 }
 
-/// An object that has all of these, and nothing has to be added to it.
+/// An object that has all of these.
 fn object<const COUNT: usize>(fields: [(&str, Value); COUNT]) -> Value {
-    let required = fields.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-    let properties: Map<_, _> = fields.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+    let properties: Map<_, _> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let required: Vec<_> = properties.keys().cloned().collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 

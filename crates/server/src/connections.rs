@@ -8,9 +8,9 @@ use chat::{Chat, Credential};
 use cluster::SilentConnection;
 use protocol::event::ServerShutdown;
 use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
-use socketio::{CloseReason, Frame, Outgoing};
+use socketio::{CloseReason, Outgoing};
 
-use crate::fanout::{Namespace, SubscriberKey, frame, left};
+use crate::fanout::{Channel, Namespace, SubscriberKey, frame, left};
 
 /// How often the credentials of open connections are looked at. Withdrawal must close them within 5 s.
 const CREDENTIAL_CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -85,6 +85,10 @@ impl Open {
         }
     }
 
+    fn channel(&self) -> Option<Channel> {
+        Some(Channel::of(self.namespace?, &self.outgoing))
+    }
+
     /// A device's, once it was let in.
     fn connection_id(&self) -> Option<&ConnectionId> {
         match &self.owner {
@@ -103,17 +107,18 @@ impl Open {
 
     /// Tells it why it has to go, and closes it. Stock clients don't come back by themselves after this packet.
     fn put_out(&self, namespace: Namespace, failure: &Failure) {
-        if let Some(frame) = frame(namespace, failure) {
+        let channel = Channel::of(namespace, &self.outgoing);
+        if let Some(frame) = frame(channel, failure) {
             self.outgoing.send(frame);
         }
-        self.outgoing.send(Frame::disconnect(namespace.path()));
+        self.outgoing.send(channel.wire.disconnect(namespace.path()));
         self.outgoing.close(CloseReason::Server);
     }
 
     fn tell_shutdown(&self, reconnect_delay_ms: u64) {
-        let Some(namespace) = self.namespace else { return };
+        let Some(channel) = self.channel() else { return };
         let message = "the server is shutting down".into();
-        if let Some(frame) = frame(namespace, &ServerShutdown { message, reconnect_delay_ms }) {
+        if let Some(frame) = frame(channel, &ServerShutdown { message, reconnect_delay_ms }) {
             self.outgoing.send(frame);
         }
     }
@@ -208,7 +213,7 @@ impl Connections {
     pub(crate) fn close_device(&self, app_id: &AppId, device_id: &DeviceId) {
         let table = self.table();
         for open in table.open.values().filter(|open| open.is_of(app_id, device_id)) {
-            if let Some(frame) = open.namespace.and_then(left) {
+            if let Some(frame) = open.channel().and_then(left) {
                 open.outgoing.send(frame);
             }
             open.outgoing.close(CloseReason::Server);

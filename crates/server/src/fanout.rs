@@ -30,7 +30,7 @@ use protocol::{
     InboxConversation, Message, MessageId, Permission, Sender, Session, limits,
 };
 use serde::Serialize;
-use socketio::{Frame, Outgoing, Stale};
+use socketio::{Frame, Outgoing, Stale, Wire};
 use store::Store;
 use tokio::time::Instant;
 
@@ -77,6 +77,26 @@ impl Namespace {
     }
 }
 
+/// Who hears something, and how it is written for them. What is told to many is encoded once for each of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Channel {
+    pub(crate) namespace: Namespace,
+    pub(crate) wire: Wire,
+}
+
+impl Channel {
+    const COUNT: usize = 2 * Wire::COUNT;
+
+    /// The channel of a peer that hears this namespace's events. Its wire must be known.
+    pub(crate) fn of(namespace: Namespace, outgoing: &Outgoing) -> Self {
+        Self { namespace, wire: outgoing.wire() }
+    }
+
+    fn index(self) -> usize {
+        self.namespace as usize * Wire::COUNT + self.wire as usize
+    }
+}
+
 /// A connection in one namespace: where its frames go.
 pub(crate) struct Peer {
     pub(crate) key: SubscriberKey,
@@ -85,32 +105,40 @@ pub(crate) struct Peer {
     pub(crate) outgoing: Outgoing,
 }
 
-/// An event as the namespace's connections get it. `None`, and a line in the log, if it can't be encoded, which no
+impl Peer {
+    pub(crate) fn channel(&self) -> Channel {
+        Channel::of(self.namespace, &self.outgoing)
+    }
+}
+
+/// An event as connections of that channel get it. `None`, and a line in the log, if it can't be encoded, which no
 /// value of ours does.
-pub(crate) fn frame<T: Serialize + Named>(namespace: Namespace, payload: &T) -> Option<Frame> {
-    Frame::event(namespace.path(), T::NAME, payload)
+pub(crate) fn frame<T: Serialize + Named>(channel: Channel, payload: &T) -> Option<Frame> {
+    channel
+        .wire
+        .event(channel.namespace.path(), T::NAME, payload)
         .inspect_err(|error| tracing::error!(%error, event = T::NAME, "an event could not be encoded"))
         .ok()
 }
 
 /// What a device is told to whom somebody else has come.
-pub(crate) fn left(namespace: Namespace) -> Option<Frame> {
-    frame(namespace, &Failure::new(Code::IdentityChanged, "somebody else is at this device now"))
+pub(crate) fn left(channel: Channel) -> Option<Frame> {
+    frame(channel, &Failure::new(Code::IdentityChanged, "somebody else is at this device now"))
 }
 
-/// One event, encoded at most once for each namespace that has a subscriber.
+/// One event, encoded at most once for each channel that has a subscriber.
 struct Encoded<'a, T> {
     payload: &'a T,
-    frames: [OnceLock<Option<Frame>>; 2],
+    frames: [OnceLock<Option<Frame>>; Channel::COUNT],
 }
 
 impl<'a, T: Serialize + Named> Encoded<'a, T> {
     fn new(payload: &'a T) -> Self {
-        Self { payload, frames: [const { OnceLock::new() }; 2] }
+        Self { payload, frames: [const { OnceLock::new() }; Channel::COUNT] }
     }
 
-    fn frame(&self, namespace: Namespace) -> Option<Frame> {
-        self.frames[namespace as usize].get_or_init(|| frame(namespace, self.payload)).clone()
+    fn frame(&self, channel: Channel) -> Option<Frame> {
+        self.frames[channel.index()].get_or_init(|| frame(channel, self.payload)).clone()
     }
 }
 
@@ -167,10 +195,10 @@ impl Fanout {
     /// From here on the conversation's events are kept for this subscriber, until [`release`](Self::release) says
     /// from which `seq` on it wants them.
     pub(crate) fn hold(&self, conversation: &ConversationId, peer: &Peer) {
-        let Peer { key, connection_id, namespace, outgoing } = peer;
+        let Peer { key, connection_id, namespace: _, outgoing } = peer;
         let mut shard = self.shard(conversation);
         let room = shard.entry(conversation.clone()).or_default();
-        room.hold(*key, connection_id, *namespace, outgoing.clone());
+        room.hold(*key, connection_id, peer.channel(), outgoing.clone());
     }
 
     /// Sends `first`, then all that was kept and is newer than `standing`, then everything as it comes. `standing` was
@@ -228,9 +256,7 @@ impl Fanout {
             Signal::Status(change) => {
                 let encoded = Encoded::new(change);
                 self.in_room(&change.conversation_id, |room| {
-                    room.tell_receipt(change, self.about_receipt(change), |namespace| {
-                        encoded.frame(namespace)
-                    });
+                    room.tell_receipt(change, self.about_receipt(change), |channel| encoded.frame(channel));
                 });
             }
             Signal::AgentTyping(typing) => {
@@ -248,24 +274,24 @@ impl Fanout {
             }
             Signal::SessionConnect(session) => {
                 let about = (self.about(("session", &session.connection_id)), Stale::Edge(true));
-                self.feeds.tell(app_id, Permission::ViewSessions, about, |by_id| {
+                self.feeds.tell(app_id, Permission::ViewSessions, about, |channel, by_id| {
                     let device_id = self.known_as(app_id, &session.device_id, by_id);
-                    frame(Namespace::Admin, &Session { device_id, ..(**session).clone() })
+                    frame(channel, &Session { device_id, ..(**session).clone() })
                 });
             }
             Signal::SessionDisconnect(gone) => {
                 let about = (self.about(("session", &gone.connection_id)), Stale::Edge(false));
-                self.feeds.tell(app_id, Permission::ViewSessions, about, |by_id| {
+                self.feeds.tell(app_id, Permission::ViewSessions, about, |channel, by_id| {
                     let device_id = self.known_as(app_id, &gone.device_id, by_id);
-                    frame(Namespace::Admin, &SessionDisconnect { device_id, ..gone.clone() })
+                    frame(channel, &SessionDisconnect { device_id, ..gone.clone() })
                 });
             }
             Signal::Presence(change) => {
                 self.metrics.presence_changed(change.is_online);
                 let about = (self.about(("presence", &change.device_id)), Stale::Edge(change.is_online));
-                self.feeds.tell(app_id, Permission::ViewPresence, about, |by_id| {
+                self.feeds.tell(app_id, Permission::ViewPresence, about, |channel, by_id| {
                     let device_id = self.known_as(app_id, &change.device_id, by_id);
-                    frame(Namespace::Admin, &PresenceChange { device_id, ..change.clone() })
+                    frame(channel, &PresenceChange { device_id, ..change.clone() })
                 });
             }
             // About connections, and not about what they hear: done where connections are kept.
@@ -356,8 +382,8 @@ impl Fanout {
                 let about = (self.about(("agent typing", conversation)), Stale::Passing);
                 let typing = AgentTyping { conversation_id, is_typing };
                 let encoded = Encoded::new(&typing);
-                room.broadcast(from, about, |namespace| match namespace {
-                    Namespace::Client => encoded.frame(namespace),
+                room.broadcast(from, about, |channel| match channel.namespace {
+                    Namespace::Client => encoded.frame(channel),
                     Namespace::Admin => None,
                 });
             }
@@ -365,7 +391,7 @@ impl Fanout {
                 let about = (self.about(("user typing", conversation, device_id)), Stale::Passing);
                 let typing = UserTyping { conversation_id, device_id: device_id.clone(), is_typing };
                 let encoded = Encoded::new(&typing);
-                room.broadcast(from, about, |namespace| encoded.frame(namespace));
+                room.broadcast(from, about, |channel| encoded.frame(channel));
             }
         }
     }
@@ -396,9 +422,9 @@ impl Fanout {
     fn conversation_updated(&self, conversation: &InboxConversation, last_message: Option<&Message>) {
         let Conversation { app_id, id, .. } = &conversation.conversation;
         let about = (self.about(("conversation", id)), Stale::State);
-        self.feeds.tell(app_id, Permission::ViewConversations, about, |_| {
+        self.feeds.tell(app_id, Permission::ViewConversations, about, |channel, _| {
             let preview = last_message.map(Message::preview);
-            frame(Namespace::Admin, &ConversationUpdated { conversation, last_message: preview.as_deref() })
+            frame(channel, &ConversationUpdated { conversation, last_message: preview.as_deref() })
         });
     }
 

@@ -375,6 +375,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
     }
 
     fn take_in(&mut self, item: P::Item) {
+        self.outgoing.shared().speak(self.session.wire());
         let bytes = std::mem::take(&mut self.message_bytes);
         self.inbox_bytes = self.inbox_bytes.saturating_add(bytes);
         self.inbox.push_back((item, bytes));

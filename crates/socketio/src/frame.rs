@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::packet::msgpack::{self, Content, Granted, Refusal};
 use crate::packet::{engine, socket};
 use crate::websocket::{self, Control, Data, MAX_HEAD, OpCode};
 use crate::{AckId, Args, scratch};
@@ -24,6 +25,9 @@ pub enum EncodeError {
     /// It does not serialise to JSON.
     #[error("not serialisable to JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// It does not serialise to MessagePack.
+    #[error("not serialisable to MessagePack: {0}")]
+    MessagePack(#[from] rmp_serde::encode::Error),
     /// What it serialised to is not text.
     #[error("not text")]
     NotText,
@@ -253,6 +257,57 @@ impl Frame {
 
     pub(crate) fn websocket_close(code: websocket::CloseCode) -> Self {
         Self::written(|out| websocket::encode_close(out, code))
+    }
+
+    pub(crate) fn msgpack_event<T: Serialize + ?Sized>(
+        namespace: &str,
+        name: &str,
+        arg: &T,
+        id: Option<AckId>,
+    ) -> Result<Self, EncodeError> {
+        Self::packed(2, namespace, id, &Content::Event(name, arg))
+    }
+
+    pub(crate) fn msgpack_ack<T: Serialize + ?Sized>(
+        namespace: &str,
+        id: AckId,
+        arg: &T,
+    ) -> Result<Self, EncodeError> {
+        Self::packed(3, namespace, Some(id), &Content::Answer(arg))
+    }
+
+    pub(crate) fn msgpack_disconnect(namespace: &str) -> Self {
+        let mut frame = Self::packed_surely(1, namespace, &Content::<()>::None);
+        frame.leaves = Some(namespace.into());
+        frame
+    }
+
+    pub(crate) fn msgpack_connect(namespace: &str, sid: &str) -> Self {
+        Self::packed_surely(0, namespace, &Content::Value(&Granted { sid }))
+    }
+
+    pub(crate) fn msgpack_connect_error(namespace: &str, message: &str, data: Option<&RawValue>) -> Self {
+        Self::packed_surely(4, namespace, &Content::Value(&Refusal::new(message, data)))
+    }
+
+    /// One binary frame with a packet in MessagePack.
+    fn packed<T: Serialize + ?Sized>(
+        kind: u8,
+        namespace: &str,
+        id: Option<AckId>,
+        content: &Content<'_, T>,
+    ) -> Result<Self, EncodeError> {
+        scratch::with_encode(|out| {
+            out.resize(MAX_HEAD, 0);
+            msgpack::encode(out, kind, namespace, id, content)?;
+            let start = websocket::frame_in_place(out, OpCode::Data(Data::Binary));
+            Ok(Self { bytes: Bytes::copy_from_slice(&out[start..]), leaves: None })
+        })
+    }
+
+    /// The crate's own structs always serialise.
+    fn packed_surely<T: Serialize>(kind: u8, namespace: &str, content: &Content<'_, T>) -> Self {
+        Self::packed(kind, namespace, None, content).unwrap_or_else(|_| Self::nothing())
     }
 
     fn message(write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<Self, EncodeError> {

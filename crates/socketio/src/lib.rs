@@ -1,4 +1,4 @@
-//! Engine.IO v4 and Socket.IO v5 over WebSocket: the transport under the server and under its Rust clients, one
+//! Engine.IO v4 and Socket.IO v5 over WebSocket, in JSON and in MessagePack: the transport under the server and under its Rust clients, one
 //! task per connection.
 //!
 //! It promises that an event is never skipped on a connection that goes on, but for what its sender calls stale: the
@@ -24,6 +24,7 @@ mod scratch;
 pub mod session;
 pub mod upgrade;
 pub mod websocket;
+mod wire;
 
 pub use args::{AckId, Args, Event};
 pub use bare::{BareConnection, BareIncoming};
@@ -34,3 +35,4 @@ pub use frame::{EncodeError, Frame};
 pub use outgoing::{AckError, Outgoing, Stale};
 pub use reason::CloseReason;
 pub use session::{ClientIncoming, Incoming};
+pub use wire::Wire;

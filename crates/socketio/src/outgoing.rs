@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::frame::EncodeError;
 use crate::websocket::Role;
-use crate::{AckId, Args, CloseReason, Config, Frame};
+use crate::{AckId, Args, CloseReason, Config, Frame, Wire};
 
 /// The share of the queue that may be full before what passes is replaced by what comes after it.
 const PASSING_FROM: usize = 8;
@@ -89,6 +89,12 @@ impl Outgoing {
         self.shared.request_close(reason);
     }
 
+    /// How what is sent to this peer has to be written. It is known, and never changes, from the first
+    /// [`Incoming::Connect`](crate::Incoming::Connect) on.
+    pub fn wire(&self) -> Wire {
+        if self.shared.is_packed.load(Ordering::Relaxed) { Wire::MessagePack } else { Wire::Json }
+    }
+
     /// Whether the connection is over or closing.
     pub fn is_closed(&self) -> bool {
         self.shared.queue().closing.is_some()
@@ -128,7 +134,7 @@ impl Outgoing {
     ) -> Result<Args, AckError> {
         let (answer, id) = self.shared.await_answer(namespace)?;
         let forget = Forget { shared: &self.shared, id };
-        let frame = Frame::event_with_id(namespace, name, arg, Some(id))?;
+        let frame = self.wire().event_with_id(namespace, name, arg, Some(id))?;
         self.shared.send(frame).map_err(|refused| match refused {
             Refused::Closed => AckError::Closed,
             Refused::TooLarge => AckError::TooLarge,
@@ -151,6 +157,7 @@ impl Outgoing {
                 queued: AtomicUsize::new(0),
                 made_at: Instant::now(),
                 heard_ms: AtomicU64::new(0),
+                is_packed: AtomicBool::new(false),
                 answers: Mutex::default(),
             }),
         }
@@ -200,6 +207,7 @@ pub(crate) struct Shared {
     made_at: Instant,
     /// When something was last read, in milliseconds since then.
     heard_ms: AtomicU64,
+    is_packed: AtomicBool,
     answers: Mutex<Answers>,
 }
 
@@ -258,6 +266,11 @@ impl Shared {
     pub(crate) fn heard(&self, now: Instant) {
         let since = now.saturating_duration_since(self.made_at);
         self.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The peer has shown how its packets are written.
+    pub(crate) fn speak(&self, wire: Wire) {
+        self.is_packed.store(wire == Wire::MessagePack, Ordering::Relaxed);
     }
 
     pub(crate) fn role(&self) -> Role {

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -16,9 +17,10 @@ pub use client::{ClientIncoming, ClientSession};
 pub use engine::{Engine, Payload};
 use reassembly::{Assembly, Content, Reassembly, Whole};
 
+use crate::packet::msgpack;
 use crate::packet::socket::{self, Body, Packet};
 use crate::websocket::Message;
-use crate::{AckId, Args, CloseReason, Config, Event, Frame};
+use crate::{AckId, Args, CloseReason, Config, Event, Frame, Wire};
 
 /// What Engine.IO puts before each packet of Socket.IO.
 const MESSAGE: char = '4';
@@ -127,6 +129,11 @@ pub trait Protocol {
         let _ = (namespace, now);
     }
 
+    /// How the peer's packets are written, as far as it has shown.
+    fn wire(&self) -> Wire {
+        Wire::Json
+    }
+
     /// Whether the peer has shown who it is. From one that has not, nothing is read while it reads nothing itself.
     fn is_known(&self) -> bool {
         true
@@ -142,6 +149,8 @@ pub trait Protocol {
 #[derive(Debug)]
 pub struct Session {
     engine: Engine,
+    /// `None` until the first packet.
+    wire: Option<Wire>,
     /// While the peer is in no namespace: until when it may be so.
     connect_by: Option<Instant>,
     connect_timeout: Duration,
@@ -165,6 +174,7 @@ impl Session {
     pub fn server(config: &Config, now: Instant) -> Self {
         Self {
             engine: Engine::server(config, now),
+            wire: None,
             connect_by: Some(now + config.connect_timeout),
             connect_timeout: config.connect_timeout,
             namespaces: Vec::new(),
@@ -181,7 +191,7 @@ impl Session {
         }
         *membership = Membership::In;
         self.connect_by = None;
-        Some(Frame::connect(namespace, sid))
+        Some(self.wire().connect(namespace, sid))
     }
 
     /// Refuses a namespace; the frame to send, or nothing when the peer does not wait for an answer.
@@ -191,7 +201,7 @@ impl Session {
             return None;
         }
         self.namespaces.swap_remove(at);
-        Some(Frame::connect_error(namespace, message, data))
+        Some(self.wire().connect_error(namespace, message, data))
     }
 
     fn position(&self, namespace: &str) -> Option<usize> {
@@ -206,14 +216,35 @@ impl Session {
         }
     }
 
-    fn packet(&mut self, text: &str, now: Instant) -> Output<Incoming> {
+    fn text(&mut self, text: &str, now: Instant) -> Output<Incoming> {
+        if *self.wire.get_or_insert(Wire::Json) != Wire::Json {
+            return Output::Close(CloseReason::Protocol("text among MessagePack"));
+        }
         if let Err(reason) = self.assembly.expect_text() {
             return Output::Close(reason);
         }
-        let packet = match socket::parse(text) {
-            Ok(packet) => packet,
-            Err(error) => return Output::Close(CloseReason::Protocol(error.0)),
-        };
+        match socket::parse(text) {
+            Ok(packet) => self.packet(packet, Vec::new(), now),
+            Err(error) => Output::Close(CloseReason::Protocol(error.0)),
+        }
+    }
+
+    fn binary(&mut self, bytes: &[u8], now: Instant) -> Output<Incoming> {
+        if *self.wire.get_or_insert(Wire::MessagePack) == Wire::Json {
+            return self.attachment(bytes);
+        }
+        let mut output = Output::Nothing;
+        let parsed = msgpack::parse(bytes).and_then(|parsed| {
+            parsed.into_packet(|packet, attachments| output = self.packet(packet, attachments, now))
+        });
+        match parsed {
+            Ok(()) => output,
+            Err(error) => Output::Close(CloseReason::Protocol(error.0)),
+        }
+    }
+
+    /// Takes a packet; `attachments` are those that came with it, and not behind it.
+    fn packet(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>, now: Instant) -> Output<Incoming> {
         let Packet { namespace, body } = packet;
         let at = self.position(namespace);
         let member = at.map(|at| (Arc::clone(&self.namespaces[at].0), self.namespaces[at].1));
@@ -237,10 +268,10 @@ impl Session {
                 }
             }
             (Body::Event { name: event, elements, id }, Some((name, _))) => {
-                self.assemble(Reassembly::event(name, event, id, &elements))
+                self.assemble(Reassembly::event(name, event, id, &elements), attachments)
             }
             (Body::Ack { elements, id }, Some((name, _))) => {
-                self.assemble(Reassembly::ack(name, id, &elements))
+                self.assemble(Reassembly::ack(name, id, &elements), attachments)
             }
         }
     }
@@ -263,6 +294,18 @@ impl Session {
         }
     }
 
+    /// As [`too_large`](Self::too_large), for MessagePack: stock clients name the namespace and the answer they await behind
+    /// what is too long. Who is in one namespace means that one, and hears of it without an answer.
+    fn too_large_packed(&self) -> Output<Incoming> {
+        let mut inside = self.namespaces.iter().filter(|(_, membership)| *membership == Membership::In);
+        match (inside.next(), inside.next()) {
+            (Some((name, _)), None) => {
+                Output::Item(Incoming::TooLarge { namespace: Arc::clone(name), ack: None })
+            }
+            _ => Output::Close(CloseReason::TooLarge),
+        }
+    }
+
     fn connect(&mut self, namespace: &str, left: Option<usize>, auth: Option<&str>) -> Output<Incoming> {
         if let Some(left) = left {
             self.namespaces.swap_remove(left);
@@ -270,7 +313,9 @@ impl Session {
         if self.namespaces.len() >= self.max_namespaces {
             match self.namespaces.iter().position(|(_, membership)| *membership == Membership::Left) {
                 Some(left) => drop(self.namespaces.swap_remove(left)),
-                None => return Output::Send(Frame::connect_error(namespace, "Too many namespaces", None)),
+                None => {
+                    return Output::Send(self.wire().connect_error(namespace, "Too many namespaces", None));
+                }
             }
         }
         let auth = match auth.map(|auth| RawValue::from_string(auth.to_owned())).transpose() {
@@ -289,7 +334,8 @@ impl Session {
         }
     }
 
-    fn assemble(&mut self, packet: Reassembly) -> Output<Incoming> {
+    fn assemble(&mut self, packet: Reassembly, attachments: Vec<Bytes>) -> Output<Incoming> {
+        let packet = if attachments.is_empty() { packet } else { packet.with(attachments) };
         let whole = self.assembly.begin(packet);
         self.finish(whole)
     }
@@ -309,12 +355,16 @@ impl Protocol for Session {
     type Item = Incoming;
 
     fn receive(&mut self, message: Message<'_>, now: Instant) -> Output<Incoming> {
-        if let Message::TooLarge(beginning) = &message {
-            return self.too_large(beginning);
+        if let Message::TooLarge { is_text, beginning } = &message {
+            return match (is_text, self.wire) {
+                (true, None | Some(Wire::Json)) => self.too_large(beginning),
+                (false, Some(Wire::MessagePack)) => self.too_large_packed(),
+                _ => Output::Close(CloseReason::TooLarge),
+            };
         }
         match self.engine.receive(message, now) {
-            Output::Item(Payload::Text(text)) => self.packet(&text[1..], now),
-            Output::Item(Payload::Binary(bytes)) => self.attachment(&bytes),
+            Output::Item(Payload::Text(text)) => self.text(&text[1..], now),
+            Output::Item(Payload::Binary(bytes)) => self.binary(&bytes, now),
             Output::Send(frame) => Output::Send(frame),
             Output::Pong(frame) => Output::Pong(frame),
             Output::Close(reason) => Output::Close(reason),
@@ -343,5 +393,9 @@ impl Protocol for Session {
 
     fn is_known(&self) -> bool {
         self.connect_by.is_none()
+    }
+
+    fn wire(&self) -> Wire {
+        self.wire.unwrap_or_default()
     }
 }

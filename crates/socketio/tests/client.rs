@@ -114,7 +114,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Client<Io> {
                         Message::Pong(payload) => Received::Pong(payload.to_vec()),
                         Message::Close(code) => Received::Close(code.map(u16::from)),
                         Message::Ping(_) => panic!("the server does not ping WebSockets"),
-                        Message::TooLarge(_) => panic!("nothing is too large here"),
+                        Message::TooLarge { .. } => panic!("nothing is too large here"),
                     };
                     self.unread.drain(..consumed);
                     return received;

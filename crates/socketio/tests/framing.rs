@@ -115,7 +115,7 @@ fn a_text_that_is_too_large_is_told_by_its_beginning_and_skipped() {
         text_frame(0x80, &[]),
     ]
     .concat();
-    let told = format!("{:?}", Message::TooLarge([b'a'; 512].into()));
+    let told = format!("{:?}", Message::TooLarge { is_text: true, beginning: [b'a'; 512].into() });
     let ping = format!("{:?}", Message::Ping(b"?"));
     let after = format!("{:?}", Message::Text("after".into()));
     for (large, expected) in

@@ -275,3 +275,38 @@ async fn hang_up_when_told(mut client: Client) {
     assert!(client.expect_text().await.starts_with('0'));
     assert_eq!(client.expect_close().await, Some(PROTOCOL));
 }
+
+#[tokio::test]
+async fn whoever_begins_with_messagepack_keeps_to_it() {
+    let connect = b"\x82\xa4type\x00\xa3nsp\xa1/";
+    let event = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x91\xa1e";
+    for (frames, expected) in [
+        (vec![binary(connect), text("40")], "text among MessagePack"),
+        (vec![binary(connect), binary(b"\xc1")], "invalid MessagePack"),
+        (vec![binary(connect), binary(&[event.as_slice(), b"\xc0"].concat())], "bytes after a packet"),
+        (vec![binary(event)], "packet for a namespace not connected"),
+        (vec![text("40"), binary(event)], "attachment without a packet"),
+    ] {
+        let (mut connection, mut client) = pair(Config::default()).await;
+        let server = tokio::spawn(async move {
+            loop {
+                match connection.next().await {
+                    Incoming::Connect { namespace, .. } => connection.accept(&namespace, "sid"),
+                    Incoming::Closed(reason) => return reason,
+                    _ => {}
+                }
+            }
+        });
+        for frame in &frames {
+            client.bytes(frame).await;
+        }
+        let code = loop {
+            if let Received::Close(code) = within(client.next()).await {
+                break code;
+            }
+        };
+        assert_eq!(code, Some(PROTOCOL), "{expected}");
+        drop(client);
+        assert_eq!(within(server).await.unwrap(), CloseReason::Protocol(expected));
+    }
+}

@@ -118,7 +118,7 @@ impl Server {
                         Message::Pong(payload) => Received::Pong(payload.to_vec()),
                         Message::Close(code) => Received::Close(code.map(u16::from)),
                         Message::Ping(_) => panic!("the client does not ping WebSockets"),
-                        Message::TooLarge(_) => panic!("nothing is too large here"),
+                        Message::TooLarge { .. } => panic!("nothing is too large here"),
                     };
                     self.masks.extend(mask);
                     self.unread.drain(..consumed);

@@ -2,7 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { io } from 'socket.io-client';
+import msgpack from 'socket.io-msgpack-parser';
 import { PATIENCE, patiently } from './patience.js';
+
+/** How packets may be written: as the client does by itself, or as MessagePack. */
+export const WIRES = { json: { parser: undefined }, msgpack: { parser: msgpack } };
+
+/** How this run writes them. */
+const WIRE = WIRES[process.env.REPLYHQ_TEST_WIRE ?? 'json'];
 
 /** What the client itself tells, beside the server's events. */
 const LIFE = ['connect', 'connect_error', 'disconnect'];
@@ -19,6 +26,7 @@ export class Client {
       forceNew: true,
       reconnectionDelay: 50,
       reconnectionDelayMax: 500,
+      ...WIRE,
       ...options,
     });
     this.socket.onAny((name, data) => this.hear(name, data));

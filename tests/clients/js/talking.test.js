@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { agent, conversation, device } from './client.js';
+import { WIRES, agent, conversation, device } from './client.js';
 import { Server } from './server.js';
 
 /** A phone and an agent who are both in the phone's conversation. */
@@ -66,7 +66,9 @@ test('a failure without an ack callback is an error event', async (t) => {
 });
 
 test('an event of more than 64 KiB is refused, and the connection goes on', async (t) => {
-  const { server, app, conversation_id, phone } = await both(t);
+  const { server, app, conversation_id } = await both(t);
+  // In MessagePack who waits for an answer stands behind what is too long: see below.
+  const phone = await device(t, server, app, 'phone', WIRES.json);
   const payload = (local_id, length) => ({ conversation_id, local_id, body: '李'.repeat(length) });
   for (const characters of [22_000, 340_000]) {
     assert.equal(await phone.refused('message:send', payload('l1', characters)), 'MESSAGE_TOO_LONG');
@@ -75,7 +77,7 @@ test('an event of more than 64 KiB is refused, and the connection goes on', asyn
   }
   await phone.done('message:send', payload('l3', 10));
   // What tries again by itself does so as often as it is told to, and what comes after it is not held up.
-  const retrying = await device(t, server, app, 'tablet', { retries: 3, ackTimeout: 5_000 });
+  const retrying = await device(t, server, app, 'tablet', { ...WIRES.json, retries: 3, ackTimeout: 5_000 });
   let refusals = 0;
   const refused = new Promise((resolve) => {
     retrying.socket.emit('message:send', payload('l4', 30_000), (error, answer) => {
@@ -140,4 +142,49 @@ test('receipts move the status forward, for both sides to see', async (t) => {
   assert.equal(read.up_to_seq, 2);
   assert.equal(read.status, 'read');
   assert.equal(read.by, 'agent');
+});
+
+test('clients of both ways of writing share a room, and see the same', async (t) => {
+  const server = await Server.start(t);
+  const app = await server.app();
+  const conversation_id = await conversation(server, app, 'phone');
+  const phones = [];
+  for (const wire of [WIRES.json, WIRES.msgpack]) {
+    const phone = await device(t, server, app, 'phone', wire);
+    await phone.expect('conversation:joined');
+    phones.push(phone);
+  }
+  const agents = [await agent(t, server, app, WIRES.msgpack), await agent(t, server, app, WIRES.json)];
+  for (const ada of agents) await ada.done('conversation:join', { conversation_id });
+  const everybody = [...phones, ...agents];
+  const expected = [];
+  for (const [number, client] of everybody.entries()) {
+    const payload = { conversation_id, local_id: `l${number}`, body: `Number ${number} 👋 é李 \u0001` };
+    expected.push((await client.done('message:send', payload)).message);
+  }
+  await agents[0].done('message:read', { conversation_id, up_to_message_id: expected[1].id });
+  const statuses = [];
+  for (const client of everybody) {
+    statuses.push(await client.expect('message:status'));
+    assert.deepEqual(await client.settled('message:new'), expected);
+  }
+  for (const status of statuses) assert.deepEqual(status, statuses[0]);
+  const updates = [];
+  for (const ada of agents) updates.push((await ada.settled('conversation:updated')).at(-1));
+  assert.deepEqual(updates[0], updates[1]);
+  assert.equal(updates[0].conversation.last_seq, 4);
+});
+
+test('what is too long is told in either way of writing, and the connection goes on', async (t) => {
+  const server = await Server.start(t);
+  const app = await server.app();
+  const conversation_id = await conversation(server, app, 'phone');
+  const payload = { conversation_id, local_id: 'l1', body: 'x'.repeat(100_000) };
+  const json = await device(t, server, app, 'phone', WIRES.json);
+  assert.equal(await json.refused('message:send', payload), 'MESSAGE_TOO_LONG');
+  // Its packets say behind the body who waits for what: the answer is an event.
+  const packed = await device(t, server, app, 'phone', WIRES.msgpack);
+  packed.socket.emit('message:send', payload);
+  assert.equal((await packed.expect('error')).code, 'MESSAGE_TOO_LONG');
+  for (const client of [json, packed]) assert.equal(await client.call('ping', {}), 'pong');
 });

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import socketio
 from jsonschema import Draft202012Validator
 
 from server import PATIENCE
+
+WIRES = {"json": {"serializer": "default"}, "msgpack": {"serializer": "msgpack"}}
+"""How packets may be written: as the client does by itself, or as MessagePack."""
+
+WIRE = WIRES[os.environ.get("REPLYHQ_TEST_WIRE", "json")]
+"""How this run writes them."""
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "socket.schema.json").read_text())
 """What is said to travel."""
@@ -33,7 +40,9 @@ class Client:
         self.auth = auth
         self.heard = []
         self.changed = asyncio.Condition()
-        self.socket = socketio.AsyncClient(reconnection_delay=0.05, reconnection_delay_max=0.5, **options)
+        self.socket = socketio.AsyncClient(
+            reconnection_delay=0.05, reconnection_delay_max=0.5, **{**WIRE, **options}
+        )
         self.socket.on("*", self.told, namespace=namespace)
         # What the client itself tells is not part of "*".
         for name in ("connect", "connect_error", "disconnect"):

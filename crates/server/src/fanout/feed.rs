@@ -5,14 +5,20 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use protocol::{AppId, Permission, Permissions};
-use socketio::{CloseReason, Frame, Outgoing, Stale};
+use socketio::{CloseReason, Frame, Outgoing, Stale, Wire};
 
-use super::SubscriberKey;
+use super::{Channel, Namespace, SubscriberKey};
 
 /// An agent's connection.
 pub(crate) struct Watcher {
     pub(crate) outgoing: Outgoing,
     pub(crate) permissions: Permissions,
+}
+
+impl Watcher {
+    fn channel(&self) -> Channel {
+        Channel::of(Namespace::Admin, &self.outgoing)
+    }
 }
 
 /// Per app, those who watch it.
@@ -45,14 +51,18 @@ impl Feeds {
     }
 
     /// Ends all who watch with the permission, and tells them why; stock clients come back.
-    pub(super) fn turn_out_all(&self, permission: Permission, why: Option<&Frame>) -> usize {
+    pub(super) fn turn_out_all(
+        &self,
+        permission: Permission,
+        why: impl Fn(Channel) -> Option<Frame>,
+    ) -> usize {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         let watchers = apps.values().flat_map(HashMap::values);
         let watchers = watchers.filter(|watcher| watcher.permissions.has(permission));
         watchers
             .map(|watcher| {
-                if let Some(why) = why {
-                    watcher.outgoing.send(why.clone());
+                if let Some(why) = why(watcher.channel()) {
+                    watcher.outgoing.send(why);
                 }
                 watcher.outgoing.close(CloseReason::Server);
             })
@@ -66,14 +76,16 @@ impl Feeds {
         app_id: &AppId,
         permission: Permission,
         (key, stale): (u64, Stale),
-        frame: impl Fn(bool) -> Option<Frame>,
+        frame: impl Fn(Channel, bool) -> Option<Frame>,
     ) {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         let Some(watchers) = apps.get(app_id) else { return };
-        let frames: [OnceCell<Option<Frame>>; 2] = Default::default();
+        let frames: [[OnceCell<Option<Frame>>; 2]; Wire::COUNT] = Default::default();
         for watcher in watchers.values().filter(|watcher| watcher.permissions.has(permission)) {
             let by_id = watcher.permissions.has(Permission::ViewConversations);
-            let frame = frames[usize::from(by_id)].get_or_init(|| frame(by_id));
+            let channel = watcher.channel();
+            let made = &frames[channel.wire as usize][usize::from(by_id)];
+            let frame = made.get_or_init(|| frame(channel, by_id));
             if let Some(frame) = frame {
                 // False is a connection that ends; its own task takes it out of here.
                 watcher.outgoing.send_newest(key, stale, frame.clone());

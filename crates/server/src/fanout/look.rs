@@ -13,7 +13,7 @@ use protocol::{ConversationId, Permission};
 use store::{ChangeCursor, ChangedConversation, Scope};
 use tokio::time::MissedTickBehavior;
 
-use super::{Encoded, Fanout, Namespace, Standing, left};
+use super::{Encoded, Fanout, Standing, left};
 
 /// From one look to the next: two of them and a read fit well into the five seconds of the promise.
 const LOOK_EVERY: Duration = Duration::from_millis(1_500);
@@ -141,14 +141,14 @@ impl Fanout {
             shard.get_mut(id).map(|room| {
                 if !changed.is_shown {
                     // Somebody else came to the device, and the bus has lost that.
-                    room.turn_out_devices(left(Namespace::Client).as_ref());
+                    room.turn_out_devices(left);
                 }
                 for (by, status, up_to_seq) in room.missed_receipts(changed.marks) {
                     let at = self.store.clock().now();
                     let change = StatusChange { conversation_id: id.clone(), up_to_seq, status, by, at };
                     let encoded = Encoded::new(&change);
                     let about = self.about_receipt(&change);
-                    room.tell_receipt(&change, about, |namespace| encoded.frame(namespace));
+                    room.tell_receipt(&change, about, |channel| encoded.frame(channel));
                 }
                 room.expect(conversation.last_seq)
             })

@@ -13,7 +13,7 @@ use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission};
 use socketio::Frame;
 use store::{Compared, Given};
 
-use super::{Fanout, Namespace, frame};
+use super::{Channel, Fanout, frame};
 
 /// Messages heard of last, by which it is known whether anything was lost: what is lost is what was written last. More than
 /// one, because those of different conversations are not heard of in the order of their commits.
@@ -29,10 +29,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) type Heard = VecDeque<Given>;
 
 /// What those are told who have what is gone.
-fn history_changed(namespace: Namespace) -> Option<Frame> {
+fn history_changed(channel: Channel) -> Option<Frame> {
     let message = "the newest messages are gone: the server's database went back in time; \
          connect again and look for the last message that is still there";
-    frame(namespace, &Failure::new(Code::HistoryChanged, message))
+    frame(channel, &Failure::new(Code::HistoryChanged, message))
 }
 
 impl Fanout {
@@ -103,8 +103,7 @@ impl Fanout {
         }
         if is_lacking {
             self.heard.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            let why = history_changed(Namespace::Admin);
-            let told = self.feeds.turn_out_all(Permission::ViewConversations, why.as_ref());
+            let told = self.feeds.turn_out_all(Permission::ViewConversations, history_changed);
             self.metrics.history_changed(told);
             tracing::warn!(
                 "another database answers, and it lacks what the one before had: it went back in time"

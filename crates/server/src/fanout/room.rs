@@ -11,7 +11,7 @@ use socketio::{CloseReason, Frame, Outgoing, Stale};
 use store::Marks;
 
 use super::typing::Typing;
-use super::{Encoded, Namespace, SubscriberKey};
+use super::{Channel, Encoded, Namespace, SubscriberKey};
 
 /// Where a subscriber's frames go.
 pub(super) trait Sink {
@@ -149,7 +149,7 @@ enum Doubt {
 
 struct Subscriber<S> {
     connection_id: ConnectionId,
-    namespace: Namespace,
+    channel: Channel,
     sink: S,
     /// It has all messages up to here, from here or from elsewhere; `None` until it has read its past once.
     has: Option<u64>,
@@ -229,12 +229,12 @@ impl<S: Sink> Room<S> {
         &mut self,
         key: SubscriberKey,
         connection_id: &ConnectionId,
-        namespace: Namespace,
+        channel: Channel,
         sink: S,
     ) {
         let subscriber = self.subscribers.entry(key).or_insert_with(|| Subscriber {
             connection_id: connection_id.clone(),
-            namespace,
+            channel,
             sink,
             has: None,
             marks: Marks::default(),
@@ -335,11 +335,11 @@ impl<S: Sink> Room<S> {
 
     /// What was given here is no longer there: ends everybody, and tells them why; they come back and find the last message
     /// that is. Whoever comes from here on begins with what there is.
-    pub(super) fn turn_out_all(&mut self, why: impl Fn(Namespace) -> Option<Frame>) -> usize {
+    pub(super) fn turn_out_all(&mut self, why: impl Fn(Channel) -> Option<Frame>) -> usize {
         let gone = std::mem::take(&mut self.subscribers);
         *self = Self::default();
         for subscriber in gone.values() {
-            if let Some(why) = why(subscriber.namespace) {
+            if let Some(why) = why(subscriber.channel) {
                 subscriber.sink.send(None, why);
             }
             subscriber.sink.turn_out();
@@ -393,8 +393,8 @@ impl<S: Sink> Room<S> {
     fn advance(&mut self, message: &Message) {
         let encoded = Encoded::new(message);
         for subscriber in self.subscribers.values_mut() {
-            let namespace = subscriber.namespace;
-            subscriber.offer(message.seq, || encoded.frame(namespace));
+            let channel = subscriber.channel;
+            subscriber.offer(message.seq, || encoded.frame(channel));
         }
     }
 
@@ -436,14 +436,14 @@ impl<S: Sink> Room<S> {
         &mut self,
         change: &StatusChange,
         about: u64,
-        frame: impl Fn(Namespace) -> Option<Frame>,
+        frame: impl Fn(Channel) -> Option<Frame>,
     ) {
         for subscriber in self.subscribers.values_mut() {
             // What one who reads its past has heard of is known when it has read.
             if subscriber.held.is_none() && !note(&mut subscriber.marks, change) {
                 continue;
             }
-            if let Some(frame) = frame(subscriber.namespace) {
+            if let Some(frame) = frame(subscriber.channel) {
                 subscriber.tell(Kept::Receipt(change.clone()), (about, Stale::State), frame);
             }
         }
@@ -451,15 +451,16 @@ impl<S: Sink> Room<S> {
 
     /// Whether a device is here.
     pub(super) fn has_devices(&self) -> bool {
-        self.subscribers.values().any(|subscriber| subscriber.namespace == Namespace::Client)
+        self.subscribers.values().any(|subscriber| subscriber.channel.namespace == Namespace::Client)
     }
 
     /// Ends the devices' connections, and tells them why.
-    pub(super) fn turn_out_devices(&mut self, why: Option<&Frame>) {
-        let is_device = |_: &SubscriberKey, gone: &mut Subscriber<S>| gone.namespace == Namespace::Client;
+    pub(super) fn turn_out_devices(&mut self, why: impl Fn(Channel) -> Option<Frame>) {
+        let is_device =
+            |_: &SubscriberKey, gone: &mut Subscriber<S>| gone.channel.namespace == Namespace::Client;
         for (_, gone) in self.subscribers.extract_if(is_device) {
-            if let Some(why) = why {
-                gone.sink.send(None, why.clone());
+            if let Some(why) = why(gone.channel) {
+                gone.sink.send(None, why);
             }
             gone.sink.turn_out();
         }
@@ -486,13 +487,13 @@ impl<S: Sink> Room<S> {
         &mut self,
         except: Option<&ConnectionId>,
         about: (u64, Stale),
-        frame: impl Fn(Namespace) -> Option<Frame>,
+        frame: impl Fn(Channel) -> Option<Frame>,
     ) {
         for subscriber in self.subscribers.values_mut() {
             if except == Some(&subscriber.connection_id) {
                 continue;
             }
-            if let Some(frame) = frame(subscriber.namespace) {
+            if let Some(frame) = frame(subscriber.channel) {
                 subscriber.tell(Kept::Other, about, frame);
             }
         }
@@ -509,6 +510,8 @@ mod tests {
     use protocol::{ConversationId, Timestamp};
 
     use super::*;
+
+    const CLIENT: Channel = Channel { namespace: Namespace::Client, wire: socketio::Wire::Json };
 
     /// What a subscriber was sent, by `seq`.
     #[derive(Clone, Default)]
@@ -618,7 +621,7 @@ mod tests {
                     self.next_key += 1;
                     let (key, got) = (self.next_key, Got::default());
                     let connection_id = ConnectionId::from(format!("conn_{key}"));
-                    self.room.hold(key, &connection_id, Namespace::Client, got.clone());
+                    self.room.hold(key, &connection_id, CLIENT, got.clone());
                     self.joining.push(Joining { key, got, read: None });
                 }
                 Happening::Read(number) => {
@@ -713,7 +716,7 @@ mod tests {
 
     fn join(room: &mut Room<Got>, key: SubscriberKey, standing: Standing) -> Got {
         let got = Got::default();
-        room.hold(key, &"conn_1".into(), Namespace::Client, got.clone());
+        room.hold(key, &"conn_1".into(), CLIENT, got.clone());
         let _ = room.release(key, standing, None, false, Vec::new());
         got
     }
@@ -722,7 +725,7 @@ mod tests {
     fn who_is_let_in_first_does_not_decide_for_who_read_before() {
         let mut room = Room::default();
         let got = Got::default();
-        room.hold(1, &"conn_1".into(), Namespace::Client, got.clone());
+        room.hold(1, &"conn_1".into(), CLIENT, got.clone());
         // It reads 5; then 6 and 7 are committed, another one reads 7 and is let in first; the bus is late.
         join(&mut room, 2, Standing { last_seq: 7, ..Standing::default() });
         let step = room.release(1, Standing { last_seq: 5, ..Standing::default() }, None, false, Vec::new());
@@ -761,7 +764,7 @@ mod tests {
             room.settle_doubt();
         }
         // Who comes has read less than was given here.
-        room.hold(2, &"conn_2".into(), Namespace::Client, Got::default());
+        room.hold(2, &"conn_2".into(), CLIENT, Got::default());
         let standing = Standing { last_seq: 2, ..Standing::default() };
         let _ = room.release(2, standing, Some(&message(2).id), false, Vec::new());
         assert_eq!(room.take_doubt(), newest(3));
@@ -792,7 +795,7 @@ mod tests {
             last_seq: 9,
             marks: Marks { agent_read, agent_delivered: agent_read, ..Marks::default() },
         };
-        let frame = |namespace: Namespace| Frame::event(namespace.path(), "message:status", &1).ok();
+        let frame = |channel: Channel| Frame::event(channel.namespace.path(), "message:status", &1).ok();
         let (early, late) = (join(&mut room, 1, standing(5)), join(&mut room, 2, standing(7)));
         // The bus has lost 7. The one who has it from the database does not stand for the other.
         assert!(room.is_behind(standing(7)));

@@ -66,7 +66,7 @@ impl Peer {
         shared.metrics.connected(namespace.path());
         let connected =
             Connected { connection_id: connection_id.clone(), server_time: shared.chat.ambient().now() };
-        if let Some(frame) = frame(*namespace, &connected) {
+        if let Some(frame) = frame(self.subscriber.channel(), &connected) {
             outgoing.send(frame);
         }
         let owner = match &self.principal {
@@ -192,7 +192,7 @@ impl Peer {
                 agent_read_seq: marks.agent_read,
             }),
         };
-        let first = [frame(self.subscriber.namespace, &joined), reply.frame(&Success::with(answer))];
+        let first = [frame(self.subscriber.channel(), &joined), reply.frame(&Success::with(answer))];
         // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
         let goes_on = is_member && !has_cursor;
         let first = first.into_iter().flatten().collect();
@@ -299,7 +299,8 @@ impl Peer {
         if reply.is_awaited() {
             return reply.answer(&PONG);
         }
-        let pong = socketio::Frame::event(self.subscriber.namespace.path(), PONG, &Nothing {});
+        let fanout::Channel { namespace, wire } = self.subscriber.channel();
+        let pong = wire.event(namespace.path(), PONG, &Nothing {});
         if let Ok(frame) = pong {
             self.subscriber.outgoing.send(frame);
         }

@@ -5,7 +5,7 @@ use protocol::{AckFailure, Failure};
 use serde::Serialize;
 use socketio::{AckId, Frame, Outgoing};
 
-use crate::fanout::{Namespace, frame};
+use crate::fanout::{Channel, Namespace, frame};
 
 /// Where one event's answer goes.
 pub(super) struct Reply {
@@ -40,7 +40,8 @@ impl Reply {
 
     /// The ack as a frame, if one is awaited.
     pub(super) fn frame<T: Serialize>(&self, answer: &T) -> Option<Frame> {
-        Frame::ack(self.namespace.path(), self.ack?, answer)
+        let wire = self.outgoing.wire();
+        wire.ack(self.namespace.path(), self.ack?, answer)
             .inspect_err(|error| tracing::error!(%error, "an ack could not be encoded"))
             .ok()
     }
@@ -54,7 +55,7 @@ impl Reply {
     pub(super) fn fail(&self, failure: &Failure) {
         let frame = match self.ack {
             Some(_) => self.frame(&AckFailure::from(failure)),
-            None => frame(self.namespace, failure),
+            None => frame(Channel::of(self.namespace, &self.outgoing), failure),
         };
         if let Some(frame) = frame {
             self.outgoing.send(frame);

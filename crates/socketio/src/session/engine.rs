@@ -64,7 +64,7 @@ impl Engine {
             Message::Binary(bytes) => return Output::Item(Payload::Binary(bytes)),
             Message::Ping(payload) => return Output::Pong(Frame::websocket_pong(payload)),
             Message::Pong(_) => return Output::Nothing,
-            Message::TooLarge(_) => return Output::Close(CloseReason::TooLarge),
+            Message::TooLarge { .. } => return Output::Close(CloseReason::TooLarge),
             Message::Close(_) => return Output::Close(CloseReason::Transport),
         };
         match engine::parse(&text) {

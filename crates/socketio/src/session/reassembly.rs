@@ -110,6 +110,13 @@ impl Reassembly {
         }
     }
 
+    /// With attachments that came along in their places.
+    pub(super) fn with(mut self, attachments: Vec<Bytes>) -> Self {
+        self.expected = attachments.len();
+        self.attachments = attachments;
+        self
+    }
+
     fn is_complete(&self) -> bool {
         self.attachments.len() >= self.expected
     }

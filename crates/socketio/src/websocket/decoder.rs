@@ -27,8 +27,13 @@ pub enum Message<'a> {
     Ping(&'a [u8]),
     /// An answer.
     Pong(&'a [u8]),
-    /// The first bytes, 512 at most, of a text that is larger than allowed. The rest is skipped.
-    TooLarge(Box<[u8]>),
+    /// A text, or bytes, of more than is allowed; the rest is skipped.
+    TooLarge {
+        /// Whether it is text.
+        is_text: bool,
+        /// How it begins: 512 bytes at most.
+        beginning: Box<[u8]>,
+    },
     /// The peer sends nothing more; its code, if it gave one.
     Close(Option<CloseCode>),
 }
@@ -182,10 +187,10 @@ impl Decoder {
             mask::apply(payload, key);
         }
         let beginning = [known, payload].concat().into_boxed_slice();
-        let (before, fragments) = self
-            .unfinished
-            .take()
-            .map_or((0, 0), |unfinished| (unfinished.bytes.len(), unfinished.fragments));
+        let (before, fragments, is_text) =
+            self.unfinished.take().map_or((0, 0, head.opcode == OpCode::Data(Data::Text)), |unfinished| {
+                (unfinished.bytes.len(), unfinished.fragments, unfinished.is_text)
+            });
         let of_frame = head.length - missing;
         if of_frame > 0 || !head.is_final {
             self.skipped = Some(Box::new(Skipped {
@@ -195,7 +200,7 @@ impl Decoder {
                 room: self.max_skipped - before - head.length,
             }));
         }
-        Decoded::Message { consumed: head.size + missing, message: Message::TooLarge(beginning) }
+        Decoded::Message { consumed: head.size + missing, message: Message::TooLarge { is_text, beginning } }
     }
 
     fn head(&self, input: &[u8]) -> Result<Option<Head>, Error> {
@@ -235,15 +240,12 @@ impl Decoder {
                     return Err(Error::Protocol("too many fragments"));
                 }
                 room = room.saturating_sub(unfinished.bytes.len());
-                if unfinished.is_text {
-                    skippable = self.max_skipped.saturating_sub(unfinished.bytes.len());
-                }
+                skippable = self.max_skipped.saturating_sub(unfinished.bytes.len());
             }
             OpCode::Data(_) if self.unfinished.is_some() || self.skipped.is_some() => {
                 return Err(Error::Protocol("message inside a message"));
             }
-            OpCode::Data(Data::Text) => skippable = self.max_skipped,
-            OpCode::Data(_) => {}
+            OpCode::Data(_) => skippable = self.max_skipped,
         }
         let most = room.max(skippable);
         let length = usize::try_from(length).ok().filter(|length| *length <= most).ok_or(Error::TooLarge)?;

@@ -45,7 +45,7 @@ impl ClientEngine {
         let text = match message {
             Message::Ping(payload) => return Output::Pong(Frame::websocket_pong(payload)),
             Message::Pong(_) => return Output::Nothing,
-            Message::TooLarge(_) => return Output::Close(CloseReason::TooLarge),
+            Message::TooLarge { .. } => return Output::Close(CloseReason::TooLarge),
             Message::Close(_) => return Output::Close(CloseReason::Transport),
             Message::Binary(_) if self.patience.is_none() => return not_opened(),
             Message::Binary(bytes) => return Output::Item(Told::Payload(Payload::Binary(bytes))),
