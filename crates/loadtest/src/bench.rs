@@ -5,7 +5,7 @@ use crate::{
     meter::Meter,
     options::Options,
     packet,
-    socket::{Login, Route, Socket},
+    socket::{Login, Route, Socket, traffic},
     target::{App, Running},
     usage,
 };
@@ -40,6 +40,10 @@ pub(crate) struct Work {
     pub(crate) tool: f64,
     /// By everything on the machine, those who have no part in this included.
     pub(crate) machine: f64,
+    /// Bytes that the tool's connections sent.
+    pub(crate) sent: u64,
+    /// Bytes that they received.
+    pub(crate) received: u64,
 }
 
 /// Device number `index` of its kind, new at each start of the server.
@@ -62,6 +66,8 @@ impl Work {
             services: self.services - before.services,
             tool: self.tool - before.tool,
             machine: self.machine - before.machine,
+            sent: self.sent - before.sent,
+            received: self.received - before.received,
         }
     }
 }
@@ -69,12 +75,12 @@ impl Work {
 impl Bench<'_> {
     /// The route of connection number `index`.
     pub(crate) fn route(&self, index: usize) -> Route {
-        Route::nth(self.running.address, index)
+        Route { wire: self.running.wire, ..Route::nth(self.running.address, index) }
     }
 
     /// The route of connection number `index` to the node that is not the senders', if there is one.
     pub(crate) fn far_route(&self, index: usize) -> Route {
-        Route::nth(self.running.far_address, index)
+        Route { wire: self.running.wire, ..Route::nth(self.running.far_address, index) }
     }
 
     /// A device that nobody has seen before.
@@ -141,6 +147,7 @@ impl Bench<'_> {
         let tool = own.tv_sec as f64 + own.tv_nsec as f64 / 1e9;
         let elapsed = meter.now() as f64 / 1e9;
         let machine = usage::machine_seconds()?;
+        let (sent, received) = traffic();
         Ok(Work {
             elapsed,
             done: meter.done(),
@@ -149,6 +156,8 @@ impl Bench<'_> {
             services,
             tool,
             machine,
+            sent,
+            received,
         })
     }
 }

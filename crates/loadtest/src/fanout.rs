@@ -22,6 +22,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     outcome.latency(group, ["delivery p50", "delivery p95", "delivery p99"], &reading.meter.delivery);
     let per_million = 1_000_000.0 / work.delivered as f64;
     outcome.add(group, "server CPU per 1,000,000 deliveries", "s", work.server * per_million);
+    outcome.add(group, "bytes per delivery", "", work.received as f64 / work.delivered as f64);
     outcome.shares(group, &work);
     outcome.faults += reading.faults;
     outcome.complaint = reading.meter.complaint();

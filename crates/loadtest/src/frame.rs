@@ -2,6 +2,8 @@
 
 /// The opcode of a text frame: everything that Engine.IO says here.
 pub(crate) const TEXT: u8 = 0x1;
+/// The opcode of a binary frame: a packet in MessagePack.
+pub(crate) const BINARY: u8 = 0x2;
 /// The opcode of a close frame.
 pub(crate) const CLOSE: u8 = 0x8;
 /// The opcode of a WebSocket ping.

@@ -30,11 +30,12 @@ mod stalled;
 mod table;
 mod target;
 mod usage;
+mod wire;
 
 use crate::{
     bench::Bench,
     metric::Outcome,
-    options::{Contender, Mode, Options},
+    options::{Mode, Options},
     report::Circumstances,
     table::Table,
     target::{Running, Target},
@@ -172,7 +173,7 @@ fn circumstances(options: &Options, targets: &[Target]) -> Result<Circumstances>
     }
     let (server, tool) = (options.server_core, options.tool_core);
     let mut notes = vec![format!("The server under test runs on core {server}, the tool on core {tool}.")];
-    if targets.iter().any(|target| target.contender != Contender::Replyhq) {
+    if targets.iter().any(|target| !target.contender.is_one_process()) {
         let database = options.database_core;
         let beside = if database == server {
             "all that has to be run for the same work shares one core"

@@ -171,7 +171,13 @@ impl Mode {
 
     /// Whether it can be run against that server. The SDK speaks to ReplyHQ and to nothing else; the baseline has no lists.
     pub(crate) fn is_for(self, contender: Contender) -> bool {
-        !matches!(self, Self::Sdk | Self::Growth) || contender != Contender::Node
+        match contender {
+            Contender::Node => !matches!(self, Self::Sdk | Self::Growth),
+            Contender::ReplyhqMsgpack => {
+                matches!(self, Self::Sends | Self::Paced | Self::Fanout | Self::Stalled)
+            }
+            Contender::Replyhq | Contender::ReplyhqPostgres | Contender::ReplyhqTwoNodes => true,
+        }
     }
 }
 
@@ -180,6 +186,8 @@ impl Mode {
 pub(crate) enum Contender {
     /// ReplyHQ as it comes: SQLite, one process.
     Replyhq,
+    /// The same, with clients that write MessagePack. For modes that are about messages on sockets.
+    ReplyhqMsgpack,
     /// ReplyHQ on the same Postgres and Redis that the baseline has.
     ReplyhqPostgres,
     /// Two nodes of ReplyHQ on one Postgres and one Redis: agents on the first, devices on the second. For modes of rooms
@@ -190,10 +198,16 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
+    /// Whether it is ReplyHQ's one process, without Postgres and Redis.
+    pub(crate) fn is_one_process(self) -> bool {
+        matches!(self, Self::Replyhq | Self::ReplyhqMsgpack)
+    }
+
     /// The name in the table.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Replyhq => "ReplyHQ",
+            Self::ReplyhqMsgpack => "ReplyHQ, MessagePack",
             Self::ReplyhqPostgres => "ReplyHQ on Postgres",
             Self::ReplyhqTwoNodes => "ReplyHQ, two nodes",
             Self::Node => "Node",

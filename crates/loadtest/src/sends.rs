@@ -53,6 +53,8 @@ async fn run_window(bench: &Bench<'_>, window: u64, outcome: &mut Outcome) -> Re
     outcome.aim(group, "server CPU per 100,000 sends", "s", server, Aim::AtMost(5.0));
     let all = (work.server + work.services) * per_hundred_thousand;
     outcome.add(group, "… with Postgres and Redis", "s", all);
+    outcome.add(group, "bytes to the server per send", "", work.sent as f64 / work.done as f64);
+    outcome.add(group, "bytes from it, to all", "", work.received as f64 / work.done as f64);
     outcome.shares(group, &work);
     Ok(())
 }

@@ -1,12 +1,17 @@
 //! One Socket.IO connection: as little client as the protocol allows.
 
-use crate::{frame, packet, packet::Packet};
+use crate::{
+    frame, packet,
+    packet::Packet,
+    wire::{self, Wire},
+};
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Protocol, Type};
 use std::{
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream as StdStream},
     ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 use tokio::net::{TcpSocket, TcpStream};
@@ -67,13 +72,24 @@ pub(crate) struct Route {
     pub(crate) source: Ipv4Addr,
     /// Leaves the kernel little room for what is not read.
     pub(crate) narrow: bool,
+    /// How packets are written on it.
+    pub(crate) wire: Wire,
+}
+
+/// Bytes that all connections of this tool have sent and received, WebSocket's own included and TCP's not.
+static SENT: AtomicU64 = AtomicU64::new(0);
+static RECEIVED: AtomicU64 = AtomicU64::new(0);
+
+/// How many bytes were sent and received until now.
+pub(crate) fn traffic() -> (u64, u64) {
+    (SENT.load(Relaxed), RECEIVED.load(Relaxed))
 }
 
 impl Route {
     /// The route of the connection number `index`: the sources change in turn.
     pub(crate) fn nth(server: SocketAddr, index: usize) -> Self {
         let last = 1 + (index % 64) as u8;
-        Self { server, source: Ipv4Addr::new(127, 0, 0, last), narrow: false }
+        Self { server, source: Ipv4Addr::new(127, 0, 0, last), narrow: false, wire: Wire::Json }
     }
 
     /// Opens the TCP connection.
@@ -96,6 +112,9 @@ impl Route {
 pub(crate) struct Socket {
     stream: TcpStream,
     namespace: &'static str,
+    wire: Wire,
+    /// The last packet in text, where it came in another form.
+    text: Vec<u8>,
     input: Vec<u8>,
     unread: Range<usize>,
     output: Vec<u8>,
@@ -112,8 +131,15 @@ impl Socket {
     async fn greet(route: Route, login: &Login) -> Result<Self> {
         let stream = route.open().await.context("connecting")?;
         let input = vec![0; READ_SIZE];
-        let mut socket =
-            Self { stream, namespace: login.namespace(), input, unread: 0..0, output: Vec::new() };
+        let mut socket = Self {
+            stream,
+            namespace: login.namespace(),
+            wire: route.wire,
+            text: Vec::new(),
+            input,
+            unread: 0..0,
+            output: Vec::new(),
+        };
         let upgrade = format!(
             "GET /v1/socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bG9hZHRlc3QgbG9hZHRlcw==\r\n\r\n",
@@ -182,7 +208,10 @@ impl Socket {
 
     /// The packet that was waited for. It is there until the next wait.
     pub(crate) fn packet(&self, text: Range<usize>) -> Packet<'_> {
-        packet::parse(&self.input[text])
+        match self.wire {
+            Wire::Json => packet::parse(&self.input[text]),
+            Wire::MessagePack => packet::parse(&self.text[text]),
+        }
     }
 
     /// Waits for the next packet and tells where it lies. Dropping the future loses nothing but the answer to a ping.
@@ -197,7 +226,16 @@ impl Socket {
             ensure!(found.last, "a fragmented message");
             match found.opcode {
                 frame::TEXT if self.input[payload.clone()] == *b"2" => self.send("3").await?,
-                frame::TEXT => return Ok(payload),
+                frame::TEXT if self.wire == Wire::Json => return Ok(payload),
+                frame::TEXT => {
+                    self.text.clear();
+                    self.text.extend_from_slice(&self.input[payload]);
+                    return Ok(0..self.text.len());
+                }
+                frame::BINARY => {
+                    self.text = wire::unpack(&self.input[payload])?.into_bytes();
+                    return Ok(0..self.text.len());
+                }
                 frame::PING => {
                     let echo = self.input[payload].to_vec();
                     self.write_frame(frame::PONG, &echo).await?;
@@ -227,6 +265,7 @@ impl Socket {
                 Ok(0) => bail!("closed by the server"),
                 Ok(count) => {
                     self.unread.end += count;
+                    RECEIVED.fetch_add(count as u64, Relaxed);
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.stream.readable().await?,
@@ -237,7 +276,12 @@ impl Socket {
 
     /// Sends one Engine.IO message.
     pub(crate) async fn send(&mut self, text: &str) -> Result<()> {
-        self.write_frame(frame::TEXT, text.as_bytes()).await
+        match self.wire {
+            Wire::MessagePack if text.starts_with('4') => {
+                self.write_frame(frame::BINARY, &wire::pack(text)?).await
+            }
+            _ => self.write_frame(frame::TEXT, text.as_bytes()).await,
+        }
     }
 
     async fn write_frame(&mut self, opcode: u8, payload: &[u8]) -> Result<()> {
@@ -252,7 +296,10 @@ impl Socket {
     async fn write(&self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
-                Ok(count) => bytes = &bytes[count..],
+                Ok(count) => {
+                    SENT.fetch_add(count as u64, Relaxed);
+                    bytes = &bytes[count..];
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.stream.writable().await?,
                 Err(error) => return Err(error).context("writing"),
             }

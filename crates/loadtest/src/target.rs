@@ -4,6 +4,7 @@ use crate::{
     backing::{self as own, Backing},
     options::{Contender, Options},
     usage,
+    wire::Wire,
 };
 use ::backing::{Port, Service, Signal, pinned, run};
 use anyhow::{Context, Result, ensure};
@@ -64,6 +65,8 @@ pub(crate) struct Running {
     pub(crate) far_address: SocketAddr,
     /// Which start of this target it is: ids made of it are new.
     pub(crate) start: u32,
+    /// How the tool writes packets to it.
+    pub(crate) wire: Wire,
 }
 
 impl Target {
@@ -73,7 +76,10 @@ impl Target {
         // Postgres runs as another user, who must get through.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let program = match contender {
-            Contender::Replyhq | Contender::ReplyhqPostgres | Contender::ReplyhqTwoNodes => {
+            Contender::Replyhq
+            | Contender::ReplyhqMsgpack
+            | Contender::ReplyhqPostgres
+            | Contender::ReplyhqTwoNodes => {
                 let binary = fs::canonicalize(&options.binary);
                 vec![binary.with_context(|| format!("{}: build it first", options.binary.display()))?]
             }
@@ -85,7 +91,7 @@ impl Target {
             }
         };
         let backing = match contender {
-            Contender::Replyhq => None,
+            Contender::Replyhq | Contender::ReplyhqMsgpack => None,
             _ => Some(Backing::create(dir.path(), options.database_core)?),
         };
         let server_core = options.server_core;
@@ -133,7 +139,8 @@ impl Target {
             }
             _ => (None, address),
         };
-        Ok(Running { server, second, backing, store, address, far_address, start: self.starts })
+        let wire = if self.contender == Contender::ReplyhqMsgpack { Wire::MessagePack } else { Wire::Json };
+        Ok(Running { server, second, backing, store, address, far_address, start: self.starts, wire })
     }
 
     /// Starts a server anew that was killed, on the same data and where it listened before.
@@ -192,7 +199,7 @@ impl Target {
     /// Backs the database up while the server runs; how many seconds that took, and how many bytes it is. `None` where the
     /// database has tools of its own for that.
     pub(crate) fn back_up(&self, running: &Running) -> Result<Option<(f64, u64)>> {
-        if self.contender != Contender::Replyhq {
+        if !self.contender.is_one_process() {
             return Ok(None);
         }
         let output = self.dir.path().join("backup.db");
