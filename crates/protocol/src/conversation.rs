@@ -53,7 +53,7 @@ pub struct InboxConversation {
 impl InboxConversation {
     /// All that an inbox shows of it but its newest message, in a number: who has heard of one with the same number
     /// has missed nothing. Nodes of different versions may number differently; then one of them tells twice.
-    pub fn standing(&self) -> u64 {
+    pub fn fingerprint(&self) -> u64 {
         // Whoever adds a field decides here whether an inbox misses something without its change.
         let Self { conversation, unread_count, is_online: _ } = self;
         let Conversation {

@@ -239,7 +239,7 @@ impl Fanout {
                 let started = Instant::now();
                 self.note_heard(message);
                 self.deliver_message(message);
-                self.hear_of(app_id, &conversation.conversation.id, || conversation.standing());
+                self.hear_of(app_id, &conversation.conversation.id, || conversation.fingerprint());
                 self.conversation_updated(conversation, Some(message));
                 self.metrics.fanned_out(started.elapsed());
             }
@@ -247,7 +247,7 @@ impl Fanout {
                 if conversation.conversation.status == ConversationStatus::Resolved {
                     self.end_typing(&conversation.conversation.id, |_| true);
                 }
-                self.hear_of(app_id, &conversation.conversation.id, || conversation.standing());
+                self.hear_of(app_id, &conversation.conversation.id, || conversation.fingerprint());
                 let mut conversation = conversation.clone();
                 let last_message = conversation.conversation.last_message.take();
                 self.conversation_updated(&conversation, last_message.as_ref());

@@ -126,7 +126,7 @@ impl Fanout {
         match news.heard.get_mut(&conversation.id) {
             Some((standing, heard_at)) => {
                 *heard_at = look;
-                *standing != changed.conversation.standing()
+                *standing != changed.conversation.fingerprint()
             }
             None => true,
         }
@@ -163,7 +163,7 @@ impl Fanout {
         let scope = Scope { app_id: conversation.app_id.clone(), device_id: None };
         match self.read(self.store.conversation(scope, id.clone()).await) {
             Some(Some(mut now)) => {
-                self.note_news(id, now.standing());
+                self.note_news(id, now.fingerprint());
                 let last_message = now.conversation.last_message.take();
                 self.conversation_updated(&now, last_message.as_ref());
                 true
