@@ -81,3 +81,39 @@ async fn an_old_key_can_be_ended_before_its_time() {
     rotate(&renewed, &["--keep-old-for=1h"]).await;
     renewed.device("phone").await;
 }
+
+#[tokio::test]
+async fn an_app_of_another_system_keeps_its_id_and_its_key() {
+    const ID: &str = "0d9b7f3a-5b0e-4c53-9d6f-2a7f0c1e8b44";
+    const KEY: &str = "key_0123456789abcdef0123456789abcdef";
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let create = async |id: &str, key: &str| {
+        let (id, key) = (format!("--id={id}"), format!("--api-key={key}"));
+        app.try_command(&["app", "create", "Shop of old", &id, &key]).await
+    };
+    let taken = create(ID, KEY).await.unwrap();
+    assert_eq!(taken, json!({ "app_id": ID, "api_key": KEY }));
+    let old = TestApp { app_id: ID.into(), api_key: KEY.into(), ..app.clone() };
+    let conversation = old.conversation("phone").await;
+    old.device("phone").await.say(&conversation, "1", "as before").await;
+    // It is an app like any other: its key can be replaced, and is nobody else's.
+    app.device("phone").await;
+    let foreign = TestApp { api_key: app.api_key.clone(), ..old.clone() };
+    assert_eq!(foreign.try_device("phone").await.err().unwrap().message, "INVALID_CREDENTIALS");
+    let renewed = rotate(&old, &["--keep-old-for=1h"]).await;
+    renewed.device("phone").await;
+    old.device("tablet").await;
+    for (id, key, complaint) in [
+        (ID, KEY, "already"),
+        (app.app_id.as_str(), KEY, "already"),
+        ("", KEY, "letters"),
+        ("a b", KEY, "letters"),
+        ("x", "too-short", "20 to 256"),
+        ("x", "key with spaces in it, and long", "20 to 256"),
+    ] {
+        let refused = create(id, key).await.unwrap_err();
+        assert!(refused.contains(complaint) && !refused.contains("too-short"), "{id} {key}: {refused}");
+    }
+    assert_eq!(old.command(&["app", "list"]).await["apps"].as_array().unwrap().len(), 2);
+}

@@ -56,9 +56,32 @@ impl Chat {
     /// # Errors
     /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SERVER_ERROR`.
     pub async fn create_app(&self, name: &str) -> Result<NewApp, Failure> {
-        input::name("name", name)?;
         let app_id = AppId::new(self.ambient.now(), self.ambient.chance());
         let api_key = credential::generate(credential::APP_KEY_PREFIX, &self.ambient);
+        let details = serde_json::json!({ "name": name });
+        self.store_app(name, app_id, api_key, details).await
+    }
+
+    /// Makes an app of one that was on another system, with the id and the key that apps have compiled in which people have
+    /// installed.
+    ///
+    /// # Errors
+    /// `MISSING_PARAMS`; `VALIDATION_ERROR` for an id or a key of another form, and for an id that is taken; `SERVER_ERROR`.
+    pub async fn take_over_app(&self, name: &str, app_id: &str, api_key: &str) -> Result<NewApp, Failure> {
+        input::foreign_app_id(app_id)?;
+        input::foreign_key(api_key)?;
+        let details = serde_json::json!({ "name": name, "taken_over": true });
+        self.store_app(name, app_id.into(), api_key.to_owned(), details).await
+    }
+
+    async fn store_app(
+        &self,
+        name: &str,
+        app_id: AppId,
+        api_key: String,
+        details: serde_json::Value,
+    ) -> Result<NewApp, Failure> {
+        input::name("name", name)?;
         let app = App {
             id: app_id.clone(),
             name: name.into(),
@@ -68,8 +91,11 @@ impl Chat {
             allowed_origins: Vec::new(),
         };
         let mut act = self.act(&app_id, "app.create", &app_id);
-        act.details = Some(serde_json::json!({ "name": name }));
-        self.store.create_app(app, act).await.map_err(|error| self.store_failed(&error))?;
+        act.details = Some(details);
+        let stored = self.store.create_app(app, act).await;
+        if !stored.map_err(|error| self.store_failed(&error))? {
+            return Err(Failure::invalid(format!("there is an app {app_id} already")));
+        }
         Ok(NewApp { app_id, api_key })
     }
 

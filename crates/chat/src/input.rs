@@ -5,6 +5,42 @@ use protocol::limits::{PAGE, PAGE_MAX, SESSIONS_PAGE_MAX};
 use protocol::{Failure, encoded};
 use serde::Serialize;
 
+/// Characters of an app's id that comes from another system, at most.
+const FOREIGN_ID_CHARS: usize = 64;
+
+/// Characters of a key that comes from another system: fewer could be guessed, more don't fit into every header.
+const FOREIGN_KEY_CHARS: std::ops::RangeInclusive<usize> = 20..=256;
+
+/// An app's id as another system has given it.
+///
+/// # Errors
+/// `VALIDATION_ERROR`.
+pub(crate) fn foreign_app_id(id: &str) -> Result<(), Failure> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if id.is_empty() || id.len() > FOREIGN_ID_CHARS || !id.bytes().all(is_plain) {
+        return Err(Failure::invalid(format!(
+            "an app's id is 1 to {FOREIGN_ID_CHARS} letters, digits, and any of - _ ."
+        )));
+    }
+    Ok(())
+}
+
+/// An app's key as another system has given it.
+///
+/// # Errors
+/// `VALIDATION_ERROR`, without the key in it.
+pub(crate) fn foreign_key(key: &str) -> Result<(), Failure> {
+    // What goes through a query and a header as it stands.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte);
+    if !FOREIGN_KEY_CHARS.contains(&key.len()) || !key.bytes().all(is_plain) {
+        let (least, most) = (FOREIGN_KEY_CHARS.start(), FOREIGN_KEY_CHARS.end());
+        return Err(Failure::invalid(format!(
+            "a key is {least} to {most} letters, digits, and any of - _ . ~ + / ="
+        )));
+    }
+    Ok(())
+}
+
 /// Characters of an origin, at most.
 const ORIGIN_CHARS: usize = 256;
 

@@ -90,6 +90,12 @@ pub enum AppCommand {
     Create {
         /// Its name, for people
         name: String,
+        /// The id that it had on another system, if it comes from one: apps that people have installed know it by that
+        #[arg(long, value_name = "ID", requires = "api_key")]
+        id: Option<String>,
+        /// The key that it had there
+        #[arg(long, value_name = "KEY", requires = "id")]
+        api_key: Option<String>,
         /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
@@ -290,8 +296,12 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
         Command::Backup(backup) => backup.run().await,
         Command::Healthcheck(healthcheck) => healthcheck.run().await,
         Command::Serve(_) => Err(Failure::invalid("serve is not a command beside the server")),
-        Command::App(AppCommand::Create { name, output }) => {
-            let app = open(&output).await?.create_app(&name).await?;
+        Command::App(AppCommand::Create { name, id, api_key, output }) => {
+            let chat = open(&output).await?;
+            let app = match id.zip(api_key) {
+                Some((id, api_key)) => chat.take_over_app(&name, &id, &api_key).await?,
+                None => chat.create_app(&name).await?,
+            };
             let answer = json!({ "app_id": app.app_id, "api_key": app.api_key });
             Ok(output.print(&answer, || {
                 format!("app_id:  {}\napi_key: {}   (shown this once)", app.app_id, app.api_key)

@@ -413,9 +413,9 @@ impl Fanout {
     }
 
     /// Remembers how the conversation stands for the inboxes that are open here, if there are any and it is looked at.
-    fn hear_of(&self, app_id: &AppId, id: &ConversationId, standing: impl FnOnce() -> u64) {
+    fn hear_of(&self, app_id: &AppId, id: &ConversationId, fingerprint: impl FnOnce() -> u64) {
         if self.news.get().is_some() && self.feeds.has_watcher(app_id, Permission::ViewConversations) {
-            self.note_news(id, standing());
+            self.note_news(id, fingerprint());
         }
     }
 

@@ -383,15 +383,18 @@ impl Store {
 
     // Administration.
 
-    /// Stores a new app.
-    pub async fn create_app(&self, app: App, act: Act) -> Result<(), Error> {
+    /// Stores a new app; false, and nothing is stored, if there is one with its id.
+    pub async fn create_app(&self, app: App, act: Act) -> Result<bool, Error> {
         let input = Arc::new((app, act));
         self.write(ADMINISTRATION, move |session| {
             let input = Arc::clone(&input);
             Box::pin(async move {
                 let (app, act) = &*input;
-                apps::create(session, app).await?;
-                audit::append(session, act).await
+                let is_new = apps::create(session, app).await?;
+                if is_new {
+                    audit::append(session, act).await?;
+                }
+                Ok(is_new)
             })
         })
         .await

@@ -97,8 +97,8 @@ pub(super) struct News {
 }
 
 impl News {
-    pub(super) fn heard(&mut self, id: &ConversationId, standing: u64) {
-        self.heard.insert(id.clone(), (standing, self.look));
+    pub(super) fn heard(&mut self, id: &ConversationId, fingerprint: u64) {
+        self.heard.insert(id.clone(), (fingerprint, self.look));
     }
 }
 
@@ -124,9 +124,9 @@ impl Fanout {
         let Some(mut news) = self.news() else { return false };
         let look = news.look;
         match news.heard.get_mut(&conversation.id) {
-            Some((standing, heard_at)) => {
+            Some((fingerprint, heard_at)) => {
                 *heard_at = look;
-                *standing != changed.conversation.fingerprint()
+                *fingerprint != changed.conversation.fingerprint()
             }
             None => true,
         }
@@ -174,9 +174,9 @@ impl Fanout {
     }
 
     /// Remembers how the conversation stood when its inboxes here were told of it.
-    pub(super) fn note_news(&self, id: &ConversationId, standing: u64) {
+    pub(super) fn note_news(&self, id: &ConversationId, fingerprint: u64) {
         if let Some(mut news) = self.news() {
-            news.heard(id, standing);
+            news.heard(id, fingerprint);
         }
     }
 

@@ -64,10 +64,11 @@ fn read(row: &mut crate::session::Row<'_>) -> Result<App, Error> {
     Ok(App { id, name, api_key_hash, old_key, created_at, allowed_origins })
 }
 
-pub(crate) async fn create(session: &mut Session<'_>, app: &App) -> Result<(), Error> {
-    session
+/// Stores the app; false if there is one with this id.
+pub(crate) async fn create(session: &mut Session<'_>, app: &App) -> Result<bool, Error> {
+    let created = session
         .execute(
-            "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING",
             &[
                 Param::Text(&app.id),
                 Param::Text(&app.name),
@@ -76,7 +77,7 @@ pub(crate) async fn create(session: &mut Session<'_>, app: &App) -> Result<(), E
             ],
         )
         .await?;
-    Ok(())
+    Ok(created > 0)
 }
 
 pub(crate) async fn list(session: &mut Session<'_>) -> Result<Vec<App>, Error> {
