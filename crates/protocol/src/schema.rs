@@ -78,17 +78,20 @@ impl Definitions {
 /// An object that has all of these.
 fn object<const COUNT: usize>(fields: [(&str, Value); COUNT]) -> Value {
     let properties: Map<_, _> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let required: Vec<_> = properties.keys().cloned().collect();
+    all_of(properties)
+}
+
+/// An object that has all of these, in whatever order they were collected.
+fn all_of(properties: Map<String, Value>) -> Value {
+    let mut required: Vec<_> = properties.keys().cloned().collect();
+    required.sort_unstable();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
 impl Namespace {
     fn into_schema(self) -> Value {
-        let all = |fields: Map<String, Value>| {
-            let required: Vec<_> = fields.keys().cloned().collect();
-            json!({ "type": "object", "properties": fields, "required": required })
-        };
-        object([("auth", self.auth), ("requests", all(self.requests)), ("events", all(self.events))])
+        let Self { auth, requests, events } = self;
+        object([("auth", auth), ("requests", all_of(requests)), ("events", all_of(events))])
     }
 }
 
