@@ -14,6 +14,7 @@ mod fanout;
 mod healthcheck;
 mod json;
 mod listen;
+mod live;
 mod memory;
 mod metrics;
 mod rest;

@@ -2,8 +2,8 @@
 
 mod admin;
 mod client;
+mod events;
 mod payload;
-mod peer;
 mod reply;
 
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use chat::{Address, Chat, Principal};
+use chat::Principal;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming as HttpBody;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
-use protocol::{Code, ConnectionId, Failure};
+use protocol::{Code, Failure};
 use serde_json::value::RawValue;
 use socketio::{CloseReason, Connection, Incoming};
 
-use self::peer::Peer;
 use crate::connections::Owner;
 use crate::failure::failure_response;
+use crate::live::{Peer, Visitor, connection_id};
 use crate::shared::Shared;
 use crate::stream::Stream;
 
@@ -82,13 +82,6 @@ fn upgraded<Guard: Send + 'static>(
         });
     }
     response
-}
-
-/// What is known of whoever has connected before they say who they are.
-struct Visitor {
-    address: Option<Address>,
-    /// The page's, where it is a browser.
-    origin: Option<Box<str>>,
 }
 
 /// The stream below hyper, and what of the WebSocket it has read already.
@@ -149,7 +142,7 @@ async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visi
             Incoming::TooLarge { namespace, ack } => {
                 let peer = if &*namespace == CLIENT_NAMESPACE { &peers.client } else { &peers.admin };
                 if let Some(peer) = peer {
-                    peer.too_large(ack);
+                    events::too_large(peer, ack);
                 }
                 Handled::Counted
             }
@@ -184,10 +177,6 @@ enum Handled {
     Taken,
 }
 
-fn connection_id(chat: &Chat) -> ConnectionId {
-    ConnectionId::new(chat.ambient().now(), chat.ambient().chance())
-}
-
 /// Answers a namespace's CONNECT.
 async fn connect(
     shared: &Arc<Shared>,
@@ -219,7 +208,12 @@ async fn connect(
                 });
             }
             if let Some(latest) = connected.latest {
-                connection.during(peer.join_latest(shared, latest)).await;
+                let reply = events::reply_to(&peer, None);
+                let welcome = events::welcome(peer.subscriber.channel(), &reply);
+                let joining = Box::pin(peer.join_latest(shared, latest, welcome));
+                if let Err(failure) = connection.during(joining).await {
+                    reply.fail(&failure);
+                }
             }
             let place = if namespace == CLIENT_NAMESPACE { &mut peers.client } else { &mut peers.admin };
             *place = Some(peer);
@@ -235,13 +229,6 @@ async fn connect(
             connection.refuse(namespace, failure.code.as_str(), data.as_deref());
         }
     }
-}
-
-/// Counts a refused login, and tells of it in the log.
-fn refused(shared: &Shared, namespace: &'static str, app: &str, visitor: &Visitor, failure: &Failure) {
-    shared.metrics.login_refused(namespace, failure.code);
-    let address = visitor.address.map(|address| address.ip);
-    shared.refused_logins.tell(namespace, failure.code.as_str(), Some(app), address);
 }
 
 /// Takes a peer out of everything that it was in.

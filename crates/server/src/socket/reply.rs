@@ -1,6 +1,5 @@
 //! The answer to one event: an ack where the client asked for one, else an `error` event if it failed.
 
-use protocol::request::Nothing;
 use protocol::{AckFailure, Failure};
 use serde::Serialize;
 use socketio::{AckId, Frame, Outgoing};
@@ -62,10 +61,10 @@ impl Reply {
         }
     }
 
-    /// Acks `{ success: true }`, or fails.
-    pub(super) fn done(&self, outcome: Result<(), Failure>) {
+    /// Acks what came of it, or fails.
+    pub(super) fn give<T: Serialize>(&self, outcome: Result<T, Failure>) {
         match outcome {
-            Ok(()) => self.answer(&Success::with(Nothing {})),
+            Ok(answer) => self.answer(&Success::with(answer)),
             Err(failure) => self.fail(&failure),
         }
     }

@@ -1,4 +1,5 @@
-//! One connection in one namespace: what is the same for devices and agents.
+//! One connection in one namespace: what is the same for devices and agents, and for every transport. Typed requests in, typed
+//! answers out; how they travel is the transport's.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,24 +10,22 @@ use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
 use protocol::request::{
-    JoinConversation, JoinedConversation, LeaveConversation, Nothing, PONG, ReadMessages, SendToConversation,
-    SentMessage, StartTyping,
+    JoinConversation, JoinedConversation, LeaveConversation, ListSessions, Nothing, ReadMessages,
+    ReportDelivery, SendToConversation, SentMessage, SubscribeToApp,
 };
+use protocol::rest::SessionPage;
 use protocol::{Code, ConversationId, Failure, MessageStatus, Permission, limits};
-use socketio::{AckId, Event};
+use socketio::Frame;
 use store::{Cursor, LatestConversation};
 
-use super::Handled;
-use super::payload;
-use super::reply::{Reply, Success};
 use crate::connections::Owner;
 use crate::fanout::{self, Namespace, Standing, Watcher, frame};
 use crate::shared::Shared;
 
 /// A connection in a namespace.
-pub(super) struct Peer {
-    pub(super) principal: Principal,
-    pub(super) subscriber: fanout::Peer,
+pub(crate) struct Peer {
+    pub(crate) principal: Principal,
+    pub(crate) subscriber: fanout::Peer,
     /// The conversations it has joined.
     rooms: HashSet<ConversationId>,
     /// Those of them in which it types: who leaves stops typing.
@@ -37,19 +36,12 @@ pub(super) struct Peer {
     in_flight: Option<InFlight>,
 }
 
-/// A peer whose credential is good.
-pub(super) struct ConnectedPeer {
-    pub(super) peer: Peer,
-    /// What let it in.
-    pub(super) credential: Credential,
-    /// The conversation to join it to.
-    pub(super) latest: Option<LatestConversation>,
-    /// The device may have more connections with this one than it may have.
-    pub(super) is_crowded: bool,
-}
+/// Writes what a connection is told first that has joined: that it has, and the answer to its request.
+pub(crate) trait Welcome: FnOnce(&ConversationJoined, JoinedConversation) -> Vec<Frame> {}
+impl<F: FnOnce(&ConversationJoined, JoinedConversation) -> Vec<Frame>> Welcome for F {}
 
 impl Peer {
-    pub(super) fn new(principal: Principal, subscriber: fanout::Peer) -> Self {
+    pub(crate) fn new(principal: Principal, subscriber: fanout::Peer) -> Self {
         Self {
             principal,
             subscriber,
@@ -61,7 +53,7 @@ impl Peer {
     }
 
     /// Its first event; from here on it is told what concerns all.
-    pub(super) fn greet(&self, shared: &Shared, credential: Credential) {
+    pub(crate) fn greet(&self, shared: &Shared, credential: Credential) {
         let fanout::Peer { key, namespace, outgoing, connection_id } = &self.subscriber;
         shared.metrics.connected(namespace.path());
         let connected =
@@ -85,25 +77,14 @@ impl Peer {
     }
 
     /// Joins the feed of the agent's app; a second time changes nothing.
-    pub(super) fn watch_app(&self, shared: &Shared, agent: &Agent) {
+    pub(crate) fn watch_app(&self, shared: &Shared, agent: &Agent) {
         let watcher = Watcher { outgoing: self.subscriber.outgoing.clone(), permissions: agent.permissions };
         shared.fanout.feeds().watch(&agent.app_id, self.subscriber.key, watcher);
     }
 
     /// Has this node read what happens to the connections of the agent's app.
-    pub(super) fn keep_watching(&mut self, watching: Watching) {
+    pub(crate) fn keep_watching(&mut self, watching: Watching) {
         self.watching = Some(watching);
-    }
-
-    pub(super) fn reply(&self, event: &Event) -> Reply {
-        Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, event.ack)
-    }
-
-    /// Answers an event that had too many bytes to be read.
-    pub(super) fn too_large(&self, ack: Option<AckId>) {
-        let message = format!("an event may have {} bytes; this one has more", limits::FRAME_BYTES);
-        let reply = Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, ack);
-        reply.fail(&Failure::new(Code::MessageTooLong, message));
     }
 
     fn rooms_max(&self) -> usize {
@@ -113,29 +94,31 @@ impl Peer {
         }
     }
 
-    /// Joins the device's newest conversation, as on every connect.
-    pub(super) async fn join_latest(&mut self, shared: &Arc<Shared>, latest: LatestConversation) {
-        let reply = Reply::new(self.subscriber.outgoing.clone(), self.subscriber.namespace, None);
-        if let Err(failure) = self.join_room(shared, latest.id, None, &reply).await {
-            reply.fail(&failure);
-        }
+    /// Joins a conversation. What it is told first is written by `welcome`, and comes before all that happens from here on.
+    ///
+    /// # Errors
+    /// As for any request; nothing was told then.
+    pub(crate) async fn join(
+        &mut self,
+        shared: &Arc<Shared>,
+        request: JoinConversation,
+        welcome: impl Welcome,
+    ) -> Result<(), Failure> {
+        let after = request.after.map(|after| cursor(Some(&after), None)).transpose()?;
+        self.join_room(shared, request.conversation_id.into(), after, welcome).await
     }
 
-    pub(super) async fn join(&mut self, shared: &Arc<Shared>, event: &Event) {
-        let reply = self.reply(event);
-        let joined = match payload::conversation::<JoinConversation>(event) {
-            Ok(join) => {
-                let after = join.after.map(|after| cursor(Some(&after), None)).transpose();
-                match after {
-                    Ok(after) => self.join_room(shared, join.conversation_id.into(), after, &reply).await,
-                    Err(failure) => Err(failure),
-                }
-            }
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = joined {
-            reply.fail(&failure);
-        }
+    /// Joins the device's newest conversation, as on every connect.
+    ///
+    /// # Errors
+    /// As for any request; nothing was told then.
+    pub(crate) async fn join_latest(
+        &mut self,
+        shared: &Arc<Shared>,
+        latest: LatestConversation,
+        welcome: impl Welcome,
+    ) -> Result<(), Failure> {
+        self.join_room(shared, latest.id, None, welcome).await
     }
 
     /// Subscribes first and reads then, so that between what is read and what comes live there is nothing.
@@ -144,7 +127,7 @@ impl Peer {
         shared: &Arc<Shared>,
         id: ConversationId,
         after: Option<Cursor>,
-        reply: &Reply,
+        welcome: impl Welcome,
     ) -> Result<(), Failure> {
         if id.is_empty() {
             return Err(Failure::missing("conversation_id"));
@@ -192,83 +175,72 @@ impl Peer {
                 agent_read_seq: marks.agent_read,
             }),
         };
-        let first = [frame(self.subscriber.channel(), &joined), reply.frame(&Success::with(answer))];
         // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
         let goes_on = is_member && !has_cursor;
-        let first = first.into_iter().flatten().collect();
-        shared.fanout.release(&id, key, standing, newest.as_ref(), goes_on, first);
+        shared.fanout.release(&id, key, standing, newest.as_ref(), goes_on, welcome(&joined, answer));
         Ok(())
     }
 
-    pub(super) fn leave_room(&mut self, shared: &Arc<Shared>, event: &Event) {
-        let outcome = payload::conversation::<LeaveConversation>(event).and_then(|payload| {
-            let id: ConversationId = payload.conversation_id.into();
-            if id.is_empty() {
-                return Err(Failure::missing("conversation_id"));
-            }
-            if !self.rooms.remove(&id) {
-                return Err(not_joined());
-            }
-            self.stop_typing(shared, &id);
-            shared.fanout.leave(&id, self.subscriber.key);
-            Ok(())
-        });
-        self.reply(event).done(outcome);
+    pub(crate) fn leave_room(
+        &mut self,
+        shared: &Arc<Shared>,
+        request: LeaveConversation,
+    ) -> Result<Nothing, Failure> {
+        let id = named(request.conversation_id)?;
+        if !self.rooms.remove(&id) {
+            return Err(not_joined());
+        }
+        self.stop_typing(shared, &id);
+        shared.fanout.leave(&id, self.subscriber.key);
+        Ok(Nothing {})
     }
 
-    pub(super) async fn send(&mut self, shared: &Arc<Shared>, event: &Event) -> Handled {
+    /// Sends a message; waits only as long as too many of this connection's are under way. `done` is called once it is stored,
+    /// or refused. True if it was taken: it counts by itself then, and not as an event.
+    pub(crate) async fn send(
+        &mut self,
+        shared: &Arc<Shared>,
+        request: SendToConversation,
+        done: impl FnOnce(Result<SentMessage, Failure>) + Send + 'static,
+    ) -> bool {
         let started = Instant::now();
-        let reply = self.reply(event);
-        let send = match payload::object::<SendToConversation>(event) {
-            Ok(send) => send,
-            Err(failure) => {
-                reply.fail(&failure);
-                return Handled::Counted;
-            }
-        };
         let in_flight = self.in_flight.get_or_insert_default();
         if in_flight.count() >= limits::SENDS_IN_FLIGHT {
             in_flight.below(limits::SENDS_IN_FLIGHT).await;
         }
         let entered = in_flight.enter();
         let metrics = Arc::clone(&shared.metrics);
-        let sending =
-            Sending { conversation_id: send.conversation_id, local_id: send.local_id, body: send.body };
-        let is_taken = shared.chat.send(&self.principal, sending, move |outcome| {
-            match outcome {
-                Ok(sent) => reply.answer(&Success::with(SentMessage { message: sent.message })),
-                Err(failure) => reply.fail(&failure),
-            }
+        let SendToConversation { conversation_id, local_id, body } = request;
+        let sending = Sending { conversation_id, local_id, body };
+        shared.chat.send(&self.principal, sending, move |outcome| {
+            done(outcome.map(|sent| SentMessage { message: sent.message }));
             metrics.answered("socket", started.elapsed());
             drop(entered);
-        });
-        if is_taken { Handled::Taken } else { Handled::Counted }
+        })
     }
 
-    pub(super) fn typing(&mut self, shared: &Arc<Shared>, event: &Event, is_typing: bool) {
-        let outcome = payload::conversation::<StartTyping>(event).and_then(|payload| {
-            let id: ConversationId = payload.conversation_id.into();
-            if id.is_empty() {
-                return Err(Failure::missing("conversation_id"));
-            }
-            self.principal.require(Permission::SendMessages)?;
-            if !self.rooms.contains(&id) {
-                return Err(not_joined());
-            }
-            let was_typing = self.typing.contains(&id);
-            if !is_typing && !was_typing {
-                // Nobody was told that it began.
-                return Ok(());
-            }
-            shared.chat.typing(&self.principal, &self.subscriber.connection_id, id.clone(), is_typing)?;
-            if is_typing {
-                self.typing.insert(id);
-            } else {
-                self.typing.remove(&id);
-            }
-            Ok(())
-        });
-        self.reply(event).done(outcome);
+    pub(crate) fn typing(
+        &mut self,
+        shared: &Arc<Shared>,
+        conversation_id: String,
+        is_typing: bool,
+    ) -> Result<Nothing, Failure> {
+        let id = named(conversation_id)?;
+        self.principal.require(Permission::SendMessages)?;
+        if !self.rooms.contains(&id) {
+            return Err(not_joined());
+        }
+        if !is_typing && !self.typing.contains(&id) {
+            // Nobody was told that it began.
+            return Ok(Nothing {});
+        }
+        shared.chat.typing(&self.principal, &self.subscriber.connection_id, id.clone(), is_typing)?;
+        if is_typing {
+            self.typing.insert(id);
+        } else {
+            self.typing.remove(&id);
+        }
+        Ok(Nothing {})
     }
 
     fn stop_typing(&mut self, shared: &Shared, id: &ConversationId) {
@@ -279,40 +251,61 @@ impl Peer {
         }
     }
 
-    pub(super) async fn read(&self, shared: &Arc<Shared>, event: &Event) {
-        let outcome = match payload::object::<ReadMessages>(event) {
-            Ok(read) => {
-                let receipt = Receipt {
-                    up_to: read.up_to_message_id.into(),
-                    conversation_id: Some(read.conversation_id.into()),
-                    status: MessageStatus::Read,
-                };
-                shared.chat.acknowledge(&self.principal, receipt).await
-            }
-            Err(failure) => Err(failure),
+    pub(crate) async fn read(&self, shared: &Arc<Shared>, request: ReadMessages) -> Result<Nothing, Failure> {
+        let receipt = Receipt {
+            up_to: request.up_to_message_id.into(),
+            conversation_id: Some(request.conversation_id.into()),
+            status: MessageStatus::Read,
         };
-        self.reply(event).done(outcome);
+        shared.chat.acknowledge(&self.principal, receipt).await.map(|()| Nothing {})
     }
 
-    pub(super) fn ping(&self, event: &Event) {
-        let reply = self.reply(event);
-        if reply.is_awaited() {
-            return reply.answer(&PONG);
-        }
-        let fanout::Channel { namespace, wire } = self.subscriber.channel();
-        let pong = wire.event(namespace.path(), PONG, &Nothing {});
-        if let Ok(frame) = pong {
-            self.subscriber.outgoing.send(frame);
-        }
+    pub(crate) async fn delivered(
+        &self,
+        shared: &Arc<Shared>,
+        request: ReportDelivery,
+    ) -> Result<Nothing, Failure> {
+        let status = MessageStatus::Delivered;
+        let ReportDelivery { message_id, conversation_id, up_to_message_id } = request;
+        let (up_to, conversation_id) = match (message_id, conversation_id, up_to_message_id) {
+            (Some(message_id), conversation_id, _) => (message_id, conversation_id),
+            (None, Some(conversation_id), Some(up_to)) => (up_to, Some(conversation_id)),
+            (None, Some(_), None) => return Err(Failure::missing("up_to_message_id")),
+            (None, None, _) => return Err(Failure::missing("message_id")),
+        };
+        let receipt =
+            Receipt { up_to: up_to.into(), conversation_id: conversation_id.map(Into::into), status };
+        shared.chat.acknowledge(&self.principal, receipt).await.map(|()| Nothing {})
     }
 
-    pub(super) fn unknown(&self, event: &Event) {
-        let name: String = event.name.chars().take(64).collect();
-        self.reply(event).fail(&Failure::invalid(format!("there is no event {name}")));
+    /// Joins the feed of the agent's app, which it is in already.
+    pub(crate) fn subscribe(&self, shared: &Shared, request: &SubscribeToApp) -> Result<Nothing, Failure> {
+        let agent = self.agent()?;
+        agent.require_app(&request.app_id)?;
+        self.watch_app(shared, agent);
+        Ok(Nothing {})
+    }
+
+    pub(crate) async fn sessions(
+        &self,
+        shared: &Arc<Shared>,
+        request: ListSessions,
+    ) -> Result<SessionPage, Failure> {
+        let agent = self.agent()?;
+        agent.require_app(&request.app_id)?;
+        let page = Page::of_sessions(request.limit)?;
+        shared.chat.sessions(agent, request.after.as_deref(), page).await
+    }
+
+    fn agent(&self) -> Result<&Agent, Failure> {
+        match &self.principal {
+            Principal::Agent(agent) => Ok(agent),
+            Principal::Device(_) => Err(Failure::new(Code::Forbidden, "this is for agents")),
+        }
     }
 
     /// Takes it out of everything that it was in.
-    pub(super) async fn leave(mut self, shared: &Arc<Shared>, reason: &str) {
+    pub(crate) async fn leave(mut self, shared: &Arc<Shared>, reason: &str) {
         for id in std::mem::take(&mut self.typing) {
             self.typing.insert(id.clone());
             self.stop_typing(shared, &id);
@@ -329,6 +322,13 @@ impl Peer {
         }
         shared.connections.remove(key);
     }
+}
+
+fn named(conversation_id: String) -> Result<ConversationId, Failure> {
+    if conversation_id.is_empty() {
+        return Err(Failure::missing("conversation_id"));
+    }
+    Ok(conversation_id.into())
 }
 
 fn not_joined() -> Failure {

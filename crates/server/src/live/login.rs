@@ -1,0 +1,117 @@
+//! Who comes in: what they show is checked, and where they are is recorded.
+
+use std::sync::Arc;
+
+use chat::{Address, Chat, Credential, DeviceCredentials, Principal};
+use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
+use protocol::request::{AgentAuth, DeviceAuth};
+use protocol::{ConnectionId, Failure, Session};
+use socketio::Outgoing;
+use store::LatestConversation;
+
+use super::Peer;
+use crate::fanout::{self, Namespace};
+use crate::shared::Shared;
+
+/// What is known of whoever has connected before they say who they are.
+pub(crate) struct Visitor {
+    pub(crate) address: Option<Address>,
+    /// The page's, where it is a browser.
+    pub(crate) origin: Option<Box<str>>,
+}
+
+/// A peer whose credential is good.
+pub(crate) struct Login {
+    pub(crate) peer: Peer,
+    /// What let it in.
+    pub(crate) credential: Credential,
+    /// The conversation to join it to.
+    pub(crate) latest: Option<LatestConversation>,
+    /// The device may have more connections with this one than it may have.
+    pub(crate) is_crowded: bool,
+}
+
+/// A new name for a connection.
+pub(crate) fn connection_id(chat: &Chat) -> ConnectionId {
+    ConnectionId::new(chat.ambient().now(), chat.ambient().chance())
+}
+
+/// Checks a device's credential and registers session and presence.
+///
+/// # Errors
+/// What is wrong with it; it was told to the metrics and the log.
+pub(crate) async fn login_device(
+    shared: &Arc<Shared>,
+    outgoing: Outgoing,
+    auth: DeviceAuth,
+    visitor: &Visitor,
+) -> Result<Login, Failure> {
+    let tell = |failure: &Failure| tell_refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure);
+    let shown = DeviceCredentials {
+        app_id: &auth.app_id,
+        device_id: &auth.device_id,
+        api_key: &auth.api_key,
+        address: visitor.address,
+        origin: visitor.origin.as_deref(),
+    };
+    let key = shared.fanout.new_key();
+    let claim = shared.connections.claim(
+        key,
+        outgoing.clone(),
+        auth.app_id.as_str().into(),
+        auth.device_id.as_str().into(),
+    );
+    let access = shared.chat.authenticate_device(shown).await.inspect_err(tell)?;
+    shared.chat.limit_login(&access.device).inspect_err(tell)?;
+    let connection_id = connection_id(&shared.chat);
+    let session = Session {
+        connection_id: connection_id.clone(),
+        app_id: access.device.app_id.clone(),
+        device_id: access.device.device_id.clone(),
+        connected_at: shared.chat.ambient().now(),
+        user_info: access.user_info,
+    };
+    let is_crowded = shared.chat.connect(session).await;
+    claim.keep();
+    let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Client, outgoing };
+    let peer = Peer::new(Principal::Device(access.device), subscriber);
+    Ok(Login { peer, credential: access.credential, latest: access.latest, is_crowded })
+}
+
+/// Checks an agent's token and joins the app's feed.
+///
+/// # Errors
+/// What is wrong with it; it was told to the metrics and the log.
+pub(crate) async fn login_agent(
+    shared: &Arc<Shared>,
+    outgoing: Outgoing,
+    auth: AgentAuth,
+    visitor: &Visitor,
+) -> Result<Login, Failure> {
+    let connection_id = connection_id(&shared.chat);
+    let agent = shared
+        .chat
+        .authenticate_agent(Some(&auth.app_id), &auth.admin_token, Some(connection_id.clone()))
+        .await
+        .inspect_err(|failure| tell_refused(shared, ADMIN_NAMESPACE, &auth.app_id, visitor, failure))?;
+    let key = shared.fanout.new_key();
+    let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Admin, outgoing };
+    let watching = shared.chat.watch(&agent.app_id).await;
+    let credential = Credential::Token(agent.token_id.clone());
+    let mut peer = Peer::new(Principal::Agent(agent), subscriber);
+    peer.keep_watching(watching);
+    Ok(Login { peer, credential, latest: None, is_crowded: false })
+}
+
+/// Counts a refused login, and tells of it in the log.
+pub(crate) fn tell_refused(
+    shared: &Shared,
+    namespace: &'static str,
+    app: &str,
+    visitor: &Visitor,
+    failure: &Failure,
+) {
+    shared.metrics.login_refused(namespace, failure.code);
+    let address = visitor.address.map(|address| address.ip);
+    shared.refused_logins.tell(namespace, failure.code.as_str(), Some(app), address);
+}
