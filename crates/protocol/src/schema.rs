@@ -85,7 +85,9 @@ fn object<const COUNT: usize>(fields: [(&str, Value); COUNT]) -> Value {
 fn all_of(properties: Map<String, Value>) -> Value {
     let mut required: Vec<_> = properties.keys().cloned().collect();
     required.sort_unstable();
-    json!({ "type": "object", "properties": properties, "required": required })
+    let mut schema = json!({ "type": "object", "required": required });
+    schema["properties"] = properties.into();
+    schema
 }
 
 impl Namespace {
