@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chat::{Ambient, Chat, Handles, InFlight, Limits, Observer, Parts, Rates, Rounds, crowded_out};
 use cluster::{Cluster, Deliver, Envelope, Node, Signal};
@@ -10,7 +11,7 @@ use socketio::{Config, Meter};
 use store::{Location, Purpose, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::connections::Connections;
 use crate::fanout::{Fanout, look_for_missed};
@@ -24,6 +25,9 @@ use crate::{demo, listen, memory, rest};
 
 /// Connections that the operators' own listener has at a time.
 const INTERNAL_CONNECTIONS: usize = 64;
+
+/// How long a server that has left waits until its database is let go of.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,7 @@ pub struct App {
     internal: Option<(TcpListener, SocketAddr)>,
     settings: Settings,
     demo: Option<String>,
+    stored_all: JoinHandle<()>,
 }
 
 /// A server that runs.
@@ -58,6 +63,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     settings: Settings,
+    /// Ends when the database is let go of.
+    stored_all: JoinHandle<()>,
 }
 
 impl App {
@@ -80,7 +87,7 @@ impl App {
             Arc::new(move |observation| stored.stored(observation)),
         )
         .await?;
-        tokio::spawn(completions.run());
+        let stored_all = tokio::spawn(completions.run());
         let store = Arc::new(store);
         let clock = store.clock().clone();
         let ambient = Ambient::with_time(move || clock.now());
@@ -134,7 +141,7 @@ impl App {
             open: InFlight::default(),
             refused_logins: RefusedLogins::new(settings.log_addresses),
         });
-        Ok(Self { shared, listener, address, internal, settings, demo })
+        Ok(Self { shared, listener, address, internal, settings, demo, stored_all })
     }
 
     /// Where it listens.
@@ -181,7 +188,7 @@ impl App {
         if matches!(self.settings.database.location(), Location::Postgres(_)) {
             tasks.spawn(look_for_missed(Arc::clone(&self.shared.fanout)));
         }
-        Running { shared: self.shared, stop, tasks, settings: self.settings }
+        Running { shared: self.shared, stop, tasks, settings: self.settings, stored_all: self.stored_all }
     }
 }
 
@@ -207,6 +214,12 @@ impl Running {
         }
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        let Self { shared, stored_all, .. } = self;
+        drop(shared);
+        // Connections end a moment after they are counted as gone; whoever starts on the same file next finds it free.
+        if tokio::time::timeout(LET_GO, stored_all).await.is_err() {
+            tracing::debug!("the database is still held by what was cut off");
+        }
         tracing::info!("shut down");
     }
 }

@@ -107,7 +107,7 @@ impl Completions {
         Self { batches }
     }
 
-    /// Runs until the store is dropped.
+    /// Runs until the store is dropped, and has let go of its database.
     pub async fn run(mut self) {
         while let Some(batch) = self.batches.recv().await {
             for job in batch {

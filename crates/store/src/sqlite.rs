@@ -46,8 +46,6 @@ pub(crate) struct Sqlite {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) clock: Clock,
-    /// Held as long as the server runs: a second one on the same file would know nothing of this one's connections.
-    _lock: Option<File>,
 }
 
 impl Sqlite {
@@ -63,9 +61,9 @@ impl Sqlite {
         };
         migrate(path, purpose)?;
         let clock = Clock::after(newest(path)?);
-        let (writer, completions) = Writer::start(path, observer)?;
+        let (writer, completions) = Writer::start(path, lock, observer)?;
         let readers = Readers::start(path)?;
-        Ok((Self { writer, readers, clock, _lock: lock }, completions))
+        Ok((Self { writer, readers, clock }, completions))
     }
 }
 

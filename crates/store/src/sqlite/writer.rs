@@ -1,5 +1,6 @@
 //! The one writer: it drains its queue into one transaction, commits, and then reports all of it in commit order.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,13 +38,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(path: &Path, observer: Observer) -> Result<(Self, Completions), Error> {
+    pub(super) fn start(
+        path: &Path,
+        lock: Option<File>,
+        observer: Observer,
+    ) -> Result<(Self, Completions), Error> {
         let connection = connect(path, Access::Write)?;
         let wal_bytes = Arc::new(AtomicU64::new(0));
         let checkpointer = Checkpointer::start(path, Arc::clone(&wal_bytes))?;
         let (queue, jobs) = bounded(QUEUE);
         let (done, completions) = mpsc::unbounded_channel();
-        let mut thread = WriterThread { connection, jobs, done, observer, checkpointer, wal_bytes };
+        let mut thread =
+            WriterThread { connection, _lock: lock, jobs, done, observer, checkpointer, wal_bytes };
         thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || thread.run())
@@ -67,6 +73,9 @@ impl Writer {
 
 struct WriterThread {
     connection: Connection,
+    /// Held until nothing is written any more: a second server on the same file would know nothing of this one's connections.
+    /// Let go of before `done`, whose end says that the file is free.
+    _lock: Option<File>,
     jobs: Receiver<Box<dyn Job>>,
     /// Unbounded, because it holds no more than was in the bounded queue, and a commit must never wait for those who
     /// are told of it.
