@@ -320,7 +320,8 @@ async fn one_bad_write_does_not_harm_those_beside_it(place: Place) {
 async fn a_second_server_on_the_same_file_is_refused_and_a_command_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(folder.path().join("replyhq.db"));
-    let first = Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
+    let (first, completions) =
+        Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.unwrap();
     let error = Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ()))
         .await
         .map(|_| ())
@@ -328,6 +329,8 @@ async fn a_second_server_on_the_same_file_is_refused_and_a_command_is_not() {
     assert!(error.to_string().contains("serves"), "{error}");
     assert!(Store::open(&location, Purpose::Command, Arc::new(|_| ())).await.is_ok());
     drop(first);
+    // Its end says that the file is let go of.
+    completions.run().await;
     assert!(Store::open(&location, Purpose::Serve { alone: true }, Arc::new(|_| ())).await.is_ok());
 }
 
