@@ -9,7 +9,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use socketio::session::{ClientSession, Output, Protocol};
 use socketio::websocket::{Data, Decoded, Decoder, Message, OpCode, Role, encode};
-use socketio::{ClientIncoming, Config};
+use socketio::{ClientIncoming, CloseReason, Config};
 use tokio::time::Instant;
 
 const OPEN: &[u8] = br#"0{"sid":"e","pingInterval":25000,"pingTimeout":20000,"maxPayload":1000}"#;
@@ -66,7 +66,7 @@ fuzz_target!(|input: &[u8]| {
                         Output::Nothing | Output::Send(_) | Output::Pong(_) => {}
                         other => panic!("{other:?}"),
                     }
-                    assert_eq!(session.farewell().is_some(), is_in);
+                    assert_eq!(session.farewell(CloseReason::ClientClosed).is_some(), is_in);
                     unread.drain(..consumed);
                 }
             }

@@ -3,9 +3,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -52,17 +50,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> Connection<Io> {
     /// with so many waiting nothing more is read, answers to this side's events included. Answers are handed
     /// over at once. `work` also runs to its end when the connection dies.
     pub async fn during<F: Future>(&mut self, work: F) -> F::Output {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            // First the work, so that what it queues is written in the same turn.
-            if let Poll::Ready(output) = work.as_mut().poll(cx) {
-                return Poll::Ready(output);
-            }
-            self.driver.poll_io(cx);
-            self.driver.rest();
-            Poll::Pending
-        })
-        .await
+        self.driver.during(work).await
     }
 
     /// Grants the namespace asked for in [`Incoming::Connect`], under the id `sid`. Does nothing when the peer

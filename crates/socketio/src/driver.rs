@@ -5,8 +5,9 @@
 mod writer;
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -104,13 +105,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
 
     fn new(io: Io, already_read: &Bytes, config: Arc<Config>, session: P, keys: Option<MaskKeys>) -> Self {
         let role = if keys.is_some() { Role::Client } else { Role::Server };
+        let outgoing = Outgoing::new(Arc::clone(&config), role);
+        outgoing.shared().speak(session.wire());
         Self {
             io: Some(io),
             decoder: Decoder::new(role, config.max_payload).skipping(match role {
                 Role::Server => config.max_skipped,
                 Role::Client => 0,
             }),
-            outgoing: Outgoing::new(Arc::clone(&config), role),
+            outgoing,
             config,
             session,
             is_behind: !already_read.is_empty(),
@@ -184,6 +187,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             self.inbox = VecDeque::new();
         }
         Some(item)
+    }
+
+    /// Runs `work` to its end with all I/O and timers going on beside it.
+    pub(crate) async fn during<F: Future>(&mut self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            // First the work, so that what it queues is written in the same turn.
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            self.poll_io(cx);
+            self.rest();
+            Poll::Pending
+        })
+        .await
     }
 
     /// Ends the connection from this side, dropping items not handed out; ready once it is over.
@@ -387,14 +405,18 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             return;
         }
         self.outgoing.shared().request_close(reason);
-        let close = Frame::websocket_close(reason.close_code());
+        let close = Frame::websocket_close(self.session.close_code(reason));
         if reason.is_abrupt() {
             // One attempt, and only between two frames: this peer is not waited for.
-            let close = self.writer.dress(VecDeque::from([close]));
-            if let (Some(io), Some(close), true) =
-                (self.io.as_mut(), close.front(), self.writer.is_between_frames())
-            {
-                let _ = Pin::new(io).poll_write(cx, close.bytes());
+            let farewell = self.session.farewell(reason);
+            let last = self.writer.dress(farewell.into_iter().chain([close]).collect());
+            if let (Some(io), true) = (self.io.as_mut(), self.writer.is_between_frames()) {
+                for frame in last {
+                    let written = Pin::new(&mut *io).poll_write(cx, frame.bytes());
+                    if !matches!(written, Poll::Ready(Ok(count)) if count == frame.len()) {
+                        break;
+                    }
+                }
             }
             self.over(reason);
             return;
@@ -404,7 +426,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
             self.session.left(namespace, now);
         }
         self.writer.append(queued);
-        let farewell = if reason.is_deliberate() { self.session.farewell() } else { None };
+        let farewell = self.session.farewell(reason);
         self.say_last(farewell.into_iter().chain([close]).collect());
         let by = now + self.config.close_timeout;
         self.phase = Phase::Flushing { reason, by, hang_up: false };

@@ -149,6 +149,11 @@ impl Frame {
         Self::written(|out| websocket::encode(out, OpCode::Data(Data::Binary), bytes))
     }
 
+    /// A WebSocket text message as it stands, for connections without Engine.IO.
+    pub fn plain(text: &str) -> Self {
+        Self::written(|out| websocket::encode(out, OpCode::Data(Data::Text), text.as_bytes()))
+    }
+
     /// Bytes on the wire as a server sends it, frame heads and attachments included. A client's masks come on top.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -253,6 +258,10 @@ impl Frame {
 
     pub(crate) fn websocket_pong(payload: &[u8]) -> Self {
         Self::written(|out| websocket::encode(out, OpCode::Control(Control::Pong), payload))
+    }
+
+    pub(crate) fn websocket_ping() -> Self {
+        Self::written(|out| websocket::encode(out, OpCode::Control(Control::Ping), &[]))
     }
 
     pub(crate) fn websocket_close(code: websocket::CloseCode) -> Self {

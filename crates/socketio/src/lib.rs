@@ -8,7 +8,8 @@
 //!
 //! The layers, from the wire up: [`websocket`] turns bytes into messages, [`packet`] turns messages into
 //! packets, [`session`] is the protocol as a state machine without I/O or clock, and [`Connection`] drives one
-//! session over one byte stream. [`ClientConnection`] is its other end, over the same layers.
+//! session over one byte stream. [`ClientConnection`] is its other end, over the same layers. [`PlainConnection`] is a
+//! WebSocket without Engine.IO, for protocols that have none.
 
 mod args;
 mod bare;
@@ -19,6 +20,7 @@ mod driver;
 mod frame;
 mod outgoing;
 pub mod packet;
+mod plain;
 mod reason;
 mod scratch;
 pub mod session;
@@ -33,6 +35,7 @@ pub use config::{Config, Meter};
 pub use connection::Connection;
 pub use frame::{EncodeError, Frame};
 pub use outgoing::{AckError, Outgoing, Stale};
+pub use plain::PlainConnection;
 pub use reason::CloseReason;
 pub use session::{ClientIncoming, Incoming};
 pub use wire::Wire;

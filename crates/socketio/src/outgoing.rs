@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -20,6 +20,9 @@ use crate::{AckId, Args, CloseReason, Config, Frame, Wire};
 const PASSING_FROM: usize = 8;
 /// The share of the queue that may be full before a state is replaced by the one after it.
 const STATES_FROM: usize = 2;
+
+/// Stands for no [`Wire`] at all.
+const NO_WIRE: u8 = u8::MAX;
 
 /// Answers one connection may owe at a time. One that takes events and never answers must not fill the memory.
 const MAX_AWAITED: usize = 1024;
@@ -89,10 +92,14 @@ impl Outgoing {
         self.shared.request_close(reason);
     }
 
-    /// How what is sent to this peer has to be written. It is known, and never changes, from the first
-    /// [`Incoming::Connect`](crate::Incoming::Connect) on.
-    pub fn wire(&self) -> Wire {
-        if self.shared.is_packed.load(Ordering::Relaxed) { Wire::MessagePack } else { Wire::Json }
+    /// How what is sent to this peer has to be written; `None` where there is no Socket.IO on the connection. It is known,
+    /// and never changes, from the first [`Incoming::Connect`](crate::Incoming::Connect) on.
+    pub fn wire(&self) -> Option<Wire> {
+        match self.shared.wire.load(Ordering::Relaxed) {
+            NO_WIRE => None,
+            wire if wire == Wire::MessagePack as u8 => Some(Wire::MessagePack),
+            _ => Some(Wire::Json),
+        }
     }
 
     /// Whether the connection is over or closing.
@@ -134,7 +141,8 @@ impl Outgoing {
     ) -> Result<Args, AckError> {
         let (answer, id) = self.shared.await_answer(namespace)?;
         let forget = Forget { shared: &self.shared, id };
-        let frame = self.wire().event_with_id(namespace, name, arg, Some(id))?;
+        let wire = self.wire().ok_or(AckError::Closed)?;
+        let frame = wire.event_with_id(namespace, name, arg, Some(id))?;
         self.shared.send(frame).map_err(|refused| match refused {
             Refused::Closed => AckError::Closed,
             Refused::TooLarge => AckError::TooLarge,
@@ -157,7 +165,7 @@ impl Outgoing {
                 queued: AtomicUsize::new(0),
                 made_at: Instant::now(),
                 heard_ms: AtomicU64::new(0),
-                is_packed: AtomicBool::new(false),
+                wire: AtomicU8::new(Wire::Json as u8),
                 answers: Mutex::default(),
             }),
         }
@@ -207,7 +215,8 @@ pub(crate) struct Shared {
     made_at: Instant,
     /// When something was last read, in milliseconds since then.
     heard_ms: AtomicU64,
-    is_packed: AtomicBool,
+    /// The [`Wire`] that the peer has shown, as a number, or [`NO_WIRE`].
+    wire: AtomicU8,
     answers: Mutex<Answers>,
 }
 
@@ -269,8 +278,8 @@ impl Shared {
     }
 
     /// The peer has shown how its packets are written.
-    pub(crate) fn speak(&self, wire: Wire) {
-        self.is_packed.store(wire == Wire::MessagePack, Ordering::Relaxed);
+    pub(crate) fn speak(&self, wire: Option<Wire>) {
+        self.wire.store(wire.map_or(NO_WIRE, |wire| wire as u8), Ordering::Relaxed);
     }
 
     pub(crate) fn role(&self) -> Role {

@@ -3,6 +3,7 @@
 
 mod client;
 mod engine;
+mod plain;
 mod reassembly;
 
 use std::fmt;
@@ -15,11 +16,12 @@ use tokio::time::Instant;
 
 pub use client::{ClientIncoming, ClientSession};
 pub use engine::{Engine, Payload};
+pub use plain::{Farewell, PlainSession};
 use reassembly::{Assembly, Content, Reassembly, Whole};
 
 use crate::packet::msgpack;
 use crate::packet::socket::{self, Body, Packet};
-use crate::websocket::Message;
+use crate::websocket::{CloseCode, Message};
 use crate::{AckId, Args, CloseReason, Config, Event, Frame, Wire};
 
 /// What Engine.IO puts before each packet of Socket.IO.
@@ -129,9 +131,9 @@ pub trait Protocol {
         let _ = (namespace, now);
     }
 
-    /// How the peer's packets are written, as far as it has shown.
-    fn wire(&self) -> Wire {
-        Wire::Json
+    /// How the peer's packets are written, as far as it has shown; `None` if it knows none of Socket.IO's.
+    fn wire(&self) -> Option<Wire> {
+        Some(Wire::Json)
     }
 
     /// Whether the peer has shown who it is. From one that has not, nothing is read while it reads nothing itself.
@@ -139,9 +141,15 @@ pub trait Protocol {
         true
     }
 
-    /// What is to be sent before this side ends the connection of its own will.
-    fn farewell(&mut self) -> Option<Frame> {
+    /// What is to be sent before this side ends the connection.
+    fn farewell(&mut self, reason: CloseReason) -> Option<Frame> {
+        let _ = reason;
         None
+    }
+
+    /// What the close frame says.
+    fn close_code(&self, reason: CloseReason) -> CloseCode {
+        reason.close_code()
     }
 }
 
@@ -170,6 +178,11 @@ enum Membership {
 }
 
 impl Session {
+    /// As the peer writes, once it has.
+    fn wire(&self) -> Wire {
+        self.wire.unwrap_or_default()
+    }
+
     /// A session whose handshake was done at `now`.
     pub fn server(config: &Config, now: Instant) -> Self {
         Self {
@@ -395,7 +408,7 @@ impl Protocol for Session {
         self.connect_by.is_none()
     }
 
-    fn wire(&self) -> Wire {
-        self.wire.unwrap_or_default()
+    fn wire(&self) -> Option<Wire> {
+        Some(self.wire())
     }
 }

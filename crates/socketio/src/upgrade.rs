@@ -30,19 +30,30 @@ enum Refusal {
 /// Polling is `{"code":0,"message":"Transport unknown"}`, as from an Engine.IO server without it.
 pub fn respond(request: &Parts) -> Result<Response<()>, Box<Response<String>>> {
     let key = check(request).map_err(refuse)?;
-    let accept =
-        HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| refuse(Refusal::BadRequest))?;
+    let mut response = switch(key).map_err(refuse)?;
+    // Clients that name protocols of their own give up where none of them is chosen. Socket.IO's server takes the first.
+    if let Some(protocol) = first_protocol(&request.headers) {
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    Ok(response)
+}
+
+/// The answer to the WebSocket handshake that has this key.
+fn switch(key: &HeaderValue) -> Result<Response<()>, Refusal> {
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| Refusal::BadRequest)?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    // Clients that name protocols of their own give up where none of them is chosen. Socket.IO's server takes the first.
-    if let Some(protocol) = first_protocol(&request.headers) {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-    }
     Ok(response)
+}
+
+/// The answer to a request for a WebSocket without Engine.IO on it: the `101` after which the stream belongs to a
+/// [`PlainConnection`](crate::PlainConnection). `None` if it is no request for a WebSocket.
+pub fn respond_plain(request: &Parts) -> Option<Response<()>> {
+    switch(websocket_key(request).ok()?).ok()
 }
 
 /// Why the answer to a request for a connection is none to begin with.
@@ -113,6 +124,15 @@ fn check(request: &Parts) -> Result<&HeaderValue, Refusal> {
     if parameter(query, "sid").is_some_and(|sid| !sid.is_empty()) {
         return Err(Refusal::UnknownSid);
     }
+    let key = websocket_key(request);
+    if key.is_ok() && parameter(query, "EIO") != Some("4") {
+        return Err(Refusal::UnsupportedVersion);
+    }
+    key
+}
+
+/// The key of a WebSocket handshake.
+fn websocket_key(request: &Parts) -> Result<&HeaderValue, Refusal> {
     if request.method != Method::GET {
         return Err(Refusal::BadMethod);
     }
@@ -123,9 +143,6 @@ fn check(request: &Parts) -> Result<&HeaderValue, Refusal> {
     }
     if !names(headers, &CONNECTION, "upgrade") || !names(headers, &UPGRADE, "websocket") {
         return Err(Refusal::BadRequest);
-    }
-    if parameter(query, "EIO") != Some("4") {
-        return Err(Refusal::UnsupportedVersion);
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(Refusal::BadRequest);

@@ -127,7 +127,7 @@ proptest! {
                 Output::Granted(..) | Output::Left(..) => prop_assert!(false),
                 Output::Nothing | Output::Send(_) | Output::Pong(_) => {}
             }
-            prop_assert_eq!(session.farewell().is_some(), is_in);
+            prop_assert_eq!(session.farewell(CloseReason::ClientClosed).is_some(), is_in);
         }
     }
 }

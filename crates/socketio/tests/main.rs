@@ -27,6 +27,8 @@ mod memory;
 #[cfg(test)]
 mod packets;
 #[cfg(test)]
+mod plain;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod session;

@@ -230,7 +230,8 @@ impl Protocol for ClientSession {
         }
     }
 
-    fn farewell(&mut self) -> Option<Frame> {
-        matches!(self.stage, Stage::In).then(|| Frame::disconnect(&self.namespace))
+    fn farewell(&mut self, reason: CloseReason) -> Option<Frame> {
+        (reason.is_deliberate() && matches!(self.stage, Stage::In))
+            .then(|| Frame::disconnect(&self.namespace))
     }
 }
