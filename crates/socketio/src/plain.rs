@@ -21,7 +21,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + Send> PlainConnection<Io> {
     /// Begins a session; see [`Connection::new`](crate::Connection::new). `farewell` says how it ends.
     pub fn new(io: Io, already_read: Bytes, config: Arc<Config>, farewell: Farewell) -> Self {
         let session = PlainSession::server(&config, farewell, Instant::now());
-        Self { driver: Driver::server(io, &already_read, config, session) }
+        let driver = Driver::server(io, &already_read, config, session);
+        // Copied, so that what the HTTP server read into is not kept.
+        drop(already_read);
+        Self { driver }
     }
 
     /// The handle through which [`Frame::plain`](crate::Frame::plain) is sent, for this and any other task. Its
