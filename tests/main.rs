@@ -21,6 +21,7 @@ mod many_connections;
 mod many_nodes;
 mod message_flow;
 mod node_failures;
+mod old_clients;
 mod operating;
 mod other_clients;
 mod p1_durable;

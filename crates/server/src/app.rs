@@ -138,6 +138,7 @@ impl App {
             // Pongs alone say nothing: who answers pings that were never read is not there.
             socket_progress: settings.write_timeout.min(settings.ping_timeout),
             proxies: settings.trusted_proxies.clone().unwrap_or_default(),
+            legacy: settings.legacy.clone(),
             open: InFlight::default(),
             refused_logins: RefusedLogins::new(settings.log_addresses),
         });
@@ -203,9 +204,11 @@ impl Running {
         // The listener closes with this, before anyone is told: who comes back at once finds another node.
         stop.send_replace(true);
         shared.connections.announce_shutdown(self.settings.reconnect_spread);
+        // What is left after it is for those who are slow to hear that it is over.
+        let old_spread = self.settings.reconnect_spread.min(self.settings.shutdown_timeout / 2);
         let leave = async {
             shared.chat.in_flight().below(1).await;
-            shared.connections.close_all();
+            shared.connections.close_all(old_spread).await;
             open.below(1).await;
             shared.chat.retire().await;
         };

@@ -9,8 +9,9 @@ use cluster::SilentConnection;
 use protocol::event::ServerShutdown;
 use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
 use socketio::{CloseReason, Outgoing};
+use tokio::time::Instant;
 
-use crate::fanout::{Channel, Namespace, SubscriberKey, frame, left};
+use crate::fanout::{Channel, Namespace, SubscriberKey, Wire, frame, left};
 
 /// How often the credentials of open connections are looked at. Withdrawal must close them within 5 s.
 const CREDENTIAL_CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -111,7 +112,9 @@ impl Open {
         if let Some(frame) = frame(channel, failure) {
             self.outgoing.send(frame);
         }
-        self.outgoing.send(channel.wire.disconnect(namespace.path()));
+        if let Some(wire) = self.outgoing.wire() {
+            self.outgoing.send(wire.disconnect(namespace.path()));
+        }
         self.outgoing.close(CloseReason::Server);
     }
 
@@ -176,10 +179,21 @@ impl Connections {
         table.next_delay_ms = Some(RECONNECT_DELAY_MIN_MS.saturating_add(spread_ms));
     }
 
-    /// Asks every socket to write what waits and to end.
-    pub(crate) fn close_all(&self) {
-        for open in self.table().open.values() {
-            open.outgoing.close(CloseReason::Shutdown);
+    /// Asks every socket to write what waits and to end. Old clients know no delay: each comes back a second after its
+    /// connection ended, so that their ends are spread, over at most `spread`.
+    pub(crate) async fn close_all(&self, spread: Duration) {
+        let old: Vec<_> = {
+            let table = self.table();
+            let outgoing = table.open.values().map(|open| &open.outgoing);
+            let (old, others): (Vec<_>, Vec<_>) =
+                outgoing.partition(|outgoing| Wire::of(outgoing) == Wire::Legacy);
+            others.into_iter().for_each(|outgoing| outgoing.close(CloseReason::Shutdown));
+            old.into_iter().cloned().collect()
+        };
+        let start = Instant::now();
+        for (index, outgoing) in old.iter().enumerate() {
+            tokio::time::sleep_until(start + spread.mul_f64(index as f64 / old.len() as f64)).await;
+            outgoing.close(CloseReason::Shutdown);
         }
     }
 
@@ -278,7 +292,7 @@ mod tests {
         let mut connection = Connection::new(near, Bytes::new(), Arc::new(Config::default()), "sid");
         connections.add(key, connection.outgoing(), Some(Namespace::Client), Owner::Nobody);
         act(connections);
-        connections.close_all();
+        connections.close_all(Duration::ZERO).await;
         let told = async {
             let mut read = Vec::new();
             // The connection ends when the other half is gone, which it is after this.

@@ -30,7 +30,7 @@ use protocol::{
     InboxConversation, Message, MessageId, Permission, Sender, Session, limits,
 };
 use serde::Serialize;
-use socketio::{Frame, Outgoing, Stale, Wire};
+use socketio::{Frame, Outgoing, Stale};
 use store::Store;
 use tokio::time::Instant;
 
@@ -42,6 +42,7 @@ use self::rewind::Heard;
 pub(crate) use self::room::Standing;
 use self::room::{Repaired, Room, Step};
 use self::typing::Typist;
+use crate::legacy;
 use crate::metrics::Metrics;
 
 /// Locks over the rooms; more than there are cores, so that two rarely meet.
@@ -77,6 +78,31 @@ impl Namespace {
     }
 }
 
+/// How what is told is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// As packets of Socket.IO.
+    SocketIo(socketio::Wire),
+    /// For clients of the protocol before it.
+    Legacy,
+}
+
+impl Wire {
+    const COUNT: usize = 1 + socketio::Wire::COUNT;
+
+    /// How what this connection is sent has to be written, which must be known.
+    pub(crate) fn of(outgoing: &Outgoing) -> Self {
+        outgoing.wire().map_or(Self::Legacy, Self::SocketIo)
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Legacy => 0,
+            Self::SocketIo(wire) => 1 + wire as usize,
+        }
+    }
+}
+
 /// Who hears something, and how it is written for them. What is told to many is encoded once for each of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Channel {
@@ -89,11 +115,11 @@ impl Channel {
 
     /// The channel of a peer that hears this namespace's events. Its wire must be known.
     pub(crate) fn of(namespace: Namespace, outgoing: &Outgoing) -> Self {
-        Self { namespace, wire: outgoing.wire() }
+        Self { namespace, wire: Wire::of(outgoing) }
     }
 
     fn index(self) -> usize {
-        self.namespace as usize * Wire::COUNT + self.wire as usize
+        self.namespace as usize * Wire::COUNT + self.wire.index()
     }
 }
 
@@ -111,14 +137,17 @@ impl Peer {
     }
 }
 
-/// An event as connections of that channel get it. `None`, and a line in the log, if it can't be encoded, which no
-/// value of ours does.
+/// An event as connections of that channel get it. `None` where their protocol has no such event; and, with a line in the
+/// log, if it can't be encoded, which no value of ours does.
 pub(crate) fn frame<T: Serialize + Named>(channel: Channel, payload: &T) -> Option<Frame> {
-    channel
-        .wire
-        .event(channel.namespace.path(), T::NAME, payload)
+    let encoded = match channel.wire {
+        Wire::SocketIo(wire) => wire.event(channel.namespace.path(), T::NAME, payload).map(Some),
+        Wire::Legacy => legacy::frame(payload),
+    };
+    encoded
         .inspect_err(|error| tracing::error!(%error, event = T::NAME, "an event could not be encoded"))
         .ok()
+        .flatten()
 }
 
 /// What a device is told to whom somebody else has come.

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tower_service::Service as _;
 
 use crate::failure::failure_response;
+use crate::legacy;
 use crate::rest::{is_health, secured};
 use crate::shared::Shared;
 use crate::socket;
@@ -253,6 +254,8 @@ impl Visit {
                     no_room()
                 } else if takes_sockets && socket::is_for_socket(request.uri().path()) {
                     socket::upgrade(request, &shared, Arc::clone(&place))
+                } else if takes_sockets && legacy::is_for_old_socket(request.uri().path()) {
+                    legacy::upgrade(request, &shared, Arc::clone(&place)).await
                 } else {
                     let Ok(response) = router.call(request.map(Body::new)).await;
                     response

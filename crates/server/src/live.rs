@@ -3,5 +3,7 @@
 mod login;
 mod peer;
 
-pub(crate) use self::login::{Login, Visitor, connection_id, login_agent, login_device, tell_refused};
+pub(crate) use self::login::{
+    Login, Visitor, connection_id, login_agent, login_device, login_vetted, tell_refused, vet_device,
+};
 pub(crate) use self::peer::Peer;

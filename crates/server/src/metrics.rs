@@ -36,6 +36,7 @@ labels! {
     ByKind { kind: &'static str }
     ByStatus { status: u32 }
     ByWay { way: &'static str }
+    ByUse { app: String, r#use: &'static str }
     ByRefusal { namespace: &'static str, code: &'static str }
 }
 
@@ -113,6 +114,7 @@ pub(crate) struct Metrics {
     cluster_written_off: Counter,
     missed: Counter,
     repairs_failed: Counter,
+    legacy: Family<ByUse, Counter>,
 }
 
 impl Metrics {
@@ -137,6 +139,7 @@ impl Metrics {
             crowded_out: Counter::default(),
             history_changed: Counter::default(),
             rate_limited: Family::default(),
+            legacy: Family::default(),
             presence_changes: Family::default(),
             database_errors: Family::default(),
             requests: Family::default(),
@@ -283,6 +286,11 @@ impl Metrics {
             self.repairs_failed.clone(),
         );
         registry.register(
+            "legacy",
+            "Connections and calls of clients of the protocol before Socket.IO, by app",
+            self.legacy.clone(),
+        );
+        registry.register(
             "cluster_written_off",
             "Times that the other nodes took this one for dead",
             self.cluster_written_off.clone(),
@@ -409,6 +417,11 @@ impl Metrics {
         self.presence_changes
             .get_or_create(&ByState { state: if is_online { "online" } else { "offline" } })
             .inc();
+    }
+
+    /// An old client with a good credential has connected, or called.
+    pub(crate) fn legacy_used(&self, app_id: &str, r#use: &'static str) {
+        self.legacy.get_or_create(&ByUse { app: app_id.to_owned(), r#use }).inc();
     }
 
     pub(crate) fn requested(&self, status: u16) {

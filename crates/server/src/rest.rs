@@ -25,8 +25,12 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::error::{Refused, unauthorized_response, with_request_id};
+pub(crate) use self::extract::{AsDevice, Asked, Body, Named};
 pub(crate) use self::headers::secured;
-pub(crate) use self::health::is_health;
+pub(crate) use self::health::{alive, is_health};
+pub(crate) use self::messages::{MessageQuery, message_page, store_message};
+use crate::legacy;
 use crate::shared::Shared;
 
 /// For how long a browser need not ask again what it may send: as long as any of them remembers.
@@ -81,10 +85,9 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let api = api
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(shared), error::with_request_id))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(shared), with_request_id))
         .layer(cors);
-    let health =
-        Router::new().route(health::ALIVE, get(health::alive)).route(health::READY, get(health::ready));
+    let health = Router::new().route(health::ALIVE, get(alive)).route(health::READY, get(health::ready));
     let operators = Router::new()
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(move || docs::document(document.clone())))
@@ -93,7 +96,13 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let with_state = |router: Router<Arc<Shared>>| router.with_state(Arc::clone(shared));
     if has_internal {
         let internal = operators.merge(health.clone()).fallback(error::no_route);
-        return Routers { public: with_state(api.merge(health)), internal: Some(with_state(internal)) };
+        let public = beside_old(with_state(api.merge(health)), shared);
+        return Routers { public, internal: Some(with_state(internal)) };
     }
-    Routers { public: with_state(api.merge(health).merge(operators)), internal: None }
+    Routers { public: beside_old(with_state(api.merge(health).merge(operators)), shared), internal: None }
+}
+
+/// With what old clients need, where they are served.
+fn beside_old(api: Router, shared: &Arc<Shared>) -> Router {
+    if shared.legacy.legacy { legacy::beside(api, shared) } else { api }
 }

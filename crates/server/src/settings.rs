@@ -13,6 +13,7 @@ use protocol::limits::{self, Action, By, Rate};
 use store::Location;
 
 use crate::address::Proxies;
+use crate::legacy::LegacySettings;
 
 /// Where the server listens if nothing is said.
 pub(crate) const LISTEN: &str = "127.0.0.1:3000";
@@ -176,6 +177,10 @@ pub struct Settings {
     /// How long a shutdown may take before what is left is cut off
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_SHUTDOWN_TIMEOUT", default_value = "10s", value_parser = parse_duration)]
     pub shutdown_timeout: Duration,
+
+    /// Whether and how clients of the protocol before Socket.IO are served.
+    #[command(flatten)]
+    pub legacy: LegacySettings,
 
     /// Over how long clients are asked to spread when they come back after a shutdown
     #[arg(long, value_name = "DURATION", env = "REPLYHQ_RECONNECT_SPREAD", default_value = "10s", value_parser = parse_duration)]

@@ -9,6 +9,7 @@ use socketio::Config;
 use crate::address::Proxies;
 use crate::connections::Connections;
 use crate::fanout::Fanout;
+use crate::legacy::LegacySettings;
 use crate::metrics::Metrics;
 use crate::stream::Patience;
 use crate::telemetry::RefusedLogins;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     /// How long a socket may take nothing.
     pub(crate) socket_progress: Duration,
     pub(crate) proxies: Proxies,
+    /// Whether and how clients of the protocol before Socket.IO are served.
+    pub(crate) legacy: LegacySettings,
     /// All connections but those that wait for a place.
     pub(crate) open: InFlight,
     pub(crate) refused_logins: RefusedLogins,

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use chat::Principal;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming as HttpBody;
@@ -85,7 +84,7 @@ fn upgraded<Guard: Send + 'static>(
 }
 
 /// The stream below hyper, and what of the WebSocket it has read already.
-async fn take_stream(upgraded: OnUpgrade) -> Option<(Stream, Bytes)> {
+pub(crate) async fn take_stream(upgraded: OnUpgrade) -> Option<(Stream, Bytes)> {
     let upgraded: Upgraded =
         upgraded.await.inspect_err(|error| tracing::debug!(%error, "upgrade failed")).ok()?;
     let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
@@ -150,7 +149,7 @@ async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visi
                 let peer =
                     if &*namespace == CLIENT_NAMESPACE { peers.client.take() } else { peers.admin.take() };
                 if let Some(peer) = peer {
-                    Box::pin(connection.during(leave(shared, *peer, "client namespace disconnect"))).await;
+                    Box::pin(connection.during(peer.leave(shared, "client namespace disconnect"))).await;
                 }
                 Handled::Counted
             }
@@ -165,7 +164,7 @@ async fn live_on(shared: &Arc<Shared>, connection: &mut Connection<Stream>, visi
     shared.connections.remove(key);
     shared.metrics.closed(reason);
     for peer in [peers.client, peers.admin].into_iter().flatten() {
-        Box::pin(leave(shared, *peer, reason.as_str())).await;
+        Box::pin(peer.leave(shared, reason.as_str())).await;
     }
 }
 
@@ -187,27 +186,17 @@ async fn connect(
     visitor: &Visitor,
 ) {
     let outgoing = connection.outgoing();
-    let connected = match namespace {
+    let login = match namespace {
         CLIENT_NAMESPACE => connection.during(client::connect(shared, outgoing, auth, visitor)).await,
         ADMIN_NAMESPACE => connection.during(admin::connect(shared, outgoing, auth, visitor)).await,
         // As socket.io itself says it.
         _ => return connection.refuse(namespace, "Invalid namespace", None),
     };
-    match connected {
-        Ok(connected) => {
-            connection.accept(namespace, &connected.peer.subscriber.connection_id);
-            let mut peer = Box::new(connected.peer);
-            peer.greet(shared, connected.credential);
-            if connected.is_crowded
-                && let Principal::Device(device) = &peer.principal
-            {
-                let (shared, device) = (Arc::clone(shared), device.clone());
-                let newest = peer.subscriber.connection_id.clone();
-                tokio::spawn(async move {
-                    shared.chat.thin_out(&device.app_id, &device.device_id, newest).await;
-                });
-            }
-            if let Some(latest) = connected.latest {
+    match login {
+        Ok(login) => {
+            connection.accept(namespace, login.connection_id());
+            let (mut peer, latest) = login.enter(shared);
+            if let Some(latest) = latest {
                 let reply = events::reply_to(&peer, None);
                 let welcome = events::welcome(peer.subscriber.channel(), &reply);
                 let joining = Box::pin(peer.join_latest(shared, latest, welcome));
@@ -229,10 +218,4 @@ async fn connect(
             connection.refuse(namespace, failure.code.as_str(), data.as_deref());
         }
     }
-}
-
-/// Takes a peer out of everything that it was in.
-async fn leave(shared: &Arc<Shared>, peer: Peer, reason: &str) {
-    shared.metrics.disconnected(peer.subscriber.namespace.path());
-    peer.leave(shared, reason).await;
 }

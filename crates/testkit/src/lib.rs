@@ -8,6 +8,7 @@ mod backend;
 mod client;
 mod cluster;
 mod http;
+mod old_phone;
 mod process;
 mod server;
 
@@ -21,6 +22,7 @@ pub use self::backend::Backend;
 pub use self::client::{Client, Refusal};
 pub use self::cluster::{SharedRedis, TestCluster};
 pub use self::http::{Answer, Http};
+pub use self::old_phone::OldPhone;
 pub use self::process::ServerProcess;
 pub use self::server::TestServer;
 

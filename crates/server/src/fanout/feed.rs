@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use protocol::{AppId, Permission, Permissions};
-use socketio::{CloseReason, Frame, Outgoing, Stale, Wire};
+use socketio::{CloseReason, Frame, Outgoing, Stale};
 
-use super::{Channel, Namespace, SubscriberKey};
+use super::{Channel, Namespace, SubscriberKey, Wire};
 
 /// An agent's connection.
 pub(crate) struct Watcher {
@@ -84,7 +84,7 @@ impl Feeds {
         for watcher in watchers.values().filter(|watcher| watcher.permissions.has(permission)) {
             let by_id = watcher.permissions.has(Permission::ViewConversations);
             let channel = watcher.channel();
-            let made = &frames[channel.wire as usize][usize::from(by_id)];
+            let made = &frames[channel.wire.index()][usize::from(by_id)];
             let frame = made.get_or_init(|| frame(channel, by_id));
             if let Some(frame) = frame {
                 // False is a connection that ends; its own task takes it out of here.

@@ -511,7 +511,8 @@ mod tests {
 
     use super::*;
 
-    const CLIENT: Channel = Channel { namespace: Namespace::Client, wire: socketio::Wire::Json };
+    const CLIENT: Channel =
+        Channel { namespace: Namespace::Client, wire: super::super::Wire::SocketIo(socketio::Wire::Json) };
 
     /// What a subscriber was sent, by `seq`.
     #[derive(Clone, Default)]

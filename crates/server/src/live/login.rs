@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::{Address, Chat, Credential, DeviceCredentials, Principal};
+use chat::{Address, Chat, Credential, DeviceAccess, DeviceCredentials, Principal};
 use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
 use protocol::request::{AgentAuth, DeviceAuth};
 use protocol::{ConnectionId, Failure, Session};
@@ -22,13 +22,37 @@ pub(crate) struct Visitor {
 
 /// A peer whose credential is good.
 pub(crate) struct Login {
-    pub(crate) peer: Peer,
+    peer: Peer,
     /// What let it in.
-    pub(crate) credential: Credential,
+    credential: Credential,
     /// The conversation to join it to.
-    pub(crate) latest: Option<LatestConversation>,
+    latest: Option<LatestConversation>,
     /// The device may have more connections with this one than it may have.
-    pub(crate) is_crowded: bool,
+    is_crowded: bool,
+}
+
+impl Login {
+    /// The name of the new connection.
+    pub(crate) fn connection_id(&self) -> &ConnectionId {
+        &self.peer.subscriber.connection_id
+    }
+
+    /// Lets it in: it is told its first event, and from here on what concerns all. Returns it with the conversation to join
+    /// it to.
+    pub(crate) fn enter(self, shared: &Arc<Shared>) -> (Box<Peer>, Option<LatestConversation>) {
+        let peer = Box::new(self.peer);
+        peer.greet(shared, self.credential);
+        if self.is_crowded
+            && let Principal::Device(device) = &peer.principal
+        {
+            let (shared, device) = (Arc::clone(shared), device.clone());
+            let newest = peer.subscriber.connection_id.clone();
+            tokio::spawn(async move {
+                shared.chat.thin_out(&device.app_id, &device.device_id, newest).await;
+            });
+        }
+        (peer, self.latest)
+    }
 }
 
 /// A new name for a connection.
@@ -46,7 +70,37 @@ pub(crate) async fn login_device(
     auth: DeviceAuth,
     visitor: &Visitor,
 ) -> Result<Login, Failure> {
-    let tell = |failure: &Failure| tell_refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure);
+    login(shared, outgoing, auth, visitor, false).await
+}
+
+/// Checks a device's credential before there is a connection, where a refusal has to be an answer to HTTP. What is found good
+/// logs in with [`login_vetted`].
+///
+/// # Errors
+/// What is wrong with it; it was told to the metrics and the log.
+pub(crate) async fn vet_device(shared: &Shared, auth: &DeviceAuth, visitor: &Visitor) -> Result<(), Failure> {
+    let access = check_device(shared, auth, visitor).await?;
+    limit_login(shared, &access, visitor)
+}
+
+/// As [`login_device`], for who was vetted: it is looked again at who is at the device, but is not counted again.
+///
+/// # Errors
+/// What is wrong with it; it was told to the metrics and the log.
+pub(crate) async fn login_vetted(
+    shared: &Arc<Shared>,
+    outgoing: Outgoing,
+    auth: DeviceAuth,
+    visitor: &Visitor,
+) -> Result<Login, Failure> {
+    login(shared, outgoing, auth, visitor, true).await
+}
+
+async fn check_device(
+    shared: &Shared,
+    auth: &DeviceAuth,
+    visitor: &Visitor,
+) -> Result<DeviceAccess, Failure> {
     let shown = DeviceCredentials {
         app_id: &auth.app_id,
         device_id: &auth.device_id,
@@ -54,6 +108,24 @@ pub(crate) async fn login_device(
         address: visitor.address,
         origin: visitor.origin.as_deref(),
     };
+    let tell = |failure: &Failure| tell_refused(shared, CLIENT_NAMESPACE, &auth.app_id, visitor, failure);
+    shared.chat.authenticate_device(shown).await.inspect_err(tell)
+}
+
+fn limit_login(shared: &Shared, access: &DeviceAccess, visitor: &Visitor) -> Result<(), Failure> {
+    let tell = |failure: &Failure| {
+        tell_refused(shared, CLIENT_NAMESPACE, access.device.app_id.as_str(), visitor, failure);
+    };
+    shared.chat.limit_login(&access.device).inspect_err(tell)
+}
+
+async fn login(
+    shared: &Arc<Shared>,
+    outgoing: Outgoing,
+    auth: DeviceAuth,
+    visitor: &Visitor,
+    is_checked: bool,
+) -> Result<Login, Failure> {
     let key = shared.fanout.new_key();
     let claim = shared.connections.claim(
         key,
@@ -61,8 +133,10 @@ pub(crate) async fn login_device(
         auth.app_id.as_str().into(),
         auth.device_id.as_str().into(),
     );
-    let access = shared.chat.authenticate_device(shown).await.inspect_err(tell)?;
-    shared.chat.limit_login(&access.device).inspect_err(tell)?;
+    let access = check_device(shared, &auth, visitor).await?;
+    if !is_checked {
+        limit_login(shared, &access, visitor)?;
+    }
     let connection_id = connection_id(&shared.chat);
     let session = Session {
         connection_id: connection_id.clone(),

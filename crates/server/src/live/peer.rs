@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, cursor};
+use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, cursor as cursor_of};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
@@ -53,7 +53,7 @@ impl Peer {
     }
 
     /// Its first event; from here on it is told what concerns all.
-    pub(crate) fn greet(&self, shared: &Shared, credential: Credential) {
+    pub(super) fn greet(&self, shared: &Shared, credential: Credential) {
         let fanout::Peer { key, namespace, outgoing, connection_id } = &self.subscriber;
         shared.metrics.connected(namespace.path());
         let connected =
@@ -104,8 +104,10 @@ impl Peer {
         request: JoinConversation,
         welcome: impl Welcome,
     ) -> Result<(), Failure> {
-        let after = request.after.map(|after| cursor(Some(&after), None)).transpose()?;
-        self.join_room(shared, request.conversation_id.into(), after, welcome).await
+        let after = request.after.map(|after| cursor_of(Some(&after), None)).transpose()?;
+        let page = Page::of(None)?;
+        self.join_room(shared, request.conversation_id.into(), after.map(|after| (after, page)), welcome)
+            .await
     }
 
     /// Joins the device's newest conversation, as on every connect.
@@ -121,12 +123,26 @@ impl Peer {
         self.join_room(shared, latest.id, None, welcome).await
     }
 
+    /// Joins a conversation and gets its newest messages, whatever it has.
+    ///
+    /// # Errors
+    /// As for any request; nothing was told then.
+    pub(crate) async fn join_anew(
+        &mut self,
+        shared: &Arc<Shared>,
+        id: ConversationId,
+        welcome: impl Welcome,
+    ) -> Result<(), Failure> {
+        let newest = (Cursor::Before(None), Page::of(Some(limits::PAGE_MAX))?);
+        self.join_room(shared, id, Some(newest), welcome).await
+    }
+
     /// Subscribes first and reads then, so that between what is read and what comes live there is nothing.
     async fn join_room(
         &mut self,
         shared: &Arc<Shared>,
         id: ConversationId,
-        after: Option<Cursor>,
+        from: Option<(Cursor, Page)>,
         welcome: impl Welcome,
     ) -> Result<(), Failure> {
         if id.is_empty() {
@@ -140,20 +156,21 @@ impl Peer {
         }
         let key = self.subscriber.key;
         shared.fanout.hold(&id, &self.subscriber);
-        let has_cursor = after.is_some();
-        let history =
-            match shared.chat.history(&self.principal, &id, after, Page::of(None)?, Action::Join).await {
-                Ok(history) => history,
-                Err(failure) => {
-                    if is_member {
-                        // It goes on hearing what it heard before.
-                        shared.fanout.release(&id, key, Standing::default(), None, true, Vec::new());
-                    } else {
-                        shared.fanout.leave(&id, key);
-                    }
-                    return Err(failure);
+        let has_cursor = from.is_some();
+        let (cursor, page) = from.unzip();
+        let page = page.unwrap_or(Page::of(None)?);
+        let history = match shared.chat.history(&self.principal, &id, cursor, page, Action::Join).await {
+            Ok(history) => history,
+            Err(failure) => {
+                if is_member {
+                    // It goes on hearing what it heard before.
+                    shared.fanout.release(&id, key, Standing::default(), None, true, Vec::new());
+                } else {
+                    shared.fanout.leave(&id, key);
                 }
-            };
+                return Err(failure);
+            }
+        };
         let standing = Standing { last_seq: history.last_seq, marks: history.marks };
         let marks = standing.marks;
         self.rooms.insert(id.clone());
@@ -310,6 +327,7 @@ impl Peer {
             self.typing.insert(id.clone());
             self.stop_typing(shared, &id);
         }
+        shared.metrics.disconnected(self.subscriber.namespace.path());
         let key = self.subscriber.key;
         for id in &self.rooms {
             shared.fanout.leave(id, key);

@@ -25,7 +25,7 @@ pub(super) type Answer<T> = Result<Json<T>, Refused>;
 
 /// A failure on its way out. The middleware gives it the request's id.
 #[derive(Debug)]
-pub(super) struct Refused(Failure, StatusCode);
+pub(crate) struct Refused(Failure, StatusCode);
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
@@ -64,6 +64,11 @@ pub(super) fn unauthorized(failure: Failure) -> Refused {
     Refused(failure, status)
 }
 
+/// As [`unauthorized`], for who refuses before there is a route.
+pub(crate) fn unauthorized_response(failure: Failure) -> Response {
+    unauthorized(failure).into_response()
+}
+
 pub(super) async fn no_route() -> Refused {
     Refused(Failure::invalid("there is no such route; see /docs"), StatusCode::NOT_FOUND)
 }
@@ -76,7 +81,7 @@ pub(super) async fn no_method() -> Refused {
 }
 
 /// Names the request, in the answer, in a failure's body and in the log.
-pub(super) async fn with_request_id(
+pub(crate) async fn with_request_id(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,

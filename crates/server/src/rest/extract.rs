@@ -19,7 +19,7 @@ use crate::metrics::REST;
 use crate::shared::Shared;
 
 /// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
-pub(super) struct AsDevice(pub(super) Device);
+pub(crate) struct AsDevice(pub(crate) Device);
 
 impl FromRequestParts<Arc<Shared>> for AsDevice {
     type Rejection = Refused;
@@ -108,7 +108,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Cow<'a, s
 }
 
 /// A JSON body; whatever its `Content-Type` says. An empty one is `{}`.
-pub(super) struct Body<T>(pub(super) T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
     type Rejection = Refused;
@@ -132,7 +132,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
 }
 
 /// The path's one parameter, with a failure of ours where it is not UTF-8.
-pub(super) struct Named(pub(super) String);
+pub(crate) struct Named(pub(crate) String);
 
 impl FromRequestParts<Arc<Shared>> for Named {
     type Rejection = Refused;
@@ -146,7 +146,7 @@ impl FromRequestParts<Arc<Shared>> for Named {
 }
 
 /// The query, with a failure of ours where it is of another form.
-pub(super) struct Asked<T>(pub(super) T);
+pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
     type Rejection = Refused;

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
+use crate::legacy;
 use crate::shared::Shared;
 
 /// Whether the process lives.
@@ -17,11 +18,11 @@ pub(super) const READY: &str = "/readyz";
 
 /// Whether a request with this path is about health: it is answered also where there is no room for more connections.
 pub(crate) fn is_health(path: &str) -> bool {
-    path == ALIVE || path == READY
+    path == ALIVE || path == READY || path == legacy::HEALTH
 }
 
 /// The process lives.
-pub(super) async fn alive() -> Response {
+pub(crate) async fn alive() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn send_message(
     headers: HeaderMap,
     Body(send): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageAnswer>), Refused> {
-    store(&shared, &Principal::Device(device), id, &headers, send).await
+    store_message(&shared, &Principal::Device(device), id, &headers, send).await
 }
 
 /// Send a message as the agent; a retry with the same local_id returns the stored one
@@ -46,14 +46,14 @@ pub(super) async fn admin_send_message(
     headers: HeaderMap,
     Body(send): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageAnswer>), Refused> {
-    store(&shared, &Principal::Agent(agent), id, &headers, send).await
+    store_message(&shared, &Principal::Agent(agent), id, &headers, send).await
 }
 
 /// What serves where `local_id` is missing.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 /// What both sides' routes for sending do.
-async fn store(
+pub(crate) async fn store_message(
     shared: &Arc<Shared>,
     principal: &Principal,
     conversation_id: String,
@@ -82,9 +82,9 @@ async fn store(
 /// `?after=&before=&limit=`
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct MessageQuery {
+pub(crate) struct MessageQuery {
     /// Messages strictly after this one; empty is from the first on.
-    after: Option<String>,
+    pub(crate) after: Option<String>,
     /// Messages strictly before this one; empty is the newest ones.
     before: Option<String>,
     /// How many, at most 200; 50 if not given.
@@ -101,7 +101,7 @@ pub(super) async fn list_messages(
     Named(id): Named,
     Asked(query): Asked<MessageQuery>,
 ) -> Answer<MessagePage> {
-    page(&shared, &Principal::Device(device), &id, &query).await
+    message_page(&shared, &Principal::Device(device), &id, &query).await
 }
 
 /// A conversation's messages, ascending by seq
@@ -114,11 +114,11 @@ pub(super) async fn admin_list_messages(
     Named(id): Named,
     Asked(query): Asked<MessageQuery>,
 ) -> Answer<MessagePage> {
-    page(&shared, &Principal::Agent(agent), &id, &query).await
+    message_page(&shared, &Principal::Agent(agent), &id, &query).await
 }
 
 /// What both sides' routes for reading do.
-async fn page(
+pub(crate) async fn message_page(
     shared: &Shared,
     principal: &Principal,
     conversation_id: &str,

@@ -12,7 +12,7 @@ use socketio::{AckId, Event, Frame};
 
 use super::reply::{Reply, Success};
 use super::{Handled, payload};
-use crate::fanout::{Channel, frame};
+use crate::fanout::{self, Channel, frame};
 use crate::live::Peer;
 use crate::shared::Shared;
 
@@ -96,8 +96,9 @@ fn pong(peer: &Peer, reply: &Reply) {
     if reply.is_awaited() {
         return reply.answer(&PONG);
     }
-    let Channel { namespace, wire } = peer.subscriber.channel();
-    if let Ok(frame) = wire.event(namespace.path(), PONG, &Nothing {}) {
-        peer.subscriber.outgoing.send(frame);
+    let fanout::Peer { namespace, outgoing, .. } = &peer.subscriber;
+    let frame = outgoing.wire().and_then(|wire| wire.event(namespace.path(), PONG, &Nothing {}).ok());
+    if let Some(frame) = frame {
+        outgoing.send(frame);
     }
 }

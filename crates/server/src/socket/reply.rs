@@ -39,7 +39,7 @@ impl Reply {
 
     /// The ack as a frame, if one is awaited.
     pub(super) fn frame<T: Serialize>(&self, answer: &T) -> Option<Frame> {
-        let wire = self.outgoing.wire();
+        let wire = self.outgoing.wire()?;
         wire.ack(self.namespace.path(), self.ack?, answer)
             .inspect_err(|error| tracing::error!(%error, "an ack could not be encoded"))
             .ok()
