@@ -400,6 +400,10 @@ async fn every_metric_that_alerts_and_documents_name_is_there_from_the_start() {
     {
         let written = std::fs::read_to_string(root.join(file)).unwrap();
         for (name, selector) in named_metrics(&written) {
+            // It is by app: there is none of it before an old app came (see `old_clients`).
+            if name == "replyhq_legacy_total" {
+                continue;
+            }
             named += 1;
             let is_it = |line: &&str| {
                 let (series, _) = line.rsplit_once(' ').unwrap();

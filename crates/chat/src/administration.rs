@@ -5,7 +5,10 @@ use std::time::Duration;
 use protocol::limits::Action;
 use protocol::rest::AuditPage;
 use protocol::{AppId, AuditEntry, Failure, Permission, Permissions, Timestamp, TokenId};
-use store::{Act, App, Rotated, Token};
+use store::{
+    Act, AllowOrigins, App, CreateApp, CreateToken, EndOldKey, FindToken, ListActs, ListApps, ListTokens,
+    RevokeToken, RotateKey, Rotated, Token,
+};
 
 use crate::{Agent, Chat, Page, Principal, credential, input};
 
@@ -92,8 +95,7 @@ impl Chat {
         };
         let mut act = self.act(&app_id, "app.create", &app_id);
         act.details = Some(details);
-        let stored = self.store.create_app(app, act).await;
-        if !stored.map_err(|error| self.store_failed(&error))? {
+        if !self.write(CreateApp { app, act }).await? {
             return Err(Failure::invalid(format!("there is an app {app_id} already")));
         }
         Ok(NewApp { app_id, api_key })
@@ -104,7 +106,7 @@ impl Chat {
     /// # Errors
     /// `SERVER_ERROR`.
     pub async fn apps(&self) -> Result<Vec<App>, Failure> {
-        self.store.apps().await.map_err(|error| self.store_failed(&error))
+        self.read(ListApps).await
     }
 
     /// Gives an app another key. The present one is good for so long beside it, or void at once, and every older one with
@@ -121,12 +123,8 @@ impl Chat {
         let mut act = self.act(app_id, "app.rotate_key", app_id);
         let old_key_until = keep_old_for.map(|time| act.at.plus(time));
         act.details = old_key_until.map(|until| serde_json::json!({ "old_key_until": until }));
-        let rotated = self
-            .store
-            .rotate_key(app_id.clone(), credential::hash(&api_key), old_key_until, act)
-            .await
-            .map_err(|error| self.store_failed(&error))?;
-        match rotated {
+        let (id, api_key_hash) = (app_id.clone(), credential::hash(&api_key));
+        match self.write(RotateKey { id, api_key_hash, keep_until: old_key_until, act }).await? {
             Rotated::NoApp => Ok(None),
             Rotated::Done => Ok(Some(RotatedKey { api_key, old_key_until })),
             Rotated::OlderIsGood(until) => Err(Failure::invalid(format!(
@@ -142,8 +140,7 @@ impl Chat {
     /// `SERVER_ERROR`.
     pub async fn end_old_key(&self, app_id: &AppId) -> Result<Option<bool>, Failure> {
         let act = self.act(app_id, "app.end_old_key", app_id);
-        let ended = self.store.end_old_key(app_id.clone(), act).await;
-        let ended = ended.map_err(|error| self.store_failed(&error))?;
+        let ended = self.write(EndOldKey { id: app_id.clone(), act }).await?;
         Ok(if ended || self.app_exists(app_id).await? { Some(ended) } else { None })
     }
 
@@ -160,8 +157,8 @@ impl Chat {
         let origins: Vec<_> = origins.iter().map(|origin| input::origin(origin)).collect::<Result<_, _>>()?;
         let mut act = self.act(app_id, "app.allow_origins", app_id);
         act.details = Some(serde_json::json!({ "origins": origins }));
-        let found = self.store.allow_origins(app_id.clone(), origins.clone(), act).await;
-        Ok(found.map_err(|error| self.store_failed(&error))?.then_some(origins))
+        let allowing = AllowOrigins { id: app_id.clone(), origins: origins.clone(), act };
+        Ok(self.write(allowing).await?.then_some(origins))
     }
 
     /// Makes an admin token. `None` if there is no such app.
@@ -195,7 +192,7 @@ impl Chat {
         };
         let mut act = self.act(app_id, "token.create", &id);
         act.details = Some(serde_json::json!({ "name": name, "permissions": permissions.to_text() }));
-        self.store.create_token(token, act).await.map_err(|error| self.store_failed(&error))?;
+        self.write(CreateToken { token, act }).await?;
         Ok(Some(NewToken { id, admin_token }))
     }
 
@@ -207,7 +204,7 @@ impl Chat {
         if !self.app_exists(app_id).await? {
             return Ok(None);
         }
-        self.store.tokens(app_id.clone()).await.map(Some).map_err(|error| self.store_failed(&error))
+        self.read(ListTokens { app_id: app_id.clone() }).await.map(Some)
     }
 
     /// Revokes a token; its open connections are closed by the servers within seconds. `None` if there is no such
@@ -216,12 +213,9 @@ impl Chat {
     /// # Errors
     /// `SERVER_ERROR`.
     pub async fn revoke_token(&self, id: &TokenId) -> Result<Option<bool>, Failure> {
-        let found = self.store.token(id.clone()).await.map_err(|error| self.store_failed(&error))?;
-        let Some(token) = found else { return Ok(None) };
+        let Some(token) = self.read(FindToken { id: id.clone() }).await? else { return Ok(None) };
         let act = self.act(&token.app_id, "token.revoke", id);
-        let changed =
-            self.store.revoke_token(id.clone(), act).await.map_err(|error| self.store_failed(&error))?;
-        Ok(Some(changed))
+        self.write(RevokeToken { id: id.clone(), act }).await.map(Some)
     }
 
     /// The app's audit log, newest first.
@@ -246,6 +240,6 @@ impl Chat {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, Failure> {
-        self.store.audit(app_id, before, limit).await.map_err(|error| self.store_failed(&error))
+        self.read(ListActs { app_id, before, limit }).await
     }
 }

@@ -1,7 +1,10 @@
 //! Whether a credential is good.
 
 use protocol::{AppId, Code, ConnectionId, Failure, Timestamp, UserInfo};
-use store::{App, Credential, KeyId, LatestConversation, Token};
+use store::{
+    App, Credential, FindApp, FindDeviceLogin, FindTokenByHash, FindVoid, KeyId, LatestConversation, Token,
+    TouchOldKey, TouchToken,
+};
 
 use crate::{Address, Agent, Chat, Device, credential, input};
 
@@ -44,11 +47,9 @@ impl Chat {
     /// not take, or `AUTH_ERROR` if it could not be checked.
     pub async fn authenticate_device(&self, shown: DeviceCredentials<'_>) -> Result<DeviceAccess, Failure> {
         let device = form(shown)?;
-        let login = self
-            .store
-            .device_login(device.app_id.clone(), device.device_id.clone())
-            .await
-            .map_err(|error| self.not_checked(&error))?;
+        let Device { app_id, device_id, .. } = device.clone();
+        let login = self.store.read(FindDeviceLogin { app_id, device_id }).await;
+        let login = login.map_err(|error| self.not_checked(&error))?;
         let login = login.ok_or_else(invalid)?;
         let credential = self.check_key(&shown, &login.app).await?;
         Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest, credential })
@@ -60,7 +61,8 @@ impl Chat {
     /// The same.
     pub async fn check_device(&self, shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
         let device = form(shown)?;
-        let app = self.store.app(device.app_id.clone()).await.map_err(|error| self.not_checked(&error))?;
+        let app = self.store.read(FindApp { id: device.app_id.clone() }).await;
+        let app = app.map_err(|error| self.not_checked(&error))?;
         self.check_key(&shown, &app.ok_or_else(invalid)?).await?;
         Ok(device)
     }
@@ -79,7 +81,7 @@ impl Chat {
         if let Some(old) = old
             && !is_fresh(old.last_used_at, now)
             // The key is as good on a full disk: that the note of its use is missing is worth no more than a log line.
-            && let Err(error) = self.store.touch_old_key(app.id.clone(), now).await
+            && let Err(error) = self.store.write(TouchOldKey { id: app.id.clone(), now }).await
         {
             self.store_failed(&error);
         }
@@ -101,7 +103,8 @@ impl Chat {
             return Err(Failure::missing("admin_token"));
         }
         let hash = credential::hash(admin_token);
-        let found = self.store.token_by_hash(hash).await.map_err(|error| self.not_checked(&error))?;
+        let found =
+            self.store.read(FindTokenByHash { hash }).await.map_err(|error| self.not_checked(&error))?;
         let now = self.ambient.now();
         let token = found
             .filter(|token| credential::matches(admin_token, &token.token_hash))
@@ -122,8 +125,7 @@ impl Chat {
     /// Those of the credentials that open nothing any more, however they were withdrawn. `None` if that can't be told just
     /// now.
     pub async fn void_credentials(&self, shown: Vec<Credential>) -> Option<Vec<Credential>> {
-        let void = self.store.void(shown, self.ambient.now()).await;
-        void.map_err(|error| self.store_failed(&error)).ok()
+        self.read(FindVoid { shown, now: self.ambient.now() }).await.ok()
     }
 
     async fn touch(&self, token: &Token) {
@@ -132,7 +134,7 @@ impl Chat {
             return;
         }
         // A token is as good on a full disk: that the note of its use is missing is worth no more than a log line.
-        if let Err(error) = self.store.touch_token(token.id.clone(), now).await {
+        if let Err(error) = self.store.write(TouchToken { id: token.id.clone(), now }).await {
             self.store_failed(&error);
         }
     }
@@ -151,8 +153,7 @@ impl Chat {
     /// # Errors
     /// `SERVER_ERROR`.
     pub async fn app_exists(&self, app_id: &AppId) -> Result<bool, Failure> {
-        let app = self.store.app(app_id.clone()).await.map_err(|error| self.store_failed(&error))?;
-        Ok(app.is_some())
+        Ok(self.read(FindApp { id: app_id.clone() }).await?.is_some())
     }
 }
 

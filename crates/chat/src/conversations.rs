@@ -10,7 +10,9 @@ use protocol::{
     ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation, Permission,
     encoded,
 };
-use store::{Act, Identified, InboxCursor, InboxQuery, Opened, Scope, StatusChange};
+use store::{
+    Act, FindConversation, Identified, Identify, InboxCursor, ListConversations, Opened, Scope, SetStatus,
+};
 
 use crate::messages::no_conversation;
 use crate::{Agent, Chat, Device, Page, Principal, input};
@@ -44,21 +46,16 @@ impl Chat {
             device_context,
             now,
         };
-        let opened = self.written(
-            |done| self.store.open_conversation(opening, done),
-            move |chat, outcome| {
-                let Opened { conversation: inbox, is_new, has_left } =
-                    outcome.map_err(|error| chat.store_failed(&error))?;
-                if has_left {
-                    chat.tell_identity_change(told);
-                }
-                let conversation = inbox.conversation.clone();
-                if is_new || tells_user {
-                    chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
-                }
-                Ok((conversation, has_left))
-            },
-        );
+        let opened = self.written(opening, move |chat, Opened { conversation: inbox, is_new, has_left }| {
+            if has_left {
+                chat.tell_identity_change(told);
+            }
+            let conversation = inbox.conversation.clone();
+            if is_new || tells_user {
+                chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
+            }
+            Ok((conversation, has_left))
+        });
         let (conversation, has_left) = opened.await?;
         if has_left {
             self.finish_identity_change(&change).await;
@@ -120,8 +117,7 @@ impl Chat {
         after: Option<InboxCursor>,
         page: Page,
     ) -> Result<Vec<InboxConversation>, Failure> {
-        let query = InboxQuery { scope, status, after, limit: page.rows() + 1 };
-        self.store.conversations(query).await.map_err(|error| self.store_failed(&error))
+        self.read(ListConversations { scope, status, after, limit: page.rows() + 1 }).await
     }
 
     /// One conversation, as an inbox shows it.
@@ -132,8 +128,7 @@ impl Chat {
         agent.require(Permission::ViewConversations)?;
         self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
-        let found =
-            self.store.conversation(scope, id.into()).await.map_err(|error| self.store_failed(&error))?;
+        let found = self.read(FindConversation { scope, id: id.into() }).await?;
         let mut row = found.ok_or_else(no_conversation)?;
         row.is_online = Some(self.is_online(agent, &row.conversation).await);
         Ok(row)
@@ -161,7 +156,7 @@ impl Chat {
             ConversationStatus::Open => "conversation.reopen",
             ConversationStatus::Resolved => "conversation.resolve",
         };
-        let change = StatusChange {
+        let change = SetStatus {
             scope: Scope { app_id: agent.app_id.clone(), device_id: None },
             id: id.into(),
             status,
@@ -175,18 +170,14 @@ impl Chat {
             },
         };
         let mut row = self
-            .written(
-                |done| self.store.set_status(change, done),
-                |chat, outcome| {
-                    let found = outcome.map_err(|error| chat.store_failed(&error))?;
-                    let (inbox, changed) = found.ok_or_else(no_conversation)?;
-                    if changed {
-                        let app_id = inbox.conversation.app_id.clone();
-                        chat.publish(app_id, Signal::Conversation(Box::new(inbox.clone())));
-                    }
-                    Ok(inbox)
-                },
-            )
+            .written(change, |chat, found| {
+                let (inbox, changed) = found.ok_or_else(no_conversation)?;
+                if changed {
+                    let app_id = inbox.conversation.app_id.clone();
+                    chat.publish(app_id, Signal::Conversation(Box::new(inbox.clone())));
+                }
+                Ok(inbox)
+            })
             .await?;
         row.is_online = Some(self.is_online(agent, &row.conversation).await);
         if !agent.permissions.has(Permission::ViewConversations) {
@@ -209,14 +200,12 @@ impl Chat {
         }
         self.limit_newcomer(Action::Identify, device).await?;
         let now = self.ambient.now();
-        let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+        let Device { app_id, device_id, .. } = device.clone();
         let change = self.begin_identity_change(device);
         let told = change.clone();
         let identified = self.written(
-            |done| self.store.identify(app_id, device_id, user, now, done),
-            move |chat, outcome| {
-                let Identified { conversations, has_left } =
-                    outcome.map_err(|error| chat.store_failed(&error))?;
+            Identify { app_id, device_id, user, now },
+            move |chat, Identified { conversations, has_left }| {
                 if has_left {
                     chat.tell_identity_change(told);
                 }
@@ -242,8 +231,8 @@ impl Chat {
         let principal = Principal::Device(device.clone());
         self.told_of(action, self.limiter.check_own(action, &principal))?;
         let Err(failure) = self.limiter.check_app(action, &principal) else { return Ok(()) };
-        let any = InboxQuery { scope: principal.scope(), status: None, after: None, limit: 1 };
-        let found = self.store.conversations(any).await.map_err(|error| self.store_failed(&error))?;
+        let any = ListConversations { scope: principal.scope(), status: None, after: None, limit: 1 };
+        let found = self.read(any).await?;
         if found.is_empty() { self.told_of(action, Err(failure)) } else { Ok(()) }
     }
 

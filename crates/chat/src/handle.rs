@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use protocol::{AppId, DeviceId, Permission};
 use sha2::Sha256;
-use store::Store;
+use store::{KeepSecret, Store};
 
 use crate::{Agent, Ambient, Chat};
 
@@ -34,7 +34,7 @@ impl Handles {
     /// If the database fails.
     pub async fn read(store: &Store, ambient: &Ambient) -> Result<Arc<Self>, store::Error> {
         let new = crate::credential::generate("", ambient);
-        Ok(Arc::new(Self { key: Some(store.secret(SECRET, new).await?) }))
+        Ok(Arc::new(Self { key: Some(store.write(KeepSecret { name: SECRET, new }).await?) }))
     }
 
     /// The device's handle: the same on all nodes and for good, and nothing that its id can be had from.

@@ -30,7 +30,7 @@ use cluster::{Cluster, Envelope, Signal};
 use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, Failure};
 pub use store::Credential;
-use store::Store;
+use store::{CheckWritable, Read, Store, Write};
 use tokio::sync::oneshot;
 
 pub use self::administration::{NewApp, NewToken, RotatedKey};
@@ -110,9 +110,6 @@ impl Parts {
         }
     }
 }
-
-/// What is to be done with a write's outcome.
-type Done<T> = Box<dyn FnOnce(Result<T, store::Error>) + Send>;
 
 impl Chat {
     /// The rules over what is given.
@@ -205,7 +202,7 @@ impl Chat {
         match *checked {
             Some((at, is_writable)) if now < at + WRITABLE_FOR => is_writable,
             _ => {
-                let is_writable = self.store.check_writable(self.ambient.now()).await.is_ok();
+                let is_writable = self.store.write(CheckWritable { now: self.ambient.now() }).await.is_ok();
                 *checked = Some((now, is_writable));
                 is_writable
             }
@@ -228,22 +225,35 @@ impl Chat {
         Ok(entered)
     }
 
-    /// Does a write and waits for it. `settle` is called in commit order, so what it publishes is in that order too.
-    async fn written<T: Send + 'static, R: Send + 'static>(
+    async fn read<O: Read>(&self, operation: O) -> Result<O::Out, Failure> {
+        self.store.read(operation).await.map_err(|error| self.store_failed(&error))
+    }
+
+    async fn write<O: Write>(&self, operation: O) -> Result<O::Out, Failure> {
+        self.store.write(operation).await.map_err(|error| self.store_failed(&error))
+    }
+
+    /// As [`write`](Self::write), where the others are to be told: `settle` is called in commit order, so what it publishes is
+    /// in that order too.
+    async fn written<O: Write, R: Send + 'static>(
         self: &Arc<Self>,
-        submit: impl FnOnce(Done<T>),
-        settle: impl FnOnce(&Self, Result<T, store::Error>) -> Result<R, Failure> + Send + 'static,
+        operation: O,
+        settle: impl FnOnce(&Self, O::Out) -> Result<R, Failure> + Send + 'static,
     ) -> Result<R, Failure> {
         let (tell, told) = oneshot::channel();
         // As long as it takes, though whoever asked may have gone.
         let entered = self.in_flight.enter();
         let chat = Arc::clone(self);
         let request = tracing::Span::current();
-        submit(Box::new(move |outcome| {
+        self.store.submit(operation, move |outcome| {
+            let settled = request.in_scope(|| {
+                let out = outcome.map_err(|error| chat.store_failed(&error))?;
+                settle(&chat, out)
+            });
             // Nobody waits any more where this fails.
-            let _ = tell.send(request.in_scope(|| settle(&chat, outcome)));
+            let _ = tell.send(settled);
             drop(entered);
-        }));
+        });
         told.await.unwrap_or_else(|_| Err(Failure::new(Code::ServerError, "the server is gone")))
     }
 

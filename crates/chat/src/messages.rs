@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cluster::{Envelope, Signal};
 use protocol::limits::Action;
 use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission, Sender};
-use store::{Appended, Cursor, History, Look, NewMessage};
+use store::{Appended, Cursor, History, Look, NewMessage, ReadHistory};
 
 use crate::observer::SendResult;
 use crate::{Chat, Entered, Page, Principal, input};
@@ -49,7 +49,7 @@ impl Chat {
         };
         let chat = Arc::clone(self);
         let request = tracing::Span::current();
-        self.store.append(new, move |outcome| {
+        self.store.submit(new, move |outcome| {
             done(request.in_scope(|| chat.settle(outcome)));
             drop(entered);
         });
@@ -126,12 +126,8 @@ impl Chat {
     ) -> Result<History, Failure> {
         principal.require(Permission::ViewConversations)?;
         self.limit(action, principal)?;
-        let look = self
-            .store
-            .history(principal.scope(), conversation_id.clone(), cursor, page.rows())
-            .await
-            .map_err(|error| self.store_failed(&error))?;
-        found(look)
+        let (scope, conversation_id) = (principal.scope(), conversation_id.clone());
+        found(self.read(ReadHistory { scope, conversation_id, cursor, limit: page.rows() }).await?)
     }
 }
 

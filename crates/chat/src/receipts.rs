@@ -58,13 +58,10 @@ impl Chat {
         };
         let (side, status, at) = (new.side, new.status, new.now);
         let answer = self
-            .written(
-                |done| self.store.advance_receipt(new, done),
-                move |chat, outcome| {
-                    let change = StatusChange { conversation_id, up_to_seq: 0, status, by: side, at };
-                    chat.settle_receipt(outcome, change)
-                },
-            )
+            .written(new, move |chat, look| {
+                let change = StatusChange { conversation_id, up_to_seq: 0, status, by: side, at };
+                chat.settle_receipt(look, change)
+            })
             .await;
         match answer {
             // The caller named no conversation, so that is not what they got wrong.
@@ -73,12 +70,8 @@ impl Chat {
         }
     }
 
-    fn settle_receipt(
-        &self,
-        outcome: Result<Look<Receipted>, store::Error>,
-        change: StatusChange,
-    ) -> Result<(), Failure> {
-        let receipted = found(outcome.map_err(|error| self.store_failed(&error))?)?;
+    fn settle_receipt(&self, look: Look<Receipted>, change: StatusChange) -> Result<(), Failure> {
+        let receipted = found(look)?;
         let Some(conversation) = receipted.advanced else { return Ok(()) };
         let app_id = conversation.conversation.app_id.clone();
         let side = change.by;

@@ -31,7 +31,7 @@ use protocol::{
 };
 use serde::Serialize;
 use socketio::{Frame, Outgoing, Stale};
-use store::Store;
+use store::{MessagesAfter, Store};
 use tokio::time::Instant;
 
 use self::feed::Feeds;
@@ -467,8 +467,9 @@ impl Fanout {
         if by_id { device_id.clone() } else { self.handles.of(app_id, device_id) }
     }
 
-    /// What was read from the database; `None`, and a line in the log, if it failed.
-    fn read<T>(&self, read: Result<T, store::Error>) -> Option<T> {
+    /// Reads from the database; `None`, and a line in the log, if it failed.
+    async fn read<O: store::Read>(&self, operation: O) -> Option<O::Out> {
+        let read = self.store.read(operation).await;
         read.inspect_err(|error| {
             self.metrics.database_failed(error.kind());
             tracing::error!(%error, "the database failed");
@@ -485,8 +486,9 @@ impl Fanout {
 
     async fn repair(self: &Arc<Self>, conversation: &ConversationId, mut seq: u64) {
         loop {
-            let read = self.store.messages_after(conversation.clone(), seq, limits::PAGE_MAX).await;
-            let repaired = match self.read(read) {
+            let missed =
+                MessagesAfter { conversation_id: conversation.clone(), seq, limit: limits::PAGE_MAX };
+            let repaired = match self.read(missed).await {
                 Some(messages) => self.make_good(conversation, seq, &messages).await,
                 // The database may be back soon, and nobody else closes this gap.
                 None => Some(Repaired::Stuck(seq)),

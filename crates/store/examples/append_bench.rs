@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use backing::{FaultProxy, Passage};
 use protocol::{AppId, ConversationId, MessageStatus, Sender, Side, Timestamp};
 use store::{
-    Act, App, Appended, Location, Look, NewMessage, NewReceipt, Observation, OpenConversation, Purpose,
-    Scope, Store,
+    Act, App, Appended, CreateApp, Location, Look, NewMessage, NewReceipt, Observation, OpenConversation,
+    Purpose, Scope, Store,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -61,7 +61,7 @@ async fn main() {
         created_at: now,
         allowed_origins: Vec::new(),
     };
-    store.create_app(app, act).await.expect("an app");
+    store.write(CreateApp { app, act }).await.expect("an app");
     let mut ids = Vec::new();
     for number in 0..conversations {
         let (tell, told) = oneshot::channel();
@@ -73,7 +73,7 @@ async fn main() {
             device_context: None,
             now,
         };
-        store.open_conversation(opening, move |outcome| drop(tell.send(outcome.expect("opened"))));
+        store.submit(opening, move |outcome| drop(tell.send(outcome.expect("opened"))));
         ids.push(told.await.expect("told").conversation.conversation.id);
     }
 
@@ -96,7 +96,7 @@ async fn main() {
             chance: number,
         };
         let stored = Arc::clone(&stored);
-        store.append(new, move |outcome| {
+        store.submit(new, move |outcome| {
             let Ok(Appended::New(message, _)) = outcome else { panic!("not stored") };
             stored.lock().expect("nobody panics").push((message.conversation_id, message.id));
             drop(permit);
@@ -133,7 +133,7 @@ async fn main() {
             status: MessageStatus::Read,
             now,
         };
-        store.advance_receipt(receipt, move |outcome| {
+        store.submit(receipt, move |outcome| {
             assert!(matches!(outcome, Ok(Look::Found(_))));
             drop(permit);
         });

@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use crate::error::Error;
+use crate::operation::Operation;
 use crate::session::Session;
 
 /// One write with what is to be done when it is over.
@@ -16,27 +17,26 @@ pub(crate) trait Job: Send {
 }
 
 /// A write with its outcome: what to do, and whom to tell.
-pub(crate) struct Write<T, F, Done> {
-    operation: F,
-    outcome: Result<T, Error>,
+pub(crate) struct Write<O: Operation, Done> {
+    operation: O,
+    outcome: Result<O::Out, Error>,
     done: Done,
 }
 
-impl<T, F, Done> Write<T, F, Done> {
-    pub(crate) fn new(operation: F, done: Done) -> Self {
+impl<O: Operation, Done> Write<O, Done> {
+    pub(crate) fn new(operation: O, done: Done) -> Self {
         Self { operation, outcome: Err(Error::closed()), done }
     }
 }
 
-impl<T, F, Done> Job for Write<T, F, Done>
+impl<O, Done> Job for Write<O, Done>
 where
-    T: Send,
-    F: for<'a> FnMut(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send,
-    Done: FnOnce(Result<T, Error>) + Send,
+    O: Operation,
+    Done: FnOnce(Result<O::Out, Error>) + Send,
 {
     fn run<'a>(&'a mut self, session: &'a mut Session<'_>) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
-            self.outcome = Ok((self.operation)(session).await?);
+            self.outcome = Ok(self.operation.run(session).await?);
             Ok(())
         })
     }

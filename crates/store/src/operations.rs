@@ -1,5 +1,5 @@
-//! What can be asked of the database, one file a noun: whole operations over a [`Session`](crate::session::Session),
-//! in SQL that both databases accept. No operation opens or ends a transaction; its caller does.
+//! What can be asked of the database, one file a noun: whole [`Operation`](crate::Operation)s over a
+//! [`Session`](crate::session::Session), in SQL that both databases accept. No operation opens or ends a transaction; its caller does.
 
 pub(crate) mod apps;
 pub(crate) mod audit;
@@ -7,6 +7,7 @@ pub(crate) mod changes;
 pub(crate) mod conversations;
 pub(crate) mod credentials;
 pub(crate) mod devices;
+pub(crate) mod heartbeat;
 pub(crate) mod inbox;
 pub(crate) mod messages;
 pub(crate) mod receipts;

@@ -35,7 +35,7 @@ pub(crate) const OF_LANES: [&str; 6] =
     [group::LOCK, append::EARLIER, append::STORE, receipt::NAMED, receipt::NEWEST, receipt::RAISE];
 
 /// An open database.
-pub(crate) struct Postgres {
+pub struct Postgres {
     pub(crate) pool: Pool,
     pub(crate) appends: GroupLane<Appends>,
     pub(crate) receipts: GroupLane<Receipts>,

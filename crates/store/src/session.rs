@@ -13,7 +13,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::error::{Error, ErrorKind};
 
 /// A connection that an operation may use until it ends.
-pub(crate) enum Session<'c> {
+pub enum Session<'c> {
     /// Borrowed for writing though it is not written to: only so may it go from thread to thread within a future.
     Sqlite(&'c mut rusqlite::Connection),
     Postgres(&'c deadpool_postgres::Object),

@@ -6,7 +6,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use protocol::{AppId, Permissions, Timestamp, TokenId};
-use store::{Act, App, Credential, KeyId, Location, Purpose, Rotated, Store, Token};
+use store::{
+    Act, App, CreateApp, CreateToken, Credential, EndOldKey, FindApp, FindVoid, KeyId, Location, Purpose,
+    RevokeToken, RotateKey, Rotated, Store, Token, TouchOldKey,
+};
 
 #[path = "support/database.rs"]
 mod database;
@@ -48,7 +51,7 @@ async fn create_app(store: &Store, number: u64) {
         created_at: at(0),
         allowed_origins: Vec::new(),
     };
-    store.create_app(app, act(0)).await.unwrap();
+    store.write(CreateApp { app, act: act(0) }).await.unwrap();
 }
 
 async fn create_token(store: &Store, number: u64, expires_at: Option<Timestamp>) -> TokenId {
@@ -64,7 +67,7 @@ async fn create_token(store: &Store, number: u64, expires_at: Option<Timestamp>)
         revoked_at: None,
     };
     let id = token.id.clone();
-    store.create_token(token, act(0)).await.unwrap();
+    store.write(CreateToken { token, act: act(0) }).await.unwrap();
     id
 }
 
@@ -82,9 +85,17 @@ async fn what_was_withdrawn_is_void(store: &Store) {
     let good = create_token(store, 10, None).await;
     let ends = create_token(store, 11, Some(at(100))).await;
     let revoked = create_token(store, 12, None).await;
-    store.revoke_token(revoked.clone(), act(5)).await.unwrap();
+    store.write(RevokeToken { id: revoked.clone(), act: act(5) }).await.unwrap();
     let rotate = async |app, new, keep: Option<i64>| {
-        store.rotate_key(app_id(app), hash(new), keep.map(at), act(10)).await.unwrap()
+        store
+            .write(RotateKey {
+                id: app_id(app),
+                api_key_hash: hash(new),
+                keep_until: keep.map(at),
+                act: act(10),
+            })
+            .await
+            .unwrap()
     };
     assert_eq!(rotate(2, 22, None).await, Rotated::Done);
     assert_eq!(rotate(3, 33, Some(100)).await, Rotated::Done);
@@ -106,7 +117,7 @@ async fn what_was_withdrawn_is_void(store: &Store) {
         key(9, 9),
     ];
     let void = async |seconds| {
-        let void = store.void(shown.clone(), at(seconds)).await.unwrap();
+        let void = store.read(FindVoid { shown: shown.clone(), now: at(seconds) }).await.unwrap();
         let count = void.len();
         let void: HashSet<_> = void.into_iter().collect();
         assert_eq!(void.len(), count);
@@ -117,15 +128,18 @@ async fn what_was_withdrawn_is_void(store: &Store) {
     let later: HashSet<_> = at_once.iter().cloned().chain([Credential::Token(ends), key(3, 3)]).collect();
     assert_eq!(void(100).await, later);
     // The older one has ended: there is room for another.
-    assert!(!store.end_old_key(app_id(3), act(150)).await.unwrap());
-    let rotated = store.rotate_key(app_id(3), hash(34), Some(at(300)), act(150)).await.unwrap();
+    assert!(!store.write(EndOldKey { id: app_id(3), act: act(150) }).await.unwrap());
+    let rotated = store
+        .write(RotateKey { id: app_id(3), api_key_hash: hash(34), keep_until: Some(at(300)), act: act(150) })
+        .await
+        .unwrap();
     assert_eq!(rotated, Rotated::Done);
-    store.touch_old_key(app_id(3), at(160)).await.unwrap();
-    let old = store.app(app_id(3)).await.unwrap().unwrap().old_key.unwrap();
+    store.write(TouchOldKey { id: app_id(3), now: at(160) }).await.unwrap();
+    let old = store.read(FindApp { id: app_id(3) }).await.unwrap().unwrap().old_key.unwrap();
     assert_eq!((old.hash, old.until, old.last_used_at), (hash(33), at(300), Some(at(160))));
-    assert!(store.end_old_key(app_id(3), act(170)).await.unwrap());
+    assert!(store.write(EndOldKey { id: app_id(3), act: act(170) }).await.unwrap());
     assert!(void(171).await.contains(&key(3, 33)));
-    assert_eq!(store.void(Vec::new(), at(0)).await.unwrap(), []);
+    assert_eq!(store.read(FindVoid { shown: Vec::new(), now: at(0) }).await.unwrap(), []);
 }
 
 #[tokio::test]

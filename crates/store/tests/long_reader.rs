@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use protocol::{AppId, ConversationId, Sender, Timestamp};
 use rusqlite::Connection;
-use store::{Act, App, Appended, Error, Location, NewMessage, OpenConversation, Purpose, Scope, Store};
+use store::{
+    Act, App, Appended, CreateApp, Error, Location, NewMessage, OpenConversation, Purpose, Scope, Store,
+};
 use tokio::sync::oneshot;
 
 /// Above what the WAL is cut to.
@@ -48,7 +50,7 @@ async fn prepare(store: &Store) -> ConversationId {
         target: id.to_string(),
         details: None,
     };
-    store.create_app(app, act).await.unwrap();
+    store.write(CreateApp { app, act }).await.unwrap();
     let opening = OpenConversation {
         app_id: id,
         device_id: "phone".into(),
@@ -58,7 +60,7 @@ async fn prepare(store: &Store) -> ConversationId {
         now: now(),
     };
     let (tell, told) = oneshot::channel();
-    store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
+    store.submit(opening, |outcome| drop(tell.send(outcome)));
     told.await.unwrap().unwrap().conversation.conversation.id
 }
 
@@ -79,7 +81,7 @@ fn append(
         chance: 3,
     };
     let (tell, told) = oneshot::channel();
-    store.append(new, |outcome| drop(tell.send(outcome)));
+    store.submit(new, |outcome| drop(tell.send(outcome)));
     told
 }
 

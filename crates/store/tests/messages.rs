@@ -8,8 +8,8 @@ use protocol::{
     AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, App, Appended, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose, Scope,
-    Store,
+    Act, App, Appended, CreateApp, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose,
+    ReadHistory, Scope, Store,
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -106,7 +106,7 @@ async fn open(place: Place) -> Opened {
         target: app_id.to_string(),
         details: None,
     };
-    store.create_app(app, act).await.unwrap();
+    store.write(CreateApp { app, act }).await.unwrap();
     let conversation_id = open_conversation(&store, &app_id, &device(), 7).await;
     Opened { store, app_id, conversation_id, beside, _folder: folder, _server: server }
 }
@@ -126,7 +126,7 @@ async fn open_conversation(
         device_context: None,
         now: time(1),
     };
-    store.open_conversation(opening, |outcome| tell.send(outcome.unwrap()).unwrap());
+    store.submit(opening, |outcome| tell.send(outcome.unwrap()).unwrap());
     told.await.unwrap().conversation.conversation.id
 }
 
@@ -151,7 +151,7 @@ impl Opened {
 
     async fn append(&self, new: NewMessage) -> Appended {
         let (tell, told) = oneshot::channel();
-        self.store.append(new, |outcome| tell.send(outcome).unwrap());
+        self.store.submit(new, |outcome| tell.send(outcome).unwrap());
         told.await.unwrap().unwrap()
     }
 
@@ -164,7 +164,10 @@ impl Opened {
 
     async fn history(&self, cursor: Cursor, limit: u32) -> Look<store::History> {
         let conversation_id = self.conversation_id.clone();
-        self.store.history(self.scope(), conversation_id, Some(cursor), limit).await.unwrap()
+        self.store
+            .read(ReadHistory { scope: self.scope(), conversation_id, cursor: Some(cursor), limit })
+            .await
+            .unwrap()
     }
 
     async fn seqs(&self, cursor: Cursor, limit: u32) -> (Vec<u64>, bool) {
@@ -197,11 +200,9 @@ async fn nothing_outside_the_scope_is_written_or_told(place: Place) {
             let message = NewMessage { scope: scope.clone(), ..opened.message(local_id, "hello") };
             assert!(matches!(opened.append(message).await, Appended::NotFound));
         }
-        let look = opened
-            .store
-            .history(scope, opened.conversation_id.clone(), Some(Cursor::After(None)), 10)
-            .await
-            .unwrap();
+        let conversation_id = opened.conversation_id.clone();
+        let page = ReadHistory { scope, conversation_id, cursor: Some(Cursor::After(None)), limit: 10 };
+        let look = opened.store.read(page).await.unwrap();
         assert!(matches!(look, Look::NoConversation));
     }
     assert_eq!(opened.seqs(Cursor::After(None), 10).await, (vec![1], false));
@@ -215,7 +216,7 @@ async fn racing_writers_get_seqs_without_holes_and_are_told_in_commit_order(plac
         tokio::spawn(async move {
             for number in 0..50 {
                 let told = told.clone();
-                opened.store.append(opened.message(&format!("{writer}-{number}"), "x"), move |outcome| {
+                opened.store.submit(opened.message(&format!("{writer}-{number}"), "x"), move |outcome| {
                     let Ok(Appended::New(message, _)) = outcome else { panic!("{outcome:?}") };
                     told.send(message.seq).unwrap();
                 });
@@ -279,7 +280,7 @@ async fn receipts_only_rise_and_show_in_pages(place: Place) {
             status,
             now: time(9),
         };
-        opened.store.advance_receipt(receipt, |outcome| tell.send(outcome.unwrap()).unwrap());
+        opened.store.submit(receipt, |outcome| tell.send(outcome.unwrap()).unwrap());
         async {
             match told.await.unwrap() {
                 Look::Found(receipted) => receipted.advanced.is_some(),
@@ -308,8 +309,8 @@ async fn one_bad_write_does_not_harm_those_beside_it(place: Place) {
         now: time(3),
     };
     let (tell_good, good) = oneshot::channel();
-    opened.store.append(opened.message("before", "x"), |outcome| tell_good.send(outcome).unwrap());
-    opened.store.open_conversation(opening, |outcome| tell.send(outcome.map(|_| ())).unwrap());
+    opened.store.submit(opened.message("before", "x"), |outcome| tell_good.send(outcome).unwrap());
+    opened.store.submit(opening, |outcome| tell.send(outcome.map(|_| ())).unwrap());
     let after = opened.append(opened.message("after", "x")).await;
     assert!(bad.await.unwrap().is_err());
     assert!(matches!(good.await.unwrap().unwrap(), Appended::New(message, _) if message.seq == 1));

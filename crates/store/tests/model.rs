@@ -9,8 +9,8 @@ use protocol::{
     AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, App, Appended, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose, Scope,
-    Store,
+    Act, App, Appended, CreateApp, Cursor, FindConversation, Location, Look, NewMessage, NewReceipt,
+    OpenConversation, Purpose, ReadHistory, Scope, Store,
 };
 use tokio::sync::oneshot;
 
@@ -105,7 +105,7 @@ async fn bench(on_postgres: bool) -> Bench {
         target: app_id.to_string(),
         details: None,
     };
-    store.create_app(app, act).await.expect("an app");
+    store.write(CreateApp { app, act }).await.expect("an app");
     let mut conversations = Vec::new();
     for number in 0..CONVERSATIONS {
         let (tell, told) = oneshot::channel();
@@ -117,7 +117,7 @@ async fn bench(on_postgres: bool) -> Bench {
             device_context: None,
             now: now(),
         };
-        store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
+        store.submit(opening, |outcome| drop(tell.send(outcome)));
         conversations.push(told.await.expect("an answer").expect("opened").conversation.conversation.id);
     }
     let scope = Scope { app_id, device_id: None };
@@ -138,7 +138,7 @@ impl Bench {
             now: now(),
             chance: 0,
         };
-        self.store.append(new, |outcome| drop(tell.send(outcome)));
+        self.store.submit(new, |outcome| drop(tell.send(outcome)));
         told.await.expect("an answer").expect("a working database")
     }
 
@@ -159,7 +159,7 @@ impl Bench {
             status,
             now: now(),
         };
-        self.store.advance_receipt(receipt, |outcome| drop(tell.send(outcome)));
+        self.store.submit(receipt, |outcome| drop(tell.send(outcome)));
         match told.await.expect("an answer").expect("a working database") {
             Look::Found(receipted) => receipted.advanced.is_some(),
             other => panic!("{other:?}"),
@@ -168,9 +168,21 @@ impl Bench {
 
     async fn stored(&self, conversation: usize) -> (Vec<Message>, u64) {
         let id = self.conversations[conversation].clone();
-        let all = self.store.history(self.scope.clone(), id.clone(), Some(Cursor::After(None)), 200).await;
+        let all = self
+            .store
+            .read(ReadHistory {
+                scope: self.scope.clone(),
+                conversation_id: id.clone(),
+                cursor: Some(Cursor::After(None)),
+                limit: 200,
+            })
+            .await;
         let Look::Found(history) = all.expect("a working database") else { panic!("no conversation") };
-        let row = self.store.conversation(self.scope.clone(), id).await.expect("a working database");
+        let row = self
+            .store
+            .read(FindConversation { scope: self.scope.clone(), id })
+            .await
+            .expect("a working database");
         (history.messages, row.expect("a conversation").unread_count)
     }
 }

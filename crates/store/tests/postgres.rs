@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use backing::{PgBouncer, PoolMode, Postgres};
 use protocol::{AppId, ConversationId, MessageStatus, Sender, Side, Timestamp};
 use store::{
-    Act, App, Appended, ChangeCursor, Cursor, Error, Location, Look, NewMessage, NewReceipt,
-    OpenConversation, Purpose, Scope, Store,
+    Act, App, Appended, ChangeCursor, CreateApp, Cursor, Error, FindConversation, ListChanges, Location,
+    Look, NewMessage, NewReceipt, OpenConversation, Purpose, ReadHistory, Scope, Store,
 };
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, NoTls};
@@ -64,7 +64,7 @@ async fn create_app(store: &Store) {
         target: id.to_string(),
         details: None,
     };
-    store.create_app(app, act).await.unwrap();
+    store.write(CreateApp { app, act }).await.unwrap();
 }
 
 fn opening(chance: u64) -> OpenConversation {
@@ -80,7 +80,7 @@ fn opening(chance: u64) -> OpenConversation {
 
 async fn opened(store: &Store, opening: OpenConversation) -> ConversationId {
     let (tell, told) = oneshot::channel();
-    store.open_conversation(opening, |outcome| drop(tell.send(outcome)));
+    store.submit(opening, |outcome| drop(tell.send(outcome)));
     told.await.unwrap().unwrap().conversation.conversation.id
 }
 
@@ -101,7 +101,7 @@ async fn append(store: &Store, conversation_id: &ConversationId, local_id: &str)
         chance: 3,
     };
     let (tell, told) = oneshot::channel();
-    store.append(new, |outcome| drop(tell.send(outcome)));
+    store.submit(new, |outcome| drop(tell.send(outcome)));
     told.await.unwrap()
 }
 
@@ -113,7 +113,8 @@ async fn nodes_open_one_database_at_once_and_leave_no_holes() {
     create_app(&stores[0]).await;
     let ids = futures_util::future::join_all((0..5).map(|n| open_conversation(&stores[n as usize], n))).await;
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-    let (start, id) = (stores[0].changes(None, 10).await.unwrap().next, ids[0].clone());
+    let (start, id) =
+        (stores[0].read(ListChanges { since: None, limit: 10 }).await.unwrap().next, ids[0].clone());
     // Each message is sent through two nodes at once.
     let sends = (0..400).map(|n| {
         let (store, id) = (Arc::clone(&stores[n % 5]), id.clone());
@@ -135,16 +136,15 @@ async fn nodes_open_one_database_at_once_and_leave_no_holes() {
     }
     new.sort_unstable();
     assert_eq!(new, (1..=200).collect::<Vec<_>>());
-    let changes = stores[1].changes(Some(start), 10).await.unwrap();
+    let changes = stores[1].read(ListChanges { since: Some(start), limit: 10 }).await.unwrap();
     assert_eq!(changes.conversations.len(), 1);
     assert_eq!(changes.conversations[0].conversation.conversation.last_seq, 200);
     append(&stores[2], &id, "last").await.unwrap();
-    let again = stores[1].changes(Some(changes.next), 10).await.unwrap();
+    let again = stores[1].read(ListChanges { since: Some(changes.next), limit: 10 }).await.unwrap();
     assert_eq!(again.conversations[0].conversation.conversation.last_seq, 201);
-    let Look::Found(page) = stores[3].history(scope(), id, Some(Cursor::Before(None)), 1).await.unwrap()
-    else {
-        panic!("no page")
-    };
+    let newest =
+        ReadHistory { scope: scope(), conversation_id: id, cursor: Some(Cursor::Before(None)), limit: 1 };
+    let Look::Found(page) = stores[3].read(newest).await.unwrap() else { panic!("no page") };
     assert_eq!(page.last_seq, 201);
 }
 
@@ -195,8 +195,10 @@ async fn a_database_that_hangs_is_an_error_and_then_recovers() {
     let pids: Vec<i32> = admin.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     signal("STOP", &pids);
     let begun = Instant::now();
-    let outcomes =
-        futures_util::future::join(append(&store, &id, "2"), store.conversation(scope(), id.clone()));
+    let outcomes = futures_util::future::join(
+        append(&store, &id, "2"),
+        store.read(FindConversation { scope: scope(), id: id.clone() }),
+    );
     let (sent, read) = outcomes.await;
     let took = begun.elapsed();
     signal("CONT", &pids);
@@ -204,7 +206,16 @@ async fn a_database_that_hangs_is_an_error_and_then_recovers() {
     assert!(took < Duration::from_secs(7), "{took:?}");
     recovered(&store, &id, "3").await;
     recovered(&store, &id, "2").await;
-    let Look::Found(page) = store.history(scope(), id, Some(Cursor::After(None)), 10).await.unwrap() else {
+    let Look::Found(page) = store
+        .read(ReadHistory {
+            scope: scope(),
+            conversation_id: id,
+            cursor: Some(Cursor::After(None)),
+            limit: 10,
+        })
+        .await
+        .unwrap()
+    else {
         panic!("no page")
     };
     let seqs: Vec<u64> = page.messages.iter().map(|message| message.seq).collect();
@@ -338,7 +349,7 @@ async fn recovered(store: &Store, id: &ConversationId, local_id: &str) {
 async fn walked(store: &Store, cursor: &mut Option<ChangeCursor>, page: u32) -> Vec<(ConversationId, bool)> {
     let mut seen = Vec::new();
     loop {
-        let changes = store.changes(cursor.clone(), page).await.unwrap();
+        let changes = store.read(ListChanges { since: cursor.clone(), limit: page }).await.unwrap();
         seen.extend(
             changes
                 .conversations
@@ -411,7 +422,7 @@ async fn what_a_device_has_read_is_no_news_to_an_inbox() {
             status: MessageStatus::Read,
             now: now(),
         };
-        store.advance_receipt(receipt, |outcome| drop(tell.send(outcome)));
+        store.submit(receipt, |outcome| drop(tell.send(outcome)));
         told.await.unwrap().unwrap()
     };
     receipt(Side::User).await;

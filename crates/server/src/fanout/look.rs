@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::event::StatusChange;
 use protocol::{ConversationId, Permission};
-use store::{ChangeCursor, ChangedConversation, Scope};
+use store::{ChangeCursor, ChangedConversation, FindConversation, ListChanges, Scope};
 use tokio::time::MissedTickBehavior;
 
 use super::{Encoded, Fanout, Standing, left};
@@ -50,8 +50,8 @@ impl Look {
         // What is missed is what both looks say: of what was changed in between, the newer one knows.
         let mut found: HashMap<ConversationId, ChangedConversation> = HashMap::new();
         loop {
-            let read = fanout.store.changes(self.cursor.clone(), PAGE).await;
-            let Some(changes) = fanout.read(read) else { break };
+            let changes = ListChanges { since: self.cursor.clone(), limit: PAGE };
+            let Some(changes) = fanout.read(changes).await else { break };
             let is_another = self.server_started.is_some_and(|before| before != changes.server_started);
             if is_another || changes.is_behind {
                 match fanout.compare_all(changes.is_behind).await {
@@ -161,7 +161,7 @@ impl Fanout {
         }
         // For this node's own use: nobody's right to see it is asked here, the feeds ask for each who hears of it.
         let scope = Scope { app_id: conversation.app_id.clone(), device_id: None };
-        match self.read(self.store.conversation(scope, id.clone()).await) {
+        match self.read(FindConversation { scope, id: id.clone() }).await {
             Some(Some(mut now)) => {
                 self.note_news(id, now.fingerprint());
                 let last_message = now.conversation.last_message.take();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission};
 use socketio::Frame;
-use store::{Compared, Given};
+use store::{Compare, Compared, Given};
 
 use super::{Channel, Fanout, frame};
 
@@ -58,7 +58,7 @@ impl Fanout {
         let (fanout, given) = (Arc::clone(self), given(conversation, newest));
         tokio::spawn(async move {
             loop {
-                match fanout.read(fanout.store.compare(vec![given.clone()]).await) {
+                match fanout.read(Compare { given: vec![given.clone()] }).await {
                     Some(compared) if compared.iter().all(|compared| compared.is_there) => {
                         return fanout.in_room(&given.conversation_id, |room| room.settle_doubt());
                     }
@@ -82,12 +82,12 @@ impl Fanout {
     pub(super) async fn compare_all(self: &Arc<Self>, is_likely: bool) -> Option<bool> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let lacks = |compared: &Compared| !compared.is_there || compared.last_seq.is_none();
-        let mut is_lacking = match self.read(self.store.compare(Vec::from(heard)).await)?.as_slice() {
+        let mut is_lacking = match self.read(Compare { given: Vec::from(heard) }).await?.as_slice() {
             [] => is_likely,
             compared => compared.iter().any(lacks),
         };
         for given in self.given_out().chunks(PAGE) {
-            for compared in self.read(self.store.compare(given.to_vec()).await)? {
+            for compared in self.read(Compare { given: given.to_vec() }).await? {
                 if lacks(&compared) {
                     is_lacking = true;
                     self.turn_out(&compared.conversation_id);

@@ -2,7 +2,9 @@
 
 use protocol::{AppId, Timestamp};
 
+use super::audit::{self, Act};
 use crate::error::Error;
+use crate::operation::{ADMINISTRATION, Operation, Read, Write};
 use crate::session::{Param, Session};
 
 /// An app: a tenant.
@@ -64,89 +66,227 @@ fn read(row: &mut crate::session::Row<'_>) -> Result<App, Error> {
     Ok(App { id, name, api_key_hash, old_key, created_at, allowed_origins })
 }
 
-/// Stores the app; false if there is one with this id.
-pub(crate) async fn create(session: &mut Session<'_>, app: &App) -> Result<bool, Error> {
-    let created = session
-        .execute(
-            "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING",
-            &[
-                Param::Text(&app.id),
-                Param::Text(&app.name),
-                Param::Text(&app.api_key_hash),
-                Param::Integer(app.created_at.epoch_ms()),
-            ],
-        )
-        .await?;
-    Ok(created > 0)
+/// Stores a new app; false, and nothing is stored, if there is one with its id.
+#[derive(Debug, Clone)]
+pub struct CreateApp {
+    /// The app.
+    pub app: App,
+    /// The record of it.
+    pub act: Act,
 }
 
-pub(crate) async fn list(session: &mut Session<'_>) -> Result<Vec<App>, Error> {
-    const SQL: &str = concat!(columns!(), "ORDER BY id");
-    session.query(SQL, &[], read).await
+impl Operation for CreateApp {
+    type Out = bool;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ($1, $2, $3, $4) \
+            ON CONFLICT (id) DO NOTHING";
+        let Self { app, act } = self;
+        let params = [
+            Param::Text(&app.id),
+            Param::Text(&app.name),
+            Param::Text(&app.api_key_hash),
+            Param::Integer(app.created_at.epoch_ms()),
+        ];
+        let is_new = session.execute(SQL, &params).await? > 0;
+        if is_new {
+            audit::append(session, act).await?;
+        }
+        Ok(is_new)
+    }
 }
 
-pub(crate) async fn find(session: &mut Session<'_>, id: &AppId) -> Result<Option<App>, Error> {
+impl Write for CreateApp {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
+}
+
+/// All apps.
+#[derive(Debug, Clone, Copy)]
+pub struct ListApps;
+
+impl Operation for ListApps {
+    type Out = Vec<App>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = concat!(columns!(), "ORDER BY id");
+        session.query(SQL, &[], read).await
+    }
+}
+
+impl Read for ListApps {}
+
+/// One app.
+#[derive(Debug, Clone)]
+pub struct FindApp {
+    /// The app.
+    pub id: AppId,
+}
+
+impl Operation for FindApp {
+    type Out = Option<App>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        find(session, &self.id).await
+    }
+}
+
+impl Read for FindApp {}
+
+pub(super) async fn find(session: &mut Session<'_>, id: &AppId) -> Result<Option<App>, Error> {
     const SQL: &str = concat!(columns!(), "WHERE id = $1");
     session.query_one(SQL, &[Param::Text(id)], read).await
 }
 
-/// Gives the app another key. The present one is kept until then, or ends now, and every older one with it.
-pub(crate) async fn rotate_key(
-    session: &mut Session<'_>,
-    id: &AppId,
-    hash: &str,
-    keep_until: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Rotated, Error> {
-    session.lock(id).await?;
-    let Some(app) = find(session, id).await? else { return Ok(Rotated::NoApp) };
-    if let (Some(_), Some(older)) = (keep_until, app.old_key.filter(|older| now < older.until)) {
-        return Ok(Rotated::OlderIsGood(older.until));
+/// Gives the app another key. The present one is kept for a while or ends now, and every older one with it.
+#[derive(Debug, Clone)]
+pub struct RotateKey {
+    /// The app.
+    pub id: AppId,
+    /// SHA-256 of the new key, in hexadecimal.
+    pub api_key_hash: String,
+    /// Until when the present key is good beside it; `None` ends it now.
+    pub keep_until: Option<Timestamp>,
+    /// The record of it.
+    pub act: Act,
+}
+
+impl Operation for RotateKey {
+    type Out = Rotated;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "UPDATE apps SET old_key_hash = api_key_hash, old_key_until = $1, old_key_used_at = NULL, \
+             api_key_hash = $2 WHERE id = $3";
+        let Self { id, api_key_hash, keep_until, act } = self;
+        session.lock(id).await?;
+        let Some(app) = find(session, id).await? else { return Ok(Rotated::NoApp) };
+        if let (Some(_), Some(older)) = (keep_until, app.old_key.filter(|older| act.at < older.until)) {
+            return Ok(Rotated::OlderIsGood(older.until));
+        }
+        let until = keep_until.unwrap_or(act.at);
+        let params = [Param::Integer(until.epoch_ms()), Param::Text(api_key_hash), Param::Text(id)];
+        session.execute(SQL, &params).await?;
+        audit::append(session, act).await?;
+        Ok(Rotated::Done)
     }
-    const SQL: &str = "UPDATE apps SET old_key_hash = api_key_hash, old_key_until = $1, old_key_used_at = NULL, \
-         api_key_hash = $2 WHERE id = $3";
-    let until = keep_until.unwrap_or(now);
-    session.execute(SQL, &[Param::Integer(until.epoch_ms()), Param::Text(hash), Param::Text(id)]).await?;
-    Ok(Rotated::Done)
 }
 
-/// Ends the app's old key now; false if there is no such app, or none that is good.
-pub(crate) async fn end_old_key(
-    session: &mut Session<'_>,
-    id: &AppId,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    const SQL: &str = "UPDATE apps SET old_key_until = $1 WHERE id = $2 AND old_key_until > $1";
-    Ok(session.execute(SQL, &[Param::Integer(now.epoch_ms()), Param::Text(id)]).await? > 0)
+impl Write for RotateKey {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
 }
 
-/// Notes that the app's old key was used.
-pub(crate) async fn touch_old_key(
-    session: &mut Session<'_>,
-    id: &AppId,
-    now: Timestamp,
-) -> Result<(), Error> {
-    const SQL: &str = "UPDATE apps SET old_key_used_at = $1 WHERE id = $2";
-    session.execute(SQL, &[Param::Integer(now.epoch_ms()), Param::Text(id)]).await?;
-    Ok(())
+/// Ends an app's old key now; false if there is no such app, or no old key that is good.
+#[derive(Debug, Clone)]
+pub struct EndOldKey {
+    /// The app.
+    pub id: AppId,
+    /// The record of it.
+    pub act: Act,
+}
+
+impl Operation for EndOldKey {
+    type Out = bool;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "UPDATE apps SET old_key_until = $1 WHERE id = $2 AND old_key_until > $1";
+        let params = [Param::Integer(self.act.at.epoch_ms()), Param::Text(&self.id)];
+        let has_ended = session.execute(SQL, &params).await? > 0;
+        if has_ended {
+            audit::append(session, &self.act).await?;
+        }
+        Ok(has_ended)
+    }
+}
+
+impl Write for EndOldKey {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
+}
+
+/// Remembers that an app's old key was used.
+#[derive(Debug, Clone)]
+pub struct TouchOldKey {
+    /// The app.
+    pub id: AppId,
+    /// When it was used.
+    pub now: Timestamp,
+}
+
+impl Operation for TouchOldKey {
+    type Out = ();
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "UPDATE apps SET old_key_used_at = $1 WHERE id = $2";
+        session.execute(SQL, &[Param::Integer(self.now.epoch_ms()), Param::Text(&self.id)]).await?;
+        Ok(())
+    }
+}
+
+impl Write for TouchOldKey {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
 }
 
 /// Takes the pages that may use the app's key; false if there is no such app.
-pub(crate) async fn allow_origins(
-    session: &mut Session<'_>,
-    id: &AppId,
-    origins: &[String],
-) -> Result<bool, Error> {
-    const SQL: &str = "UPDATE apps SET allowed_origins = $1 WHERE id = $2";
-    let origins = origins.join(" ");
-    Ok(session.execute(SQL, &[Param::Text(&origins), Param::Text(id)]).await? > 0)
+#[derive(Debug, Clone)]
+pub struct AllowOrigins {
+    /// The app.
+    pub id: AppId,
+    /// The origins of the pages, none for any.
+    pub origins: Vec<String>,
+    /// The record of it.
+    pub act: Act,
 }
 
-/// The installation's secret of that name: the one that is there, else this one from now on.
-pub(crate) async fn secret(session: &mut Session<'_>, name: &str, new: &str) -> Result<String, Error> {
-    const KEEP: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-    session.execute(KEEP, &[Param::Text(name), Param::Text(new)]).await?;
-    const FIND: &str = "SELECT value FROM secrets WHERE name = $1";
-    let found = session.query_one(FIND, &[Param::Text(name)], |row| row.text()).await?;
-    Ok(found.unwrap_or_else(|| new.to_owned()))
+impl Operation for AllowOrigins {
+    type Out = bool;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "UPDATE apps SET allowed_origins = $1 WHERE id = $2";
+        let origins = self.origins.join(" ");
+        let is_there = session.execute(SQL, &[Param::Text(&origins), Param::Text(&self.id)]).await? > 0;
+        if is_there {
+            audit::append(session, &self.act).await?;
+        }
+        Ok(is_there)
+    }
+}
+
+impl Write for AllowOrigins {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
+}
+
+/// A secret of the installation: the one that is stored, else a new one, which is stored.
+#[derive(Debug, Clone)]
+pub struct KeepSecret {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is from now on, if there is none.
+    pub new: String,
+}
+
+impl Operation for KeepSecret {
+    type Out = String;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const KEEP: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        const FIND: &str = "SELECT value FROM secrets WHERE name = $1";
+        let Self { name, new } = self;
+        session.execute(KEEP, &[Param::Text(name), Param::Text(new)]).await?;
+        let found = session.query_one(FIND, &[Param::Text(name)], |row| row.text()).await?;
+        Ok(found.unwrap_or_else(|| new.clone()))
+    }
+}
+
+impl Write for KeepSecret {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
 }

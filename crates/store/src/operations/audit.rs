@@ -3,6 +3,7 @@
 use protocol::{AppId, AuditEntry, Timestamp};
 
 use crate::error::Error;
+use crate::operation::{Operation, Read};
 use crate::session::{Param, Session, integer};
 
 /// An administrative act about to be recorded, in the transaction that does it.
@@ -22,7 +23,7 @@ pub struct Act {
     pub details: Option<serde_json::Value>,
 }
 
-pub(crate) async fn append(session: &mut Session<'_>, act: &Act) -> Result<(), Error> {
+pub(super) async fn append(session: &mut Session<'_>, act: &Act) -> Result<(), Error> {
     // Two who add at once must not take the same id.
     session.lock("audit").await?;
     let details = act.details.as_ref().map(serde_json::Value::to_string);
@@ -43,30 +44,41 @@ pub(crate) async fn append(session: &mut Session<'_>, act: &Act) -> Result<(), E
     Ok(())
 }
 
-/// The newest acts first, those before `before` if it is given; of one app, or of all.
-pub(crate) async fn page(
-    session: &mut Session<'_>,
-    app_id: Option<&AppId>,
-    before: Option<u64>,
-    limit: u32,
-) -> Result<Vec<AuditEntry>, Error> {
-    const SQL: &str = "SELECT id, at, actor, action, target, details FROM audit_log \
-        WHERE (CAST($1 AS TEXT) IS NULL OR app_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3";
-    let params = [
-        Param::OptionalText(app_id.map(AppId::as_str)),
-        Param::Integer(before.map_or(i64::MAX, integer)),
-        Param::Integer(limit.into()),
-    ];
-    session
-        .query(SQL, &params, |row| {
-            Ok(AuditEntry {
-                id: row.count()?,
-                at: Timestamp::from_epoch_ms(row.integer()?),
-                actor: row.text()?,
-                action: row.text()?,
-                target: row.text()?,
-                details: row.optional_text()?.and_then(|text| serde_json::from_str(&text).ok()),
-            })
-        })
-        .await
+/// Acts, the newest first.
+#[derive(Debug, Clone)]
+pub struct ListActs {
+    /// Of this app, or of all.
+    pub app_id: Option<AppId>,
+    /// Only those before the one with this number.
+    pub before: Option<u64>,
+    /// How many, at most.
+    pub limit: u32,
 }
+
+impl Operation for ListActs {
+    type Out = Vec<AuditEntry>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "SELECT id, at, actor, action, target, details FROM audit_log \
+            WHERE (CAST($1 AS TEXT) IS NULL OR app_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3";
+        let params = [
+            Param::OptionalText(self.app_id.as_deref()),
+            Param::Integer(self.before.map_or(i64::MAX, integer)),
+            Param::Integer(self.limit.into()),
+        ];
+        session
+            .query(SQL, &params, |row| {
+                Ok(AuditEntry {
+                    id: row.count()?,
+                    at: Timestamp::from_epoch_ms(row.integer()?),
+                    actor: row.text()?,
+                    action: row.text()?,
+                    target: row.text()?,
+                    details: row.optional_text()?.and_then(|text| serde_json::from_str(&text).ok()),
+                })
+            })
+            .await
+    }
+}
+
+impl Read for ListActs {}

@@ -6,6 +6,7 @@ use protocol::{ConversationId, InboxConversation, MessageId};
 
 use super::conversations::{self, Marks, Stored, columns};
 use crate::error::Error;
+use crate::operation::{Operation, Read};
 use crate::session::{Param, Row, Session};
 
 /// Transactions before the present one among which is what was not seen of a server that lacks some: far more than there
@@ -96,59 +97,79 @@ pub struct ChangedConversation {
     pub is_inbox_news: bool,
 }
 
-/// The changes that were not seen at `since`; must be asked in a transaction that sees one state.
-pub(crate) async fn since(
-    session: &mut Session<'_>,
-    since: Option<&ChangeCursor>,
-    limit: u32,
-) -> Result<Changes, Error> {
-    const NOW: &str = "SELECT pg_snapshot_xmax(now)::text::bigint, \
-         array_to_string(ARRAY(SELECT pg_snapshot_xip(now)::text), ','), \
-         (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint \
-         FROM (SELECT pg_current_snapshot()) AS present (now)";
-    let now = session
-        .query_one(NOW, &[], |row| Ok((row.integer()?, transactions(&row.text()?), row.integer()?)))
-        .await?;
-    let (below, but, server_started) = now.unwrap_or_default();
-    let now = Ended { below, but };
-    let begin = |seen| ChangeCursor { seen, walk: None };
-    let Some(since) = since else {
-        return Ok(Changes { next: begin(now), server_started, ..Changes::default() });
-    };
-    if now.below < since.seen.below {
-        let below = now.below.saturating_sub(LOOKED_BACK).max(0);
-        let next = begin(Ended { below, but: Vec::new() });
-        return Ok(Changes { next, server_started, is_behind: true, ..Changes::default() });
-    }
-    let walk = since.walk.clone().unwrap_or_else(|| {
-        let is_among_open = !since.seen.but.is_empty();
-        // No id is empty: before all rows of that transaction.
-        let last = (if is_among_open { 0 } else { since.seen.below }, ConversationId::from(""));
-        Walk { next: now, is_among_open, last }
-    });
-    let rows = page(session, &since.seen, &walk, limit).await?;
-    let last = rows.last().map(|row| (row.change, row.stored.conversation.id.clone()));
-    let walk = match last.filter(|_| rows.len() >= limit as usize) {
-        Some(last) => Some(Walk { last, ..walk.clone() }),
-        None if walk.is_among_open => {
-            let last = (since.seen.below, ConversationId::from(""));
-            Some(Walk { is_among_open: false, last, ..walk.clone() })
-        }
-        None => None,
-    }
-    .ok_or(walk.next);
-    let next = match walk {
-        Ok(walk) => ChangeCursor { seen: since.seen.clone(), walk: Some(walk) },
-        Err(seen) => begin(seen),
-    };
-    let conversations = rows.into_iter().map(|row| {
-        let Stored { marks, is_shown, .. } = row.stored;
-        let is_inbox_news = !since.seen.has(row.inbox_change);
-        ChangedConversation { conversation: row.stored.into_inbox(), marks, is_shown, is_inbox_news }
-    });
-    let has_more = next.walk.is_some();
-    Ok(Changes { conversations: conversations.collect(), has_more, next, server_started, is_behind: false })
+/// The conversations that were changed since then, for a node that may have missed the news; it may be told of some again.
+/// On SQLite there never are any: no other process changes them.
+#[derive(Debug, Clone)]
+pub struct ListChanges {
+    /// The end of what is known. `None` asks only where to begin.
+    pub since: Option<ChangeCursor>,
+    /// How many, at most.
+    pub limit: u32,
 }
+
+impl Operation for ListChanges {
+    type Out = Changes;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        if let Session::Sqlite(_) = session {
+            return Ok(Changes::default());
+        }
+        const NOW: &str = "SELECT pg_snapshot_xmax(now)::text::bigint, \
+             array_to_string(ARRAY(SELECT pg_snapshot_xip(now)::text), ','), \
+             (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint \
+             FROM (SELECT pg_current_snapshot()) AS present (now)";
+        let now = session
+            .query_one(NOW, &[], |row| Ok((row.integer()?, transactions(&row.text()?), row.integer()?)))
+            .await?;
+        let (below, but, server_started) = now.unwrap_or_default();
+        let now = Ended { below, but };
+        let begin = |seen| ChangeCursor { seen, walk: None };
+        let Some(since) = &self.since else {
+            return Ok(Changes { next: begin(now), server_started, ..Changes::default() });
+        };
+        if now.below < since.seen.below {
+            let below = now.below.saturating_sub(LOOKED_BACK).max(0);
+            let next = begin(Ended { below, but: Vec::new() });
+            return Ok(Changes { next, server_started, is_behind: true, ..Changes::default() });
+        }
+        let walk = since.walk.clone().unwrap_or_else(|| {
+            let is_among_open = !since.seen.but.is_empty();
+            // No id is empty: before all rows of that transaction.
+            let last = (if is_among_open { 0 } else { since.seen.below }, ConversationId::from(""));
+            Walk { next: now, is_among_open, last }
+        });
+        let rows = page(session, &since.seen, &walk, self.limit).await?;
+        let last = rows.last().map(|row| (row.change, row.stored.conversation.id.clone()));
+        let walk = match last.filter(|_| rows.len() >= self.limit as usize) {
+            Some(last) => Some(Walk { last, ..walk.clone() }),
+            None if walk.is_among_open => {
+                let last = (since.seen.below, ConversationId::from(""));
+                Some(Walk { is_among_open: false, last, ..walk.clone() })
+            }
+            None => None,
+        }
+        .ok_or(walk.next);
+        let next = match walk {
+            Ok(walk) => ChangeCursor { seen: since.seen.clone(), walk: Some(walk) },
+            Err(seen) => begin(seen),
+        };
+        let conversations = rows.into_iter().map(|row| {
+            let Stored { marks, is_shown, .. } = row.stored;
+            let is_inbox_news = !since.seen.has(row.inbox_change);
+            ChangedConversation { conversation: row.stored.into_inbox(), marks, is_shown, is_inbox_news }
+        });
+        let has_more = next.walk.is_some();
+        Ok(Changes {
+            conversations: conversations.collect(),
+            has_more,
+            next,
+            server_started,
+            is_behind: false,
+        })
+    }
+}
+
+impl Read for ListChanges {}
 
 /// A row that was changed.
 struct Changed {
@@ -199,32 +220,49 @@ fn transactions(text: &str) -> Vec<i64> {
     numbers
 }
 
-/// What the database has where somebody was given something; one round trip for all of them. Those whose id can't be a
-/// conversation's are left out.
-pub(crate) async fn compare(session: &mut Session<'_>, given: &[Given]) -> Result<Vec<Compared>, Error> {
-    const SQL: &str = "SELECT given.conversation_id, c.last_seq, m.id FROM unnest(string_to_array($1, ','), \
-         string_to_array($2, ',')::bigint[]) AS given(conversation_id, seq) \
-         LEFT JOIN conversations c ON c.id = given.conversation_id \
-         LEFT JOIN messages m ON m.conversation_id = given.conversation_id AND m.seq = given.seq";
-    let given: HashMap<&str, &Given> = given
-        .iter()
-        .map(|given| (given.conversation_id.as_str(), given))
-        .filter(|(id, _)| !id.is_empty() && !id.contains(','))
-        .collect();
-    let ids: Vec<_> = given.keys().copied().collect();
-    let seq = |id: &&str| given[id].message.as_ref().map_or(0, |(seq, _)| *seq).to_string();
-    let seqs: Vec<_> = ids.iter().map(seq).collect();
-    let params = [Param::Text(&ids.join(",")), Param::Text(&seqs.join(","))];
-    let rows = session
-        .query(SQL, &params, |row| {
-            Ok((row.id::<ConversationId>()?, row.optional_integer()?, row.optional_text()?))
-        })
-        .await?;
-    let compared = rows.into_iter().filter_map(|(conversation_id, last_seq, id)| {
-        let message = given.get(conversation_id.as_str())?.message.as_ref();
-        let is_there = message.is_none_or(|(_, known)| id.as_deref() == Some(known.as_str()));
-        let last_seq = last_seq.map(|seq| u64::try_from(seq).unwrap_or(0));
-        Some(Compared { conversation_id, last_seq, is_there })
-    });
-    Ok(compared.collect())
+/// What the database has where somebody was given something; one round trip for all of them. It may be another one, which
+/// lacks what the one before had confirmed. Those whose id can't be a conversation's are left out. On SQLite nobody is
+/// answered for: its file can't be another while it is open.
+#[derive(Debug, Clone)]
+pub struct Compare {
+    /// What was given, and where.
+    pub given: Vec<Given>,
 }
+
+impl Operation for Compare {
+    type Out = Vec<Compared>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        if let Session::Sqlite(_) = session {
+            return Ok(Vec::new());
+        }
+        const SQL: &str = "SELECT given.conversation_id, c.last_seq, m.id FROM unnest(string_to_array($1, ','), \
+             string_to_array($2, ',')::bigint[]) AS given(conversation_id, seq) \
+             LEFT JOIN conversations c ON c.id = given.conversation_id \
+             LEFT JOIN messages m ON m.conversation_id = given.conversation_id AND m.seq = given.seq";
+        let given: HashMap<&str, &Given> = self
+            .given
+            .iter()
+            .map(|given| (given.conversation_id.as_str(), given))
+            .filter(|(id, _)| !id.is_empty() && !id.contains(','))
+            .collect();
+        let ids: Vec<_> = given.keys().copied().collect();
+        let seq = |id: &&str| given[id].message.as_ref().map_or(0, |(seq, _)| *seq).to_string();
+        let seqs: Vec<_> = ids.iter().map(seq).collect();
+        let params = [Param::Text(&ids.join(",")), Param::Text(&seqs.join(","))];
+        let rows = session
+            .query(SQL, &params, |row| {
+                Ok((row.id::<ConversationId>()?, row.optional_integer()?, row.optional_text()?))
+            })
+            .await?;
+        let compared = rows.into_iter().filter_map(|(conversation_id, last_seq, id)| {
+            let message = given.get(conversation_id.as_str())?.message.as_ref();
+            let is_there = message.is_none_or(|(_, known)| id.as_deref() == Some(known.as_str()));
+            let last_seq = last_seq.map(|seq| u64::try_from(seq).unwrap_or(0));
+            Some(Compared { conversation_id, last_seq, is_there })
+        });
+        Ok(compared.collect())
+    }
+}
+
+impl Read for Compare {}

@@ -7,6 +7,7 @@ use protocol::{
 
 use super::messages;
 use crate::error::{Error, ErrorKind};
+use crate::operation::{Operation, Read};
 use crate::session::{Param, Row, Session};
 
 /// How far a caller's eyes reach. What is outside is not there.
@@ -207,9 +208,9 @@ pub struct InboxCursor {
     pub id: ConversationId,
 }
 
-/// What to list.
+/// Lists conversations with their newest message, newest activity first.
 #[derive(Debug, Clone)]
-pub struct InboxQuery {
+pub struct ListConversations {
     /// How far the caller sees.
     pub scope: Scope,
     /// Only those with this status, if set.
@@ -266,37 +267,39 @@ pub(super) const OF_DEVICE: &str = with_newest!(
      AND (CAST($5 AS TEXT) IS NULL OR status = $5) ORDER BY updated_at + 0 DESC, id DESC LIMIT $6"
 );
 
-/// Conversations with their newest message, newest activity first.
-pub(crate) async fn page(
-    session: &mut Session<'_>,
-    query: &InboxQuery,
-) -> Result<Vec<InboxConversation>, Error> {
-    let after = query.after.as_ref();
-    let mut params = vec![
-        Param::Text(&query.scope.app_id),
-        Param::Integer(after.map_or(i64::MAX, |cursor| cursor.updated_at.epoch_ms())),
-        Param::Text(after.map_or("", |cursor| cursor.id.as_str())),
-    ];
-    let status = query.status.map(ConversationStatus::as_str);
-    let sql = match (query.scope.device(), status) {
-        (Some(device), status) => {
-            params.extend([Param::Text(device), Param::OptionalText(status)]);
-            OF_DEVICE
-        }
-        (None, Some(status)) => {
-            params.push(Param::Text(status));
-            OF_STATUS
-        }
-        (None, None) => OF_APP,
-    };
-    params.push(Param::Integer(query.limit.into()));
-    let with_newest = |row: &mut Row<'_>| {
-        let mut stored = read(row)?;
-        stored.conversation.last_message = messages::read_beside(row, stored.marks)?;
-        Ok(stored.into_inbox())
-    };
-    session.query(sql, &params, with_newest).await
+impl Operation for ListConversations {
+    type Out = Vec<InboxConversation>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let after = self.after.as_ref();
+        let mut params = vec![
+            Param::Text(&self.scope.app_id),
+            Param::Integer(after.map_or(i64::MAX, |cursor| cursor.updated_at.epoch_ms())),
+            Param::Text(after.map_or("", |cursor| cursor.id.as_str())),
+        ];
+        let status = self.status.map(ConversationStatus::as_str);
+        let sql = match (self.scope.device(), status) {
+            (Some(device), status) => {
+                params.extend([Param::Text(device), Param::OptionalText(status)]);
+                OF_DEVICE
+            }
+            (None, Some(status)) => {
+                params.push(Param::Text(status));
+                OF_STATUS
+            }
+            (None, None) => OF_APP,
+        };
+        params.push(Param::Integer(self.limit.into()));
+        let with_newest = |row: &mut Row<'_>| {
+            let mut stored = read(row)?;
+            stored.conversation.last_message = messages::read_beside(row, stored.marks)?;
+            Ok(stored.into_inbox())
+        };
+        session.query(sql, &params, with_newest).await
+    }
 }
+
+impl Read for ListConversations {}
 
 /// The conversation's newest message, if it has one.
 pub(crate) async fn last_message(

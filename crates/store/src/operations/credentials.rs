@@ -4,6 +4,7 @@ use protocol::{AppId, Timestamp, TokenId};
 use serde_json::json;
 
 use crate::error::{Error, ErrorKind};
+use crate::operation::{Operation, Read};
 use crate::session::{Param, Session};
 
 /// What opened a connection.
@@ -51,32 +52,43 @@ const VOID_SQLITE: &str = void!(
 const VOID_POSTGRES: &str =
     void!("jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS jsonb)) AS shown (app text, id text)");
 
-/// Those that are revoked, expired, replaced, or were never there.
-pub(crate) async fn void(
-    session: &mut Session<'_>,
-    shown: &[Credential],
-    now: Timestamp,
-) -> Result<Vec<Credential>, Error> {
-    let rows: Vec<_> = shown
-        .iter()
-        .map(|credential| match credential {
-            Credential::Token(id) => json!({ "app": null, "id": id }),
-            Credential::Key(app_id, KeyId(key)) => json!({ "app": app_id, "id": format!("{key:016x}") }),
-        })
-        .collect();
-    let text =
-        serde_json::to_string(&rows).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-    let sql = match session {
-        Session::Sqlite(_) => VOID_SQLITE,
-        Session::Postgres(_) => VOID_POSTGRES,
-    };
-    session
-        .query(sql, &[Param::Text(&text), Param::Integer(now.epoch_ms())], |row| {
-            let (app_id, id) = (row.optional_text()?, row.text()?);
-            Ok(match app_id {
-                None => Credential::Token(id.into()),
-                Some(app_id) => Credential::Key(app_id.into(), KeyId::of(&id)),
-            })
-        })
-        .await
+/// Those of the credentials that are revoked, expired, replaced, or were never there; one question for all.
+#[derive(Debug, Clone)]
+pub struct FindVoid {
+    /// Those that are asked about.
+    pub shown: Vec<Credential>,
+    /// When.
+    pub now: Timestamp,
 }
+
+impl Operation for FindVoid {
+    type Out = Vec<Credential>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let rows: Vec<_> = self
+            .shown
+            .iter()
+            .map(|credential| match credential {
+                Credential::Token(id) => json!({ "app": null, "id": id }),
+                Credential::Key(app_id, KeyId(key)) => json!({ "app": app_id, "id": format!("{key:016x}") }),
+            })
+            .collect();
+        let text = serde_json::to_string(&rows)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        let sql = match session {
+            Session::Sqlite(_) => VOID_SQLITE,
+            Session::Postgres(_) => VOID_POSTGRES,
+        };
+        session
+            .query(sql, &[Param::Text(&text), Param::Integer(self.now.epoch_ms())], |row| {
+                let (app_id, id) = (row.optional_text()?, row.text()?);
+                Ok(match app_id {
+                    None => Credential::Token(id.into()),
+                    Some(app_id) => Credential::Key(app_id.into(), KeyId::of(&id)),
+                })
+            })
+            .await
+    }
+}
+
+impl Read for FindVoid {}

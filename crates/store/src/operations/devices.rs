@@ -6,6 +6,7 @@ use protocol::{AppId, ConversationId, DeviceId, MessageId, Timestamp, UserInfo};
 use super::apps::App;
 use super::{apps, conversations, messages};
 use crate::error::Error;
+use crate::operation::{Operation, Read};
 use crate::session::{Param, Session};
 
 /// All that a device's handshake needs to know.
@@ -30,31 +31,42 @@ pub struct LatestConversation {
     pub last_message_id: Option<MessageId>,
 }
 
-/// What a handshake of this device needs; `None` if there is no such app.
-pub(crate) async fn login(
-    session: &mut Session<'_>,
-    app_id: &AppId,
-    device_id: &DeviceId,
-) -> Result<Option<DeviceLogin>, Error> {
-    let Some(app) = apps::find(session, app_id).await? else { return Ok(None) };
-    const USER: &str = "SELECT user_id, user_name FROM devices WHERE app_id = $1 AND device_id = $2";
-    let user_info = session
-        .query_one(USER, &[Param::Text(app_id), Param::Text(device_id)], |row| {
-            let (user_id, name) = (row.optional_text()?, row.optional_text()?);
-            Ok(user_id.map(|user_id| UserInfo { user_id: user_id.into(), name }))
-        })
-        .await?
-        .flatten();
-    let latest = match conversations::latest(session, app_id, device_id, false).await? {
-        None => None,
-        Some(stored) => {
-            let (id, last_seq) = (stored.conversation.id, stored.conversation.last_seq);
-            let last_message_id = messages::id_at(session, &id, last_seq).await?;
-            Some(LatestConversation { id, last_seq, last_message_id })
-        }
-    };
-    Ok(Some(DeviceLogin { app, user_info, latest }))
+/// What a handshake of a device needs; `None` if there is no such app.
+#[derive(Debug, Clone)]
+pub struct FindDeviceLogin {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
 }
+
+impl Operation for FindDeviceLogin {
+    type Out = Option<DeviceLogin>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const USER: &str = "SELECT user_id, user_name FROM devices WHERE app_id = $1 AND device_id = $2";
+        let Self { app_id, device_id } = self;
+        let Some(app) = apps::find(session, app_id).await? else { return Ok(None) };
+        let user_info = session
+            .query_one(USER, &[Param::Text(app_id), Param::Text(device_id)], |row| {
+                let (user_id, name) = (row.optional_text()?, row.optional_text()?);
+                Ok(user_id.map(|user_id| UserInfo { user_id: user_id.into(), name }))
+            })
+            .await?
+            .flatten();
+        let latest = match conversations::latest(session, app_id, device_id, false).await? {
+            None => None,
+            Some(stored) => {
+                let (id, last_seq) = (stored.conversation.id, stored.conversation.last_seq);
+                let last_message_id = messages::id_at(session, &id, last_seq).await?;
+                Some(LatestConversation { id, last_seq, last_message_id })
+            }
+        };
+        Ok(Some(DeviceLogin { app, user_info, latest }))
+    }
+}
+
+impl Read for FindDeviceLogin {}
 
 /// What came of telling who is at a device.
 #[derive(Debug, Clone)]

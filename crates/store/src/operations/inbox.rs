@@ -7,9 +7,10 @@ use super::audit::{self, Act};
 use super::conversations::{self, Scope};
 use super::devices;
 use crate::error::{Error, ErrorKind};
+use crate::operation::{Operation, Read, Write};
 use crate::session::Session;
 
-/// What [`Store::open_conversation`](crate::Store::open_conversation) needs.
+/// Gives the newest open conversation of whoever is at the device, or a new one.
 #[derive(Debug, Clone)]
 pub struct OpenConversation {
     /// The app.
@@ -26,9 +27,9 @@ pub struct OpenConversation {
     pub now: Timestamp,
 }
 
-/// What [`Store::set_status`](crate::Store::set_status) needs.
+/// Sets a conversation's status, and records that: the conversation as it is then, and whether that changed it.
 #[derive(Debug, Clone)]
-pub struct StatusChange {
+pub struct SetStatus {
     /// How far the caller sees.
     pub scope: Scope,
     /// The conversation.
@@ -39,7 +40,7 @@ pub struct StatusChange {
     pub act: Act,
 }
 
-/// What [`Store::open_conversation`](crate::Store::open_conversation) has done.
+/// What came of [`OpenConversation`].
 #[derive(Debug, Clone)]
 pub struct Opened {
     /// The conversation as it is then.
@@ -50,7 +51,7 @@ pub struct Opened {
     pub has_left: bool,
 }
 
-/// What [`Store::identify`](crate::Store::identify) has done.
+/// What came of [`Identify`].
 #[derive(Debug, Clone)]
 pub struct Identified {
     /// The conversations that say something else than before, as they are then.
@@ -59,28 +60,37 @@ pub struct Identified {
     pub has_left: bool,
 }
 
-/// The newest open conversation of whoever is at the device, or a new one.
-pub(crate) async fn open(session: &mut Session<'_>, opening: &OpenConversation) -> Result<Opened, Error> {
-    let OpenConversation { app_id, device_id, id, user, device_context, now } = opening;
-    lock_device(session, app_id, device_id).await?;
-    let has_left = match user {
-        Some(user) => devices::identify(session, app_id, device_id, Some(user), *now).await?.has_left,
-        None => false,
-    };
-    if let Some(context) = device_context {
-        devices::set_context(session, app_id, device_id, context, *now).await?;
-    }
-    let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
-    let (id, is_new) = match conversations::latest(session, app_id, device_id, true).await? {
-        Some(open) => (open.conversation.id, false),
-        None => {
-            conversations::create(session, id, app_id, device_id, *now).await?;
-            (id.clone(), true)
+impl Operation for OpenConversation {
+    type Out = Opened;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Self { app_id, device_id, id, user, device_context, now } = self;
+        lock_device(session, app_id, device_id).await?;
+        let has_left = match user {
+            Some(user) => devices::identify(session, app_id, device_id, Some(user), *now).await?.has_left,
+            None => false,
+        };
+        if let Some(context) = device_context {
+            devices::set_context(session, app_id, device_id, context, *now).await?;
         }
-    };
-    match find(session, &scope, &id).await? {
-        Some(conversation) => Ok(Opened { conversation, is_new, has_left }),
-        None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
+        let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
+        let (id, is_new) = match conversations::latest(session, app_id, device_id, true).await? {
+            Some(open) => (open.conversation.id, false),
+            None => {
+                conversations::create(session, id, app_id, device_id, *now).await?;
+                (id.clone(), true)
+            }
+        };
+        match find(session, &scope, &id).await? {
+            Some(conversation) => Ok(Opened { conversation, is_new, has_left }),
+            None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
+        }
+    }
+}
+
+impl Write for OpenConversation {
+    fn key(&self) -> &str {
+        &self.device_id
     }
 }
 
@@ -89,8 +99,26 @@ async fn lock_device(session: &mut Session<'_>, app_id: &AppId, device_id: &Devi
     session.lock(&format!("device {app_id} {device_id}")).await
 }
 
-/// One conversation with its newest message, if it is within `scope`.
-pub(crate) async fn find(
+/// One conversation with its newest message, if it is within the scope.
+#[derive(Debug, Clone)]
+pub struct FindConversation {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// The conversation.
+    pub id: ConversationId,
+}
+
+impl Operation for FindConversation {
+    type Out = Option<InboxConversation>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        find(session, &self.scope, &self.id).await
+    }
+}
+
+impl Read for FindConversation {}
+
+async fn find(
     session: &mut Session<'_>,
     scope: &Scope,
     id: &ConversationId,
@@ -100,38 +128,59 @@ pub(crate) async fn find(
     Ok(Some(stored.into_inbox()))
 }
 
-/// Sets the status and records the act; the conversation as it is then, and whether that changed it.
-pub(crate) async fn set_status(
-    session: &mut Session<'_>,
-    change: &StatusChange,
-) -> Result<Option<(InboxConversation, bool)>, Error> {
-    let StatusChange { scope, id, status, act } = change;
-    let Some((mut stored, changed)) = conversations::set_status(session, scope, id, *status, act.at).await?
-    else {
-        return Ok(None);
-    };
-    if changed {
-        audit::append(session, act).await?;
+impl Operation for SetStatus {
+    type Out = Option<(InboxConversation, bool)>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Self { scope, id, status, act } = self;
+        let set = conversations::set_status(session, scope, id, *status, act.at).await?;
+        let Some((mut stored, has_changed)) = set else { return Ok(None) };
+        if has_changed {
+            audit::append(session, act).await?;
+        }
+        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+        Ok(Some((stored.into_inbox(), has_changed)))
     }
-    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-    Ok(Some((stored.into_inbox(), changed)))
 }
 
-/// Remembers who uses the device; `None` is nobody.
-pub(crate) async fn identify(
-    session: &mut Session<'_>,
-    app_id: &AppId,
-    device_id: &DeviceId,
-    user: Option<&User>,
-    now: Timestamp,
-) -> Result<Identified, Error> {
-    lock_device(session, app_id, device_id).await?;
-    let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
-    let devices::Identified { changed, has_left } =
-        devices::identify(session, app_id, device_id, user, now).await?;
-    let mut conversations = Vec::new();
-    for id in changed {
-        conversations.extend(find(session, &scope, &id).await?);
+impl Write for SetStatus {
+    fn key(&self) -> &str {
+        &self.id
     }
-    Ok(Identified { conversations, has_left })
+}
+
+/// Remembers who uses the device: from the commit on it shows what is theirs and nothing else.
+#[derive(Debug, Clone)]
+pub struct Identify {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// Who is at it; `None` is nobody.
+    pub user: Option<User>,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Operation for Identify {
+    type Out = Identified;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Self { app_id, device_id, user, now } = self;
+        lock_device(session, app_id, device_id).await?;
+        let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
+        let devices::Identified { changed, has_left } =
+            devices::identify(session, app_id, device_id, user.as_ref(), *now).await?;
+        let mut conversations = Vec::new();
+        for id in changed {
+            conversations.extend(find(session, &scope, &id).await?);
+        }
+        Ok(Identified { conversations, has_left })
+    }
+}
+
+impl Write for Identify {
+    fn key(&self) -> &str {
+        &self.device_id
+    }
 }

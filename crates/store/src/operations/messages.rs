@@ -8,9 +8,11 @@ use protocol::{
 
 use super::conversations::{self, Marks, Scope, Stored, columns};
 use crate::error::{Error, ErrorKind};
+use crate::operation::{Operation, Read, Write};
+use crate::postgres::Postgres;
 use crate::session::{Param, Row, Session, integer};
 
-/// A message about to be stored.
+/// Stores a message once, under the next `seq` of its conversation.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
     /// Who may name the conversation: nothing outside of this scope is written to.
@@ -93,15 +95,29 @@ pub(crate) fn decide(new: &NewMessage, stored: Option<&mut Stored>, earlier: Opt
     Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()))
 }
 
-/// Stores the message under the next `seq`, once. SQLite's; Postgres has a lane for it.
-pub(crate) async fn append(session: &mut Session<'_>, new: &NewMessage) -> Result<Appended, Error> {
-    let Some((mut stored, earlier)) = load(session, new).await? else { return Ok(Appended::NotFound) };
-    let appended = decide(new, Some(&mut stored), earlier.as_ref());
-    if let Appended::New(message, _) = &appended {
-        take(session, &stored).await?;
-        insert(session, message, new.sender_id.as_ref()).await?;
+impl Operation for NewMessage {
+    type Out = Appended;
+
+    /// SQLite's; Postgres does many at a time.
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Some((mut stored, earlier)) = load(session, self).await? else { return Ok(Appended::NotFound) };
+        let appended = decide(self, Some(&mut stored), earlier.as_ref());
+        if let Appended::New(message, _) = &appended {
+            take(session, &stored).await?;
+            insert(session, message, self.sender_id.as_ref()).await?;
+        }
+        Ok(appended)
     }
-    Ok(appended)
+}
+
+impl Write for NewMessage {
+    fn key(&self) -> &str {
+        &self.conversation_id
+    }
+
+    fn queue(self, postgres: &Postgres, done: impl FnOnce(Result<Appended, Error>) + Send + 'static) {
+        postgres.appends.submit(self, Box::new(done));
+    }
 }
 
 /// The conversation, and the message that has the `local_id`.
@@ -302,48 +318,62 @@ pub(crate) async fn seq_of(
     Ok((stored.as_ref() == Some(message_id)).then_some(seq))
 }
 
-/// A page of a conversation's messages; none if `cursor` is `None`.
-pub(crate) async fn history(
-    session: &mut Session<'_>,
-    scope: &Scope,
-    conversation_id: &ConversationId,
-    cursor: Option<&Cursor>,
-    limit: u32,
-) -> Result<Look<History>, Error> {
-    let Some(stored) = conversations::find(session, scope, conversation_id).await? else {
-        return Ok(Look::NoConversation);
-    };
-    let last_seq = stored.conversation.last_seq;
-    let last_message_id = id_at(session, conversation_id, last_seq).await?;
-    let marks = stored.marks;
-    let mut history = History { last_seq, last_message_id, messages: Vec::new(), has_more: false, marks };
-    let (is_forward, from) = match cursor {
-        None => return Ok(Look::Found(history)),
-        Some(Cursor::After(from)) => (true, from),
-        Some(Cursor::Before(from)) => (false, from),
-    };
-    let edge = match from {
-        None if is_forward => 0,
-        None => last_seq + 1,
-        Some(id) => match seq_of(session, conversation_id, id).await? {
-            Some(seq) => seq,
-            None => return Ok(Look::NoMessage),
-        },
-    };
-    // What is committed after `last_seq` was read belongs to the live events, not to this page.
-    let (above, below) = if is_forward { (edge, last_seq + 1) } else { (0, edge.min(last_seq + 1)) };
-    history.messages = between(session, conversation_id, above, below, limit + 1, is_forward).await?;
-    let fitting = messages_fitting(&history.messages).min(limit as usize);
-    history.has_more = history.messages.len() > fitting;
-    history.messages.truncate(fitting);
-    if !is_forward {
-        history.messages.reverse();
-    }
-    for message in &mut history.messages {
-        message.status = status(message, stored.marks);
-    }
-    Ok(Look::Found(history))
+/// A conversation's end, and a page of its messages if there is a cursor.
+#[derive(Debug, Clone)]
+pub struct ReadHistory {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// Where the page begins; `None` is no page, and only how the conversation stands.
+    pub cursor: Option<Cursor>,
+    /// How many messages, at most.
+    pub limit: u32,
 }
+
+impl Operation for ReadHistory {
+    type Out = Look<History>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Self { scope, conversation_id, limit, .. } = self;
+        let limit = *limit;
+        let Some(stored) = conversations::find(session, scope, conversation_id).await? else {
+            return Ok(Look::NoConversation);
+        };
+        let last_seq = stored.conversation.last_seq;
+        let last_message_id = id_at(session, conversation_id, last_seq).await?;
+        let marks = stored.marks;
+        let mut history = History { last_seq, last_message_id, messages: Vec::new(), has_more: false, marks };
+        let (is_forward, from) = match &self.cursor {
+            None => return Ok(Look::Found(history)),
+            Some(Cursor::After(from)) => (true, from),
+            Some(Cursor::Before(from)) => (false, from),
+        };
+        let edge = match from {
+            None if is_forward => 0,
+            None => last_seq + 1,
+            Some(id) => match seq_of(session, conversation_id, id).await? {
+                Some(seq) => seq,
+                None => return Ok(Look::NoMessage),
+            },
+        };
+        // What is committed after `last_seq` was read belongs to the live events, not to this page.
+        let (above, below) = if is_forward { (edge, last_seq + 1) } else { (0, edge.min(last_seq + 1)) };
+        history.messages = between(session, conversation_id, above, below, limit + 1, is_forward).await?;
+        let fitting = messages_fitting(&history.messages).min(limit as usize);
+        history.has_more = history.messages.len() > fitting;
+        history.messages.truncate(fitting);
+        if !is_forward {
+            history.messages.reverse();
+        }
+        for message in &mut history.messages {
+            message.status = status(message, stored.marks);
+        }
+        Ok(Look::Found(history))
+    }
+}
+
+impl Read for ReadHistory {}
 
 async fn between(
     session: &mut Session<'_>,
@@ -370,15 +400,26 @@ async fn between(
     session.query(if is_forward { FORWARD } else { BACKWARD }, &params, read).await
 }
 
-/// Messages after `seq`, for the node itself: the caller has checked who may see them.
-pub(crate) async fn after(
-    session: &mut Session<'_>,
-    conversation_id: &ConversationId,
-    seq: u64,
-    limit: u32,
-) -> Result<Vec<Message>, Error> {
-    between(session, conversation_id, seq, i64::MAX.unsigned_abs(), limit, true).await
+/// The messages after a `seq`, with status `sent`, for the node itself: nobody's right to see is checked.
+#[derive(Debug, Clone)]
+pub struct MessagesAfter {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The last one that is known.
+    pub seq: u64,
+    /// How many, at most.
+    pub limit: u32,
 }
+
+impl Operation for MessagesAfter {
+    type Out = Vec<Message>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        between(session, &self.conversation_id, self.seq, i64::MAX.unsigned_abs(), self.limit, true).await
+    }
+}
+
+impl Read for MessagesAfter {}
 
 #[cfg(test)]
 mod tests {

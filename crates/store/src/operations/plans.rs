@@ -4,16 +4,20 @@ use std::fmt::Write as _;
 
 use backing::Postgres;
 use protocol::rest::User;
-use protocol::{ConversationId, ConversationStatus, MessageStatus, Permissions, Sender, Side, Timestamp};
-use tokio::sync::oneshot;
+use protocol::{
+    AppId, ConversationId, ConversationStatus, MessageStatus, Permissions, Sender, Side, Timestamp, TokenId,
+};
 use tokio_postgres::NoTls;
 
 use super::conversations::{LATEST, LATEST_OPEN, OF_APP, OF_DEVICE, OF_STATUS};
 use crate::postgres::OF_LANES;
 use crate::session::asked;
 use crate::{
-    Act, App, Appended, Credential, Cursor, Error, Given, InboxQuery, Location, NewMessage, NewReceipt,
-    OpenConversation, Purpose, Scope, StatusChange, Store, Token,
+    Act, AllowOrigins, App, Appended, CheckWritable, Compare, CreateApp, CreateToken, Credential, Cursor,
+    EndOldKey, FindApp, FindConversation, FindDeviceLogin, FindToken, FindTokenByHash, FindVoid, Given,
+    Identify, KeepSecret, ListActs, ListApps, ListChanges, ListConversations, ListTokens, Location,
+    MessagesAfter, NewMessage, NewReceipt, OpenConversation, Purpose, ReadHistory, RevokeToken, RotateKey,
+    Scope, SetStatus, Store, Token, TouchOldKey, TouchToken,
 };
 
 /// The statements, with values in place of their parameters.
@@ -121,16 +125,10 @@ fn act() -> Act {
     }
 }
 
-/// What came of a write.
-async fn told<T: Send + 'static>(submit: impl FnOnce(Box<dyn FnOnce(Result<T, Error>) + Send>)) -> T {
-    let (tell, told) = oneshot::channel();
-    submit(Box::new(move |outcome| drop(tell.send(outcome))));
-    told.await.expect("an answer").expect("no error")
-}
-
 /// Does all that a store can do at least once, in each way that asks something else.
 async fn do_all(store: &Store) {
     let user = |id: &str| User { id: id.into(), name: Some("Ann".into()), email: None, attributes: None };
+    let id = || AppId::from("app-new");
     let app = App {
         id: "app-new".into(),
         name: "Shop".into(),
@@ -139,16 +137,18 @@ async fn do_all(store: &Store) {
         created_at: at(0),
         allowed_origins: Vec::new(),
     };
-    store.create_app(app, act()).await.expect("an app");
-    store.apps().await.expect("apps");
-    store.app("app-new".into()).await.expect("an app");
-    store.rotate_key("app-new".into(), "new".into(), Some(at(9)), act()).await.expect("a key");
-    store.touch_old_key("app-new".into(), at(1)).await.expect("a note");
-    store.end_old_key("app-new".into(), act()).await.expect("an end");
-    store.allow_origins("app-new".into(), Vec::new(), act()).await.expect("origins");
-    store.secret("test", "secret".into()).await.expect("a secret");
+    store.write(CreateApp { app, act: act() }).await.expect("an app");
+    store.read(ListApps).await.expect("apps");
+    store.read(FindApp { id: id() }).await.expect("an app");
+    let rotating = RotateKey { id: id(), api_key_hash: "new".into(), keep_until: Some(at(9)), act: act() };
+    store.write(rotating).await.expect("a key");
+    store.write(TouchOldKey { id: id(), now: at(1) }).await.expect("a note");
+    store.write(EndOldKey { id: id(), act: act() }).await.expect("an end");
+    store.write(AllowOrigins { id: id(), origins: Vec::new(), act: act() }).await.expect("origins");
+    store.write(KeepSecret { name: "test", new: "secret".into() }).await.expect("a secret");
+    let token_id = || TokenId::from("tok_new");
     let token = Token {
-        id: "tok_new".into(),
+        id: token_id(),
         app_id: "app-0".into(),
         name: "Ada".into(),
         permissions: Permissions::agent(),
@@ -158,22 +158,24 @@ async fn do_all(store: &Store) {
         last_used_at: None,
         revoked_at: None,
     };
-    store.create_token(token, act()).await.expect("a token");
-    store.tokens("app-0".into()).await.expect("tokens");
-    store.token("tok_new".into()).await.expect("a token");
-    store.token_by_hash("hash".into()).await.expect("a token");
-    store.touch_token("tok_new".into(), at(1)).await.expect("a note");
-    store.void(vec![Credential::Token("tok_new".into())], at(1)).await.expect("an answer");
-    store.revoke_token("tok_new".into(), act()).await.expect("an end");
+    store.write(CreateToken { token, act: act() }).await.expect("a token");
+    store.read(ListTokens { app_id: "app-0".into() }).await.expect("tokens");
+    store.read(FindToken { id: token_id() }).await.expect("a token");
+    store.read(FindTokenByHash { hash: "hash".into() }).await.expect("a token");
+    store.write(TouchToken { id: token_id(), now: at(1) }).await.expect("a note");
+    store.read(FindVoid { shown: vec![Credential::Token(token_id())], now: at(1) }).await.expect("an answer");
+    store.write(RevokeToken { id: token_id(), act: act() }).await.expect("an end");
     for app_id in [None, Some("app-0".into())] {
         for before in [None, Some(5)] {
-            store.audit(app_id.clone(), before, 10).await.expect("a record");
+            store.read(ListActs { app_id: app_id.clone(), before, limit: 10 }).await.expect("a record");
         }
     }
-    store.check_writable(at(1)).await.expect("writable");
+    store.write(CheckWritable { now: at(1) }).await.expect("writable");
 
     for (person, chance) in [None, Some(user("ann")), Some(user("bob")), None].into_iter().zip(1..) {
-        told(|done| store.identify("app-0".into(), "phone".into(), person.clone(), at(1), done)).await;
+        let (app_id, device_id) = ("app-0".into(), "phone".into());
+        let identify = Identify { app_id, device_id, user: person.clone(), now: at(1) };
+        store.write(identify).await.expect("somebody");
         let opening = OpenConversation {
             app_id: "app-0".into(),
             device_id: "phone".into(),
@@ -182,9 +184,9 @@ async fn do_all(store: &Store) {
             device_context: Some("{}".into()),
             now: at(1),
         };
-        told(|done| store.open_conversation(opening, done)).await;
+        store.write(opening).await.expect("a conversation");
     }
-    store.device_login("app-0".into(), "phone".into()).await.expect("a login");
+    store.read(FindDeviceLogin { app_id: "app-0".into(), device_id: "phone".into() }).await.expect("a login");
     let opening = OpenConversation {
         app_id: "app-0".into(),
         device_id: "tablet".into(),
@@ -193,7 +195,7 @@ async fn do_all(store: &Store) {
         device_context: None,
         now: at(2),
     };
-    let opened = told(|done| store.open_conversation(opening, done)).await;
+    let opened = store.write(opening).await.expect("a conversation");
     let id = opened.conversation.conversation.id;
     let mut message = None;
     for (device, sender, local_id) in
@@ -210,7 +212,7 @@ async fn do_all(store: &Store) {
             now: at(3),
             chance: 1,
         };
-        if let Appended::New(stored, _) = told(|done| store.append(new, done)).await {
+        if let Appended::New(stored, _) = store.write(new).await.expect("an outcome") {
             message = Some(stored.id);
         }
     }
@@ -224,7 +226,7 @@ async fn do_all(store: &Store) {
             status: MessageStatus::Read,
             now: at(4),
         };
-        told(|done| store.advance_receipt(receipt, done)).await;
+        store.write(receipt).await.expect("an outcome");
     }
     for device in [None, Some("tablet")] {
         for cursor in [
@@ -234,22 +236,24 @@ async fn do_all(store: &Store) {
             Some(Cursor::Before(None)),
             Some(Cursor::Before(Some(message.clone()))),
         ] {
-            store.history(scope(device), id.clone(), cursor, 10).await.expect("a page");
+            let page = ReadHistory { scope: scope(device), conversation_id: id.clone(), cursor, limit: 10 };
+            store.read(page).await.expect("a page");
         }
-        store.conversation(scope(device), id.clone()).await.expect("a conversation");
+        store.read(FindConversation { scope: scope(device), id: id.clone() }).await.expect("a conversation");
         for status in [None, Some(ConversationStatus::Open)] {
-            let query = InboxQuery { scope: scope(device), status, after: None, limit: 10 };
-            store.conversations(query).await.expect("a page");
+            let query = ListConversations { scope: scope(device), status, after: None, limit: 10 };
+            store.read(query).await.expect("a page");
         }
     }
-    store.messages_after(id.clone(), 0, 10).await.expect("messages");
+    let after = MessagesAfter { conversation_id: id.clone(), seq: 0, limit: 10 };
+    store.read(after).await.expect("messages");
     let change =
-        StatusChange { scope: scope(None), id: id.clone(), status: ConversationStatus::Resolved, act: act() };
-    told(|done| store.set_status(change, done)).await;
-    let start = store.changes(None, 10).await.expect("a beginning").next;
-    store.changes(Some(start), 10).await.expect("changes");
+        SetStatus { scope: scope(None), id: id.clone(), status: ConversationStatus::Resolved, act: act() };
+    store.write(change).await.expect("an outcome");
+    let start = store.read(ListChanges { since: None, limit: 10 }).await.expect("a beginning").next;
+    store.read(ListChanges { since: Some(start), limit: 10 }).await.expect("changes");
     let given = Given { conversation_id: id, message: Some((2, message)) };
-    store.compare(vec![given]).await.expect("an answer");
+    store.read(Compare { given: vec![given] }).await.expect("an answer");
 }
 
 /// Statements that may walk a table as a whole, each with the reason.

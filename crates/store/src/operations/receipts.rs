@@ -5,9 +5,11 @@ use protocol::{ConversationId, InboxConversation, MessageId, MessageStatus, Side
 use super::conversations::{self, Marks, Scope};
 use super::messages::{self, Look};
 use crate::error::Error;
+use crate::operation::{Operation, Write};
+use crate::postgres::Postgres;
 use crate::session::{Param, Session, integer};
 
-/// A receipt about to be recorded.
+/// Raises a side's mark to a message, unless it is there already.
 #[derive(Debug, Clone)]
 pub struct NewReceipt {
     /// How far the caller sees.
@@ -49,37 +51,48 @@ pub(crate) fn raise(marks: &mut Marks, side: Side, status: MessageStatus, up_to_
     true
 }
 
-/// Raises the side's mark to the message, unless it is there already. SQLite's; Postgres has a lane for it.
-pub(crate) async fn advance(
-    session: &mut Session<'_>,
-    receipt: &NewReceipt,
-) -> Result<Look<Receipted>, Error> {
-    let id = &receipt.conversation_id;
-    let Some(mut stored) = conversations::find(session, &receipt.scope, id).await? else {
-        return Ok(Look::NoConversation);
-    };
-    let Some(up_to_seq) = messages::seq_of(session, id, &receipt.up_to).await? else {
-        return Ok(Look::NoMessage);
-    };
-    if !raise(&mut stored.marks, receipt.side, receipt.status, up_to_seq) {
-        return Ok(Look::Found(Receipted { up_to_seq, advanced: None }));
+impl Operation for NewReceipt {
+    type Out = Look<Receipted>;
+
+    /// SQLite's; Postgres does many at a time.
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let id = &self.conversation_id;
+        let Some(mut stored) = conversations::find(session, &self.scope, id).await? else {
+            return Ok(Look::NoConversation);
+        };
+        let Some(up_to_seq) = messages::seq_of(session, id, &self.up_to).await? else {
+            return Ok(Look::NoMessage);
+        };
+        if !raise(&mut stored.marks, self.side, self.status, up_to_seq) {
+            return Ok(Look::Found(Receipted { up_to_seq, advanced: None }));
+        }
+        const RAISE: &str = "UPDATE conversations SET device_delivered_seq = $1, device_read_seq = $2, \
+             agent_delivered_seq = $3, agent_read_seq = $4, unread_count = CASE WHEN agent_read_seq = $4 THEN unread_count \
+             ELSE (SELECT COUNT(*) FROM messages m WHERE m.conversation_id = $5 AND m.seq > $4 AND m.sender = 'user') END \
+             WHERE id = $5 RETURNING unread_count";
+        let Marks { device_delivered, device_read, agent_delivered, agent_read } = stored.marks;
+        let params = [
+            Param::Integer(integer(device_delivered)),
+            Param::Integer(integer(device_read)),
+            Param::Integer(integer(agent_delivered)),
+            Param::Integer(integer(agent_read)),
+            Param::Text(id),
+        ];
+        let unread_count = session.query_one(RAISE, &params, |row| row.count()).await?;
+        stored.unread_count = unread_count.unwrap_or_default();
+        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+        Ok(Look::Found(Receipted { up_to_seq, advanced: Some(Box::new(stored.into_inbox())) }))
     }
-    const RAISE: &str = "UPDATE conversations SET device_delivered_seq = $1, device_read_seq = $2, \
-         agent_delivered_seq = $3, agent_read_seq = $4, unread_count = CASE WHEN agent_read_seq = $4 THEN unread_count \
-         ELSE (SELECT COUNT(*) FROM messages m WHERE m.conversation_id = $5 AND m.seq > $4 AND m.sender = 'user') END \
-         WHERE id = $5 RETURNING unread_count";
-    let Marks { device_delivered, device_read, agent_delivered, agent_read } = stored.marks;
-    let params = [
-        Param::Integer(integer(device_delivered)),
-        Param::Integer(integer(device_read)),
-        Param::Integer(integer(agent_delivered)),
-        Param::Integer(integer(agent_read)),
-        Param::Text(id),
-    ];
-    let unread_count = session.query_one(RAISE, &params, |row| row.count()).await?;
-    stored.unread_count = unread_count.unwrap_or_default();
-    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-    Ok(Look::Found(Receipted { up_to_seq, advanced: Some(Box::new(stored.into_inbox())) }))
+}
+
+impl Write for NewReceipt {
+    fn key(&self) -> &str {
+        &self.conversation_id
+    }
+
+    fn queue(self, postgres: &Postgres, done: impl FnOnce(Result<Self::Out, Error>) + Send + 'static) {
+        postgres.receipts.submit(self, Box::new(done));
+    }
 }
 
 #[cfg(test)]

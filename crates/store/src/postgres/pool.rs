@@ -4,13 +4,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
-use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::config::{CONNECT_LIMIT, PostgresConfig};
 use super::connection::prepare;
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
+use crate::operation::Operation;
 use crate::session::Session;
 
 /// Connections of one node, at most.
@@ -48,16 +48,14 @@ impl Pool {
     }
 
     /// Runs a read, which sees one state from its beginning to its end.
-    pub(crate) async fn read<T>(
-        &self,
-        operation: impl for<'a> FnOnce(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
+    pub(crate) async fn read<O: Operation>(&self, operation: &O) -> Result<O::Out, Error> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let lease = self.lease().await?;
         let connection = lease.connection()?;
         let outcome = limited(async {
             connection.batch_execute(BEGIN).await?;
-            let value = operation(&mut Session::Postgres(connection)).await?;
+            // In a place of its own: what all operations may need would make every caller's future as large.
+            let value = Box::pin(operation.run(&mut Session::Postgres(connection))).await?;
             connection.batch_execute("COMMIT").await?;
             Ok(value)
         })

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{Access, connect};
 use crate::error::{Error, ErrorKind};
+use crate::operation::Operation;
 use crate::session::{Session, at_once};
 
 /// How many reads may run at once.
@@ -21,10 +21,10 @@ const QUEUE: usize = 16_384;
 /// Reads in one transaction, at most: bounds how long the first snapshot is held.
 const BATCH: usize = 64;
 
-type Read = Box<dyn FnOnce(&mut Session<'_>) + Send>;
+type Waiting = Box<dyn FnOnce(&mut Session<'_>) + Send>;
 
 pub(crate) struct Readers {
-    queue: Sender<Read>,
+    queue: Sender<Waiting>,
 }
 
 impl Readers {
@@ -42,14 +42,11 @@ impl Readers {
     }
 
     /// Runs the read on one of the threads.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        operation: impl for<'a> FnOnce(&'a mut Session<'_>) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
+    pub(crate) async fn read<O: Operation>(&self, operation: O) -> Result<O::Out, Error> {
         let (answer, answered) = oneshot::channel();
-        let read: Read = Box::new(move |session| {
+        let read: Waiting = Box::new(move |session| {
             // Nobody waits any more where this fails.
-            let _ = answer.send(at_once(operation(session)));
+            let _ = answer.send(at_once(operation.run(session)));
         });
         match self.queue.try_send(read) {
             Ok(()) => answered.await.map_err(|_| Error::closed())?,
@@ -63,7 +60,7 @@ impl Readers {
 
 /// What waits is read in one transaction, so that its lock is taken once. It begins after all of it was asked for, so
 /// nobody is shown a state older than their question.
-fn run(mut connection: Connection, reads: &Receiver<Read>) {
+fn run(mut connection: Connection, reads: &Receiver<Waiting>) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Ok(first) = reads.recv() {
         batch.push(first);
