@@ -5,6 +5,7 @@ mod connecting;
 mod crashing;
 mod day;
 mod fault_proxy;
+mod files;
 mod full_disk;
 mod people;
 mod phone;

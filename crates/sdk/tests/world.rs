@@ -147,6 +147,21 @@ impl World {
         self.lock().faults.push_back(fault);
     }
 
+    /// The server has a conversation from before.
+    pub(crate) fn has(&self, id: ConversationId, device_id: String, messages: Vec<Message>) {
+        let stored = Stored {
+            id,
+            device_id,
+            messages,
+            device_delivered: 0,
+            device_read: 0,
+            agent_delivered: 0,
+            agent_read: 0,
+            is_resolved: false,
+        };
+        self.lock().conversations.push(stored);
+    }
+
     /// How many faults have not happened yet.
     pub(crate) fn faults(&self) -> usize {
         self.lock().faults.len()

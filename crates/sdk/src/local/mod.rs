@@ -3,6 +3,7 @@
 
 mod conversations;
 mod gaps;
+mod ladder;
 mod messages;
 mod people;
 mod queue;
@@ -19,9 +20,6 @@ pub(crate) use self::gaps::Gap;
 pub(crate) use self::people::People;
 pub(crate) use self::queue::State;
 use crate::platform::{CommitMoment, Platform};
-
-/// The version of the schema that this code knows.
-const VERSION: i64 = 1;
 
 /// The conversation that the server has yet to open.
 pub(crate) const UNOPENED: &str = "";
@@ -63,43 +61,31 @@ pub(crate) struct LocalStore {
 impl LocalStore {
     /// Opens the file, or makes it for a new device of that name.
     pub(crate) fn open(path: &Path, new_device_id: &str, platform: Arc<dyn Platform>) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        // The engine's own lock keeps others out, so that the shared-memory file of a WAL is not needed. FULL: what was
-        // accepted is there after a power cut, too.
-        connection.execute_batch(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA cache_size = -256; PRAGMA journal_size_limit = 262144;",
-        )?;
+        let connection = connect(path)?;
+        ladder::climb(&connection, &*platform)?;
         let mut store = Self { connection, is_writing: false, device_id: new_device_id.into(), platform };
-        store.migrate(new_device_id)?;
-        store.device_id = store
-            .connection
-            .query_row("SELECT device_id FROM person", [], |row| row.get::<_, String>(0))?
-            .into();
         store.connection.set_prepared_statement_cache_capacity(64);
-        Ok(store)
-    }
-
-    fn migrate(&mut self, new_device_id: &str) -> Result<()> {
-        let version: i64 = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        match version {
-            VERSION => Ok(()),
-            0 => {
-                // One transaction: a file is either empty or whole.
-                self.connection.execute_batch(concat!("BEGIN IMMEDIATE;", include_str!("schema.sql")))?;
-                self.is_writing = true;
-                self.write("PRAGMA user_version = 1", [])?;
-                self.write(
+        match store.one("SELECT device_id FROM person", [], |row| row.get::<_, String>(0))? {
+            Some(known) => store.device_id = known.into(),
+            None => {
+                store.write(
                     "INSERT INTO person (only, device_id, is_user_told) VALUES (1, ?1, 1)",
                     [new_device_id],
                 )?;
-                self.commit()
+                store.commit()?;
             }
-            _ => Err(Error::Newer),
         }
+        Ok(store)
+    }
+
+    /// Whose file it is, where a version to come has written it: its device and who is there, if that can be read.
+    pub(crate) fn whose(path: &Path) -> Option<(String, Option<User>)> {
+        let of_person = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?));
+        let read = connect(path).and_then(|connection| {
+            Ok(connection.query_row("SELECT device_id, user FROM person", [], of_person)?)
+        });
+        let (device_id, user) = read.ok()?;
+        Some((device_id, user.and_then(|user| serde_json::from_str(&user).ok())))
     }
 
     /// Makes all that was written since the last time last. On an error nothing of it does.
@@ -185,6 +171,19 @@ impl LocalStore {
         let rows = statement.query_map(params, read)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // The engine's own lock keeps others out, so that the shared-memory file of a WAL is not needed. FULL: what was
+    // accepted is there after a power cut, too.
+    connection.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA cache_size = -256; PRAGMA journal_size_limit = 262144;",
+    )?;
+    Ok(connection)
 }
 
 /// SQLite's integers are signed; what is counted here never comes near the difference.

@@ -32,6 +32,16 @@ pub(crate) struct People {
 struct Index {
     current: String,
     files: BTreeMap<String, String>,
+    /// Files of a person that a version to come has written, before the app went back to this one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    aside: BTreeMap<String, Vec<String>>,
+}
+
+impl Index {
+    /// Whether a file of this name is somebody's.
+    fn knows(&self, name: &str) -> bool {
+        self.files.values().chain(self.aside.values().flatten()).any(|known| known == name)
+    }
 }
 
 impl People {
@@ -84,8 +94,9 @@ impl People {
         let adopts = self.index.current == NOBODY && !self.index.files.contains_key(&person);
         let theirs = if adopts { None } else { Some(self.file_of(&person)?) };
         let mut index = self.index.clone();
-        if adopts && let Some(file) = index.files.remove(NOBODY) {
-            index.files.insert(person.clone(), file);
+        if adopts {
+            for_another(&mut index.files, NOBODY, &person);
+            for_another(&mut index.aside, NOBODY, &person);
         }
         index.current = person;
         self.replace_index(index)?;
@@ -104,7 +115,10 @@ impl People {
         let name = self.new_name()?;
         let new = self.open_store(&self.folder.join(&name))?;
         let mut index = self.index.clone();
-        index.files.remove(&self.index.current);
+        for person in [self.index.current.as_str(), NOBODY] {
+            index.files.remove(person);
+            index.aside.remove(person);
+        }
         index.files.insert(NOBODY.to_owned(), name);
         NOBODY.clone_into(&mut index.current);
         self.replace_index(index)?;
@@ -129,8 +143,10 @@ impl People {
                 name
             }
         };
-        let path = self.folder.join(name);
+        let path = self.folder.join(&name);
         match self.open_store(&path) {
+            Ok(store) => self.take_back(person, store),
+            Err(Error::Newer) => self.begin_beside(person, name),
             Err(error) if error.is_corruption() => {
                 // What is lost is lost; an app that can't chat any more would be worse.
                 self.platform
@@ -142,10 +158,69 @@ impl People {
         }
     }
 
+    /// Begins another file for the same person on the same device: the one that is there was written by a version to come.
+    /// It is kept until the app is of that version again.
+    fn begin_beside(&mut self, person: &str, newer: String) -> Result<LocalStore> {
+        self.platform.log(
+            LogLevel::Error,
+            "the local file was written by a newer version of the app: it is kept, and another one begun",
+        );
+        let known = LocalStore::whose(&self.folder.join(&newer));
+        let name = self.new_name()?;
+        let mut index = self.index.clone();
+        index.files.insert(person.to_owned(), name.clone());
+        index.aside.entry(person.to_owned()).or_default().push(newer);
+        self.replace_index(index)?;
+        let path = self.folder.join(name);
+        let Some((device_id, user)) = known else { return self.open_store(&path) };
+        let mut store = self.open_store_for(&path, &device_id)?;
+        if let Some(user) = user {
+            store.set_user(&user)?;
+            store.commit()?;
+        }
+        Ok(store)
+    }
+
+    /// Takes into the person's file what waits in those that were kept aside and can be read now.
+    fn take_back(&mut self, person: &str, mut store: LocalStore) -> Result<LocalStore> {
+        for name in self.index.aside.get(person).cloned().unwrap_or_default() {
+            match self.open_store(&self.folder.join(&name)) {
+                Ok(aside) => {
+                    let taken = store.take_in(&aside)?;
+                    store.commit()?;
+                    self.platform.log(
+                        LogLevel::Info,
+                        &format!("a file that was kept aside is read: {taken} messages waited in it"),
+                    );
+                }
+                Err(error) if error.is_corruption() => {
+                    self.platform.log(
+                        LogLevel::Error,
+                        &format!("a file that was kept aside is damaged, and goes: {error}"),
+                    );
+                }
+                Err(Error::Newer) => continue,
+                Err(error) => return Err(error),
+            }
+            let mut index = self.index.clone();
+            if let Some(names) = index.aside.get_mut(person) {
+                names.retain(|kept| *kept != name);
+            }
+            index.aside.retain(|_, names| !names.is_empty());
+            self.replace_index(index)?;
+            self.sweep()?;
+        }
+        Ok(store)
+    }
+
     fn open_store(&self, path: &Path) -> Result<LocalStore> {
+        self.open_store_for(path, &format!("dev_{}", random::name(&*self.platform)?))
+    }
+
+    /// Opens the file, or makes it for this device.
+    fn open_store_for(&self, path: &Path, device_id: &str) -> Result<LocalStore> {
         make_private_file(path)?;
-        let device_id = format!("dev_{}", random::name(&*self.platform)?);
-        let mut store = LocalStore::open(path, &device_id, Arc::clone(&self.platform))?;
+        let mut store = LocalStore::open(path, device_id, Arc::clone(&self.platform))?;
         store.recover()?;
         store.commit()?;
         Ok(store)
@@ -178,12 +253,19 @@ impl People {
             let database = name.find(".db").map(|at| &name[..at + 3]);
             if let Some(database) = database
                 && database.starts_with(&format!("{}-", self.prefix))
-                && !self.index.files.values().any(|known| known == database)
+                && !self.index.knows(database)
             {
                 fs::remove_file(self.folder.join(name))?;
             }
         }
         Ok(())
+    }
+}
+
+/// What was one person's is another's.
+fn for_another<T>(what: &mut BTreeMap<String, T>, before: &str, after: &str) {
+    if let Some(theirs) = what.remove(before) {
+        what.insert(after.to_owned(), theirs);
     }
 }
 
