@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testkit::{Client, TestApp, TestServer};
+use testkit::{Client, TestApp, TestServer, eventually};
 
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -80,6 +80,42 @@ async fn an_old_key_can_be_ended_before_its_time() {
     // And there is room for another old one.
     rotate(&renewed, &["--keep-old-for=1h"]).await;
     renewed.device("phone").await;
+}
+
+/// Over REST a credential is not looked up for each request: one that was withdrawn opens nothing all the same, and what
+/// takes its place is good at once.
+#[tokio::test]
+async fn who_has_just_been_let_in_over_rest_is_not_for_long_once_their_credential_is_withdrawn() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let token = app.command(&["token", "create", "--app", &app.app_id, "--name", "Bob"]).await;
+    let (id, secret) = (token["id"].as_str().unwrap(), token["admin_token"].as_str().unwrap());
+    app.as_device("phone").get("/v1/conversations").await.ok();
+    app.as_agent_with(secret).get("/v1/admin/conversations").await.ok();
+
+    app.command(&["token", "revoke", id]).await;
+    let renewed = rotate(&app, &[]).await;
+    let withdrawn = Instant::now();
+    renewed.as_device("phone").get("/v1/conversations").await.ok();
+    for (client, path) in [
+        (app.as_device("phone"), "/v1/conversations"),
+        (app.as_agent_with(secret), "/v1/admin/conversations"),
+    ] {
+        let refused = || async { (client.get(path).await.status == 401).then_some(()) };
+        eventually("it is refused", refused).await;
+        assert!(withdrawn.elapsed() < CLOSED_WITHIN, "{:?}", withdrawn.elapsed());
+        assert_eq!(client.get(path).await.failure(), (401, "INVALID_CREDENTIALS"));
+    }
+    app.as_agent().get("/v1/admin/conversations").await.ok();
+
+    // A page that is let in from here on is let in at once, too.
+    let origin = ("Origin", "https://shop.example.com");
+    app.command(&["app", "allow-origins", &app.app_id, "https://other.example.com"]).await;
+    let from_page = || renewed.as_device("phone").header(origin.0, origin.1);
+    let refused = || async { (from_page().get("/v1/conversations").await.status == 403).then_some(()) };
+    eventually("the page is refused", refused).await;
+    app.command(&["app", "allow-origins", &app.app_id, origin.1]).await;
+    from_page().get("/v1/conversations").await.ok();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Whether a credential is good.
 
+use std::sync::Arc;
+
 use protocol::{AppId, Code, ConnectionId, Failure, Timestamp, UserInfo};
 use store::{
     App, Credential, FindApp, FindDeviceLogin, FindTokenByHash, FindVoid, KeyId, LatestConversation, Token,
@@ -55,15 +57,26 @@ impl Chat {
         Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest, credential })
     }
 
-    /// As [`authenticate_device`](Self::authenticate_device), where nothing is wanted but a yes.
+    /// As [`authenticate_device`](Self::authenticate_device), where nothing is wanted but a yes. A key that was withdrawn may
+    /// be good for a second more.
     ///
     /// # Errors
     /// The same.
     pub async fn check_device(&self, shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
         let device = form(shown)?;
-        let app = self.store.read(FindApp { id: device.app_id.clone() }).await;
-        let app = app.map_err(|error| self.not_checked(&error))?;
-        self.check_key(&shown, &app.ok_or_else(invalid)?).await?;
+        let id = &device.app_id;
+        let asked_at = self.ambient.elapsed();
+        // Only a yes is believed: another key, or another page, may be good since.
+        if let Some(app) = self.apps.get(id, asked_at)
+            && self.check_key(&shown, &app).await.is_ok()
+        {
+            return Ok(device);
+        }
+        let app =
+            self.store.read(FindApp { id: id.clone() }).await.map_err(|error| self.not_checked(&error))?;
+        let app = Arc::new(app.ok_or_else(invalid)?);
+        self.apps.put(id.clone(), Arc::clone(&app), asked_at);
+        self.check_key(&shown, &app).await?;
         Ok(device)
     }
 
@@ -80,15 +93,22 @@ impl Chat {
         check_origin(shown.origin, &app.allowed_origins)?;
         if let Some(old) = old
             && !is_fresh(old.last_used_at, now)
-            // The key is as good on a full disk: that the note of its use is missing is worth no more than a log line.
-            && let Err(error) = self.store.write(TouchOldKey { id: app.id.clone(), now }).await
         {
-            self.store_failed(&error);
+            self.apps.change(&app.id, |app| {
+                if let Some(old) = &mut Arc::make_mut(app).old_key {
+                    old.last_used_at = Some(now);
+                }
+            });
+            // The key is as good on a full disk: that the note of its use is missing is worth no more than a log line.
+            if let Err(error) = self.store.write(TouchOldKey { id: app.id.clone(), now }).await {
+                self.store_failed(&error);
+            }
         }
         Ok(Credential::Key(app.id.clone(), KeyId::of(hash)))
     }
 
-    /// Checks an admin token. `app_id` is the app that the agent means, where the transport lets them say it.
+    /// Checks an admin token. `app_id` is the app that the agent means, where the transport lets them say it. Where there is no
+    /// connection, and so a check for each request, a token that was withdrawn may be good for a second more.
     ///
     /// # Errors
     /// `MISSING_PARAMS`, `INVALID_CREDENTIALS` (expired and revoked ones too), or `AUTH_ERROR` if it could not be
@@ -103,19 +123,26 @@ impl Chat {
             return Err(Failure::missing("admin_token"));
         }
         let hash = credential::hash(admin_token);
-        let found =
-            self.store.read(FindTokenByHash { hash }).await.map_err(|error| self.not_checked(&error))?;
-        let now = self.ambient.now();
-        let token = found
-            .filter(|token| credential::matches(admin_token, &token.token_hash))
-            .filter(|token| token.is_valid_at(now))
-            .filter(|token| app_id.is_none_or(|app_id| token.app_id.as_str() == app_id))
-            .ok_or_else(invalid)?;
+        let asked_at = self.ambient.elapsed();
+        let recent = if connection_id.is_none() { self.tokens.get(&hash, asked_at) } else { None };
+        let token = match recent {
+            Some(token) => token,
+            None => {
+                let found = self.store.read(FindTokenByHash { hash: hash.clone() }).await;
+                let token = Arc::new(found.map_err(|error| self.not_checked(&error))?.ok_or_else(invalid)?);
+                self.tokens.put(hash, Arc::clone(&token), asked_at);
+                token
+            }
+        };
+        let is_meant = app_id.is_none_or(|app_id| token.app_id.as_str() == app_id);
+        if !token.is_valid_at(self.ambient.now()) || !is_meant {
+            return Err(invalid());
+        }
         self.touch(&token).await;
         Ok(Agent {
-            app_id: token.app_id,
-            token_id: token.id,
-            name: token.name,
+            app_id: token.app_id.clone(),
+            token_id: token.id.clone(),
+            name: token.name.clone(),
             permissions: token.permissions,
             expires_at: token.expires_at,
             connection_id,
@@ -133,6 +160,7 @@ impl Chat {
         if is_fresh(token.last_used_at, now) {
             return;
         }
+        self.tokens.change(&token.token_hash, |token| Arc::make_mut(token).last_used_at = Some(now));
         // A token is as good on a full disk: that the note of its use is missing is worth no more than a log line.
         if let Err(error) = self.store.write(TouchToken { id: token.id.clone(), now }).await {
             self.store_failed(&error);

@@ -19,6 +19,7 @@ mod presence;
 mod principal;
 mod rate_limit;
 mod receipts;
+mod recent;
 mod round;
 
 use std::net::IpAddr;
@@ -30,7 +31,7 @@ use cluster::{Cluster, Envelope, Signal};
 use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, Failure};
 pub use store::Credential;
-use store::{CheckWritable, Read, Store, Write};
+use store::{App, CheckWritable, Read, Store, Token, Write};
 use tokio::sync::oneshot;
 
 pub use self::administration::{NewApp, NewToken, RotatedKey};
@@ -47,6 +48,7 @@ pub use self::principal::{Address, Agent, Device, Principal};
 use self::rate_limit::Limiter;
 pub use self::rate_limit::Rates;
 pub use self::receipts::Receipt;
+use self::recent::Recent;
 pub use self::round::Rounds;
 
 /// The rules, with all they need. Shared by every handler.
@@ -60,6 +62,9 @@ pub struct Chat {
     crowds: Crowds,
     connections_per_device: u32,
     observer: Observer,
+    /// By id, and by the SHA-256 of the secret.
+    apps: Recent<AppId, Arc<App>>,
+    tokens: Recent<String, Arc<Token>>,
     in_flight: InFlight,
     is_draining: AtomicBool,
     /// When the database was last tried, and whether it took a write.
@@ -125,6 +130,8 @@ impl Chat {
             crowds: Crowds::default(),
             connections_per_device: limits.connections_per_device,
             observer,
+            apps: Recent::default(),
+            tokens: Recent::default(),
             in_flight: InFlight::default(),
             is_draining: AtomicBool::new(false),
             writable: tokio::sync::Mutex::new(None),
