@@ -41,6 +41,6 @@ fuzz_target!(|input: &[u8]| {
         panic!("a connect is one");
     };
     session.accept("/", "sid");
-    assert_eq!(session.wire(), Wire::MessagePack);
+    assert_eq!(session.wire(), Some(Wire::MessagePack));
     let _ = session.receive(Message::Binary(Cow::Borrowed(input)), now);
 });
