@@ -101,6 +101,10 @@ private fun story() = runBlocking {
         }.conversationId)
         expect(listOf(conversation), agent.conversations())
 
+        // The device leaves one network for another.
+        client.networkChanged()
+        client.state.waitFor("online again") { it.connection is ConnectionState.Online }
+
         // The agent types and answers.
         agent.connect(conversation).use { ada ->
             ada.typing(true)

@@ -177,6 +177,10 @@ class Story(Setting):
             conversation = shown.conversation_id
             self.assertEqual(await agent.conversations(), [conversation])
 
+            # The device leaves one network for another.
+            await client.network_changed()
+            await states.wait_for(lambda state: state.connection.is_ONLINE())
+
             # The agent types and answers.
             ada = StockClient(server, "/admin", agent_auth(app))
             self.addAsyncCleanup(ada.disconnect)

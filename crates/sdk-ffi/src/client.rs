@@ -124,6 +124,14 @@ impl SdkClient {
         self.run(async move |client| client.set_network(is_available).await).await
     }
 
+    /// Says that the device is on another network than before: a connection is made anew, at once.
+    ///
+    /// # Errors
+    /// `CLOSED`.
+    pub async fn network_changed(&self) -> Result<(), SdkError> {
+        self.run(async move |client| client.network_changed().await).await
+    }
+
     /// Says whether the person sees the app; without this, it is taken to be seen. In the background the queue is
     /// emptied for up to 10 s, then the connection is closed.
     ///

@@ -126,12 +126,22 @@ impl ChatClient {
     }
 
     /// Says what the system knows of the network. Without one the connection is closed at once and nothing is tried;
-    /// when it is back, a connection is tried at once.
+    /// when it is back, a connection is tried at once. Said again that it is there, a connection is asked for a sign of life,
+    /// and given up after 4 s without one: what the system calls available may be another network than before.
     ///
     /// # Errors
     /// [`ClientError::Closed`].
     pub async fn set_network(&self, is_available: bool) -> Result<(), ClientError> {
         self.ask(|reply| Command::SetNetwork { is_available, reply }).await
+    }
+
+    /// Says that the device is on another network than before, as when it leaves Wi-Fi: what is open or begun on the old one is
+    /// given up, and a connection tried at once.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`].
+    pub async fn network_changed(&self) -> Result<(), ClientError> {
+        self.ask(|reply| Command::NetworkChanged { reply }).await
     }
 
     /// Says whether the app is in front. In the background the queue is emptied for up to 10 s, then the connection is

@@ -28,7 +28,9 @@ pub(crate) struct State {
 pub(crate) enum Phase {
     /// There is none and none is wanted: no network, or the background.
     Idle,
-    Connecting,
+    Connecting {
+        since: Instant,
+    },
     Online {
         since: Instant,
     },
@@ -45,7 +47,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Idle => "none",
-            Self::Connecting => "connecting",
+            Self::Connecting { .. } => "connecting",
             Self::Online { .. } => "online",
             Self::Waiting { .. } => "waiting for another try",
             Self::Refused => "the key was refused",
@@ -61,6 +63,8 @@ pub(crate) enum Input {
     Start,
     /// The network came, or went.
     Network(bool),
+    /// There is another network than before.
+    NetworkChanged,
     Foreground,
     /// The app went to the background; whether there is something left to send.
     Background {
@@ -72,6 +76,8 @@ pub(crate) enum Input {
     Connected,
     /// The connection, or the try, is over.
     Lost,
+    /// The connection has shown no sign of life when it was asked for one.
+    Silent,
     /// The server refused the key.
     Refused,
     /// There is a new key.
@@ -118,6 +124,17 @@ impl State {
         let action = match input {
             Input::Start | Input::Tick => self.go_on(now),
             Input::Network(has_network) => self.network(has_network, now),
+            Input::NetworkChanged => {
+                self.has_network = true;
+                self.begin_again(now)
+            }
+            Input::Silent => {
+                if let Phase::Online { .. } = self.phase {
+                    self.begin_again(now)
+                } else {
+                    None
+                }
+            }
             Input::Foreground => {
                 self.is_foreground = true;
                 self.drain_until = None;
@@ -132,7 +149,7 @@ impl State {
                 }
             }
             Input::Connected => {
-                if self.phase == Phase::Connecting {
+                if let Phase::Connecting { .. } = self.phase {
                     self.phase = Phase::Online { since: now };
                 }
                 None
@@ -150,7 +167,7 @@ impl State {
                 }
             }
             Input::NewKey => self.new_key(now),
-            Input::NewPerson => self.new_person(now),
+            Input::NewPerson => self.instead(now),
             Input::Leaving(delay) => {
                 let until = now + delay.min(limits::ASKED_WAIT);
                 self.not_before = Some(until);
@@ -187,7 +204,7 @@ impl State {
 
     /// Whether there is a connection or a try.
     fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Connecting | Phase::Online { .. })
+        matches!(self.phase, Phase::Connecting { .. } | Phase::Online { .. })
     }
 
     /// Whether it may connect at all.
@@ -229,7 +246,7 @@ impl State {
             self.phase = Phase::Waiting { until };
             return None;
         }
-        self.phase = Phase::Connecting;
+        self.phase = Phase::Connecting { since: now };
         Some(Action::Open)
     }
 
@@ -247,7 +264,11 @@ impl State {
     fn network(&mut self, has_network: bool, now: Instant) -> Option<Action> {
         self.has_network = has_network;
         if has_network {
-            return self.try_at_once(now);
+            return match self.phase {
+                // It may be another network than the one that the try began on.
+                Phase::Connecting { since } if now - since >= limits::CONNECTING => self.begin_again(now),
+                _ => self.try_at_once(now),
+            };
         }
         let was_open = self.is_open();
         if was_open || matches!(self.phase, Phase::Waiting { .. }) {
@@ -294,13 +315,20 @@ impl State {
         }
         if self.is_open() {
             // The old key may just have been withdrawn; the server is asked again with the new one.
-            self.phase = Phase::Connecting;
+            self.phase = Phase::Connecting { since: now };
             return Some(Action::Reopen);
         }
         self.try_at_once(now)
     }
 
-    fn new_person(&mut self, now: Instant) -> Option<Action> {
+    /// What there is leads nowhere: another connection, at once.
+    fn begin_again(&mut self, now: Instant) -> Option<Action> {
+        self.failures = 0;
+        self.instead(now)
+    }
+
+    /// Another connection in the place of the one that there is, if there is one.
+    fn instead(&mut self, now: Instant) -> Option<Action> {
         let was_open = self.is_open();
         if was_open {
             self.phase = Phase::Idle;
@@ -428,6 +456,41 @@ mod tests {
     }
 
     #[test]
+    fn on_another_network_a_connection_is_made_anew_and_at_once() {
+        let mut machine = Machine::online();
+        assert_eq!(machine.on(Input::NetworkChanged), Some(Action::Reopen));
+        assert_eq!(machine.on(Input::NetworkChanged), Some(Action::Reopen), "the try, too");
+        machine.on(Input::Lost);
+        assert_eq!(machine.on(Input::NetworkChanged), Some(Action::Open), "nothing is waited for");
+        machine.on(Input::Network(false));
+        assert_eq!(machine.on(Input::NetworkChanged), Some(Action::Open), "then there is one");
+        machine.on(Input::Connected);
+        machine.on(Input::Background { has_work: false });
+        assert_eq!(machine.on(Input::NetworkChanged), None, "nobody looks");
+        machine.on(Input::Foreground);
+        machine.on(Input::Connected);
+        machine.on(Input::Leaving(SECOND * 45));
+        assert_eq!(machine.on(Input::NetworkChanged), Some(Action::Close));
+        assert_eq!(machine.wait(), Some(SECOND * 45), "the server's wish is kept");
+    }
+
+    #[test]
+    fn a_try_may_have_begun_on_another_network_than_the_one_that_is_there() {
+        let mut machine = Machine::new();
+        machine.on(Input::Start);
+        machine.pass(SECOND);
+        assert_eq!(machine.on(Input::Network(true)), None, "it has just begun");
+        machine.pass(SECOND);
+        assert_eq!(machine.on(Input::Network(true)), Some(Action::Reopen));
+        assert_eq!(machine.on(Input::Network(true)), None);
+        machine.on(Input::Connected);
+        machine.pass(SECOND * 100);
+        assert_eq!(machine.on(Input::Network(true)), None, "one that stands is asked for a sign of life");
+        assert_eq!(machine.on(Input::Silent), Some(Action::Reopen));
+        assert_eq!(machine.on(Input::Silent), None, "of the one before");
+    }
+
+    #[test]
     fn a_refused_key_waits_for_another_one() {
         let mut machine = Machine::new();
         machine.on(Input::Start);
@@ -468,6 +531,8 @@ mod tests {
         prop_oneof![
             any::<bool>().prop_map(Input::Network),
             Just(Input::Foreground),
+            Just(Input::NetworkChanged),
+            Just(Input::Silent),
             any::<bool>().prop_map(|has_work| Input::Background { has_work }),
             Just(Input::Drained),
             Just(Input::Connected),

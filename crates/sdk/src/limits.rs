@@ -6,6 +6,17 @@ use std::time::Duration;
 pub const QUEUED_MESSAGES: u64 = 500;
 /// How long a message or any other event may go unanswered before it counts as failed.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long an event may go unanswered before the connection is doubted.
+pub const DOUBT: Duration = Duration::from_secs(4);
+/// How long a connection that is doubted may take to show that it lives.
+pub const PROBE: Duration = Duration::from_secs(4);
+/// How long nothing may be heard before the connection is doubted: servers say something every 25 s.
+pub const SILENCE: Duration = Duration::from_secs(30);
+/// How long a try to connect is left alone when the network is said to be there: it may have begun on another one.
+pub const CONNECTING: Duration = Duration::from_secs(2);
+/// From one look at the clock to the next, by which an app that was frozen knows of it; and by how much later than planned
+/// a look is for that.
+pub const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
 /// How long a REST request may take.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long dialling, TLS, the upgrade and the login may take together.

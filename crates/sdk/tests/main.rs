@@ -7,6 +7,7 @@ mod day;
 mod fault_proxy;
 mod files;
 mod full_disk;
+mod networks;
 mod people;
 mod phone;
 mod quickstart;

@@ -106,6 +106,9 @@ struct Inner {
     faults: VecDeque<Fault>,
     is_down: bool,
     has_no_network: bool,
+    swallows_dials: bool,
+    /// For how long the device has slept, which only its clock for people knows.
+    slept: Duration,
     refused_key: Option<String>,
     peers_ever: u64,
     /// When connections were tried.
@@ -219,6 +222,23 @@ impl World {
                 stream.fall_silent();
             }
         }
+    }
+
+    /// From here on nobody answers to a try to connect, not even with a refusal, or somebody does again.
+    pub(crate) fn swallow_dials(&self, swallows: bool) {
+        self.lock().swallows_dials = swallows;
+    }
+
+    /// Takes note of a try to connect; whether nobody will ever answer it.
+    fn is_dial_swallowed(&self) -> bool {
+        let mut inner = self.lock();
+        inner.dials.push(Instant::now());
+        inner.swallows_dials
+    }
+
+    /// The device sleeps for so long, and does not notice.
+    pub(crate) fn sleep_device(&self, time: Duration) {
+        self.lock().slept += time;
     }
 
     /// Cuts all streams.
@@ -498,7 +518,7 @@ impl Platform for World {
     }
 
     fn now(&self) -> Timestamp {
-        World::now(self)
+        World::now(self).plus(self.lock().slept)
     }
 
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -513,8 +533,10 @@ impl Platform for World {
     fn dial(&self, _host: &str, _port: u16) -> Dialing {
         let world = self.clone();
         Box::pin(async move {
+            if world.is_dial_swallowed() {
+                return std::future::pending().await;
+            }
             let mut inner = world.lock();
-            inner.dials.push(Instant::now());
             if inner.has_no_network {
                 return Err(io::ErrorKind::NetworkUnreachable.into());
             }

@@ -362,6 +362,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin, P: Protocol> Driver<Io, P> {
                     if let Message::Close(code) = message {
                         self.goodbye(code, now);
                     } else {
+                        if let Message::Pong(payload) = message {
+                            self.outgoing.shared().ponged(payload);
+                        }
                         let output = self.session.receive(message, now);
                         self.obey(output, now, cx);
                     }

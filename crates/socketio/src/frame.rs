@@ -260,8 +260,8 @@ impl Frame {
         Self::written(|out| websocket::encode(out, OpCode::Control(Control::Pong), payload))
     }
 
-    pub(crate) fn websocket_ping() -> Self {
-        Self::written(|out| websocket::encode(out, OpCode::Control(Control::Ping), &[]))
+    pub(crate) fn websocket_ping(payload: &[u8]) -> Self {
+        Self::written(|out| websocket::encode(out, OpCode::Control(Control::Ping), payload))
     }
 
     pub(crate) fn websocket_close(code: websocket::CloseCode) -> Self {

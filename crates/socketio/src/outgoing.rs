@@ -156,6 +156,16 @@ impl Outgoing {
         }
     }
 
+    /// Asks the peer for a sign of life, by a ping of WebSocket's own, which it answers whatever it is busy with; whether it
+    /// came in time. What was on its way before does not count.
+    pub async fn probe(&self, timeout: Duration) -> bool {
+        let Some((number, answered)) = self.shared.await_pong() else { return false };
+        self.shared.send_own(Frame::websocket_ping(&number.to_be_bytes()));
+        let outcome = tokio::time::timeout(timeout, answered).await;
+        self.shared.answers().pongs.remove(&number);
+        matches!(outcome, Ok(Ok(())))
+    }
+
     pub(crate) fn new(config: Arc<Config>, role: Role) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -250,6 +260,9 @@ struct Answers {
     next: u64,
     is_over: bool,
     table: BTreeMap<AckId, Awaited>,
+    /// The number of the next WebSocket ping that is waited for, and those that are.
+    next_ping: u64,
+    pongs: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 struct Awaited {
@@ -486,9 +499,9 @@ impl Shared {
         self.config.meter.remove(queued);
         let mut answers = self.answers();
         answers.is_over = true;
-        let table = std::mem::take(&mut answers.table);
+        let (table, pongs) = (std::mem::take(&mut answers.table), std::mem::take(&mut answers.pongs));
         drop(answers);
-        drop(table);
+        drop((table, pongs));
     }
 
     fn await_answer(&self, namespace: &str) -> Result<(oneshot::Receiver<Args>, AckId), AckError> {
@@ -504,6 +517,31 @@ impl Shared {
         answers.table.insert(id, Awaited { namespace: namespace.into(), answer: sender });
         answers.next += 1;
         Ok((receiver, id))
+    }
+
+    fn await_pong(&self) -> Option<(u64, oneshot::Receiver<()>)> {
+        let mut answers = self.answers();
+        if answers.is_over {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let number = answers.next_ping;
+        answers.next_ping += 1;
+        answers.pongs.insert(number, sender);
+        Some((number, receiver))
+    }
+
+    /// A WebSocket pong came. It may stand for earlier pings, too: only the newest has to be answered.
+    pub(crate) fn ponged(&self, payload: &[u8]) {
+        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else { return };
+        let mut answers = self.answers();
+        let later = answers.pongs.split_off(&number.saturating_add(1));
+        let answered = std::mem::replace(&mut answers.pongs, later);
+        drop(answers);
+        for answer in answered.into_values() {
+            // Nobody waits any more where this fails.
+            let _ = answer.send(());
+        }
     }
 
     /// Hands an answer to whoever awaits it. An unknown id is ignored: the wait may just have ended.

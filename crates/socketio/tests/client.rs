@@ -18,7 +18,7 @@ const MASK: [u8; 4] = [0x5a, 0x00, 0xff, 0x31];
 pub(crate) enum Received {
     Text(String),
     Binary(Vec<u8>),
-    Ping,
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>),
     Gone,
@@ -115,7 +115,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Client<Io> {
                         Message::Pong(payload) => Received::Pong(payload.to_vec()),
                         Message::Close(code) => Received::Close(code.map(u16::from)),
                         // Only where there is no Engine.IO: no test of that expects one.
-                        Message::Ping(_) => Received::Ping,
+                        Message::Ping(payload) => Received::Ping(payload.to_vec()),
                         Message::TooLarge { .. } => panic!("nothing is too large here"),
                     };
                     self.unread.drain(..consumed);

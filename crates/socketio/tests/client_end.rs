@@ -227,6 +227,51 @@ async fn pings_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sign_of_life_is_an_answer_to_the_question_or_a_later_one() {
+    let (mut connection, mut server) = joined(Config::default()).await;
+    let outgoing = connection.outgoing();
+    let driving =
+        tokio::spawn(async move { while !matches!(connection.next().await, ClientIncoming::Closed(_)) {} });
+    let ask = || {
+        let outgoing = outgoing.clone();
+        tokio::spawn(async move { outgoing.probe(LONG).await })
+    };
+    let asked = async |server: &mut Server| match server.next().await {
+        Received::Ping(payload) => payload,
+        other => panic!("no ping: {other:?}"),
+    };
+    let alive = ask();
+    let first = asked(&mut server).await;
+    // What was on its way before, and what answers nothing.
+    server.text("42[\"e\"]").await;
+    server.control(Control::Pong, b"").await;
+    server.control(Control::Pong, &u64::MAX.to_be_bytes()[..7]).await;
+    tokio::time::sleep(LONG - Duration::from_secs(1)).await;
+    assert!(!alive.is_finished());
+    server.control(Control::Pong, &first).await;
+    assert!(alive.await.unwrap());
+
+    let (one, other) = (ask(), ask());
+    asked(&mut server).await;
+    let newest = asked(&mut server).await;
+    server.control(Control::Pong, &newest).await;
+    assert!(one.await.unwrap() && other.await.unwrap(), "only the newest has to be answered");
+
+    let dead = ask();
+    let began = Instant::now();
+    asked(&mut server).await;
+    server.control(Control::Pong, &newest).await;
+    assert!(!dead.await.unwrap());
+    assert_eq!(began.elapsed(), LONG);
+
+    let cut = ask();
+    drop(server);
+    assert!(!cut.await.unwrap());
+    driving.await.unwrap();
+    assert!(!outgoing.probe(LONG).await, "nobody is there");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_ends_the_connection_on_time_and_not_before() {
     let (connection, mut server) = joined(Config::default()).await;
     let start = Instant::now();

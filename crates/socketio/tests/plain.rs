@@ -49,14 +49,14 @@ async fn who_answers_pings_stays_and_who_falls_silent_is_told_why_and_dropped() 
     let (start, (mut connection, mut client)) = (Instant::now(), pair(Config::default()));
     let server = tokio::spawn(async move { connection.next().await });
     for round in 1..=8 {
-        assert_eq!(client.next().await, Received::Ping);
+        assert_eq!(client.next().await, Received::Ping(Vec::new()));
         assert_eq!(start.elapsed(), INTERVAL * round);
         client.control(Control::Pong, b"").await;
     }
     let silent_since = Instant::now();
     loop {
         match client.next().await {
-            Received::Ping => {}
+            Received::Ping(_) => {}
             told => break assert_eq!(told, Received::Text("too quiet".into())),
         }
     }

@@ -117,7 +117,7 @@ impl Server {
                         Message::Binary(bytes) => Received::Binary(bytes.into_owned()),
                         Message::Pong(payload) => Received::Pong(payload.to_vec()),
                         Message::Close(code) => Received::Close(code.map(u16::from)),
-                        Message::Ping(_) => panic!("the client does not ping WebSockets"),
+                        Message::Ping(payload) => Received::Ping(payload.to_vec()),
                         Message::TooLarge { .. } => panic!("nothing is too large here"),
                     };
                     self.masks.extend(mask);

@@ -93,6 +93,10 @@ private func story() async throws {
     guard let conversation = sent.conversationId else { throw Failure("no conversation in \(sent)") }
     try expect([conversation], try await agent.conversations())
 
+    // The device leaves one network for another.
+    try await client.networkChanged()
+    _ = try await states.wait("online again") { $0.connection == .online }
+
     // The agent types and answers.
     let typist = try await agent.connect(conversation)
     try await typist.typing(true)

@@ -26,6 +26,7 @@ pub(crate) enum Command {
     MarkRead { conversation: Option<ConversationId>, reply: Reply<()> },
     Typing { conversation: Option<ConversationId>, is_typing: bool, reply: Reply<()> },
     SetNetwork { is_available: bool, reply: Reply<()> },
+    NetworkChanged { reply: Reply<()> },
     SetForeground { is_foreground: bool, reply: Reply<()> },
     SetApiKey { api_key: String, reply: Reply<()> },
     Watch { conversation: Option<ConversationId>, show: watch::Sender<Option<Arc<Timeline>>> },
@@ -56,14 +57,22 @@ impl Engine {
             Command::SetNetwork { is_available, reply } => {
                 if is_available {
                     self.outbox.kick();
+                    self.doubt();
                 }
                 self.step(Input::Network(is_available));
+                self.reply(reply, ());
+                Ok(())
+            }
+            Command::NetworkChanged { reply } => {
+                self.outbox.kick();
+                self.step(Input::NetworkChanged);
                 self.reply(reply, ());
                 Ok(())
             }
             Command::SetForeground { is_foreground, reply } => {
                 let input = if is_foreground {
                     self.outbox.kick();
+                    self.doubt();
                     Input::Foreground
                 } else {
                     Input::Background { has_work: !self.is_done()? }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::effect::Effect;
 use super::report::{Asked, Report};
-use super::{Engine, Errand, bounded};
+use super::{Engine, Errand, Probe, bounded};
 use crate::connection::Input;
 use crate::local::{Error, Marks};
 use crate::outbox::Failed;
@@ -66,19 +66,50 @@ impl Engine {
             Ok((Some(user), false)) => Some(user),
             _ => None,
         };
-        let (rest, epoch) = (self.rest(), self.epoch);
+        let (rest, epoch, platform) = (self.rest(), self.epoch, self.platform.clone());
         self.link = Some(LinkHandle(Some(tokio::spawn(async move {
             if let Some(user) = first {
                 let answer = super::report::ask(&rest, Asked::Identify { user: Box::new(user) }).await;
                 // The client is closed where nobody listens; so it is below.
                 let _ = tell.send(Report::Rest { epoch, answer }).await;
             }
+            let frozen = super::report::watch_the_clock(&platform, tell.clone(), generation);
             let tell = |told| {
                 let tell = tell.clone();
                 async move { drop(tell.send(Report::Link { generation, told }).await) }
             };
-            link.run(tell).await;
+            tokio::select! {
+                () = link.run(tell) => {}
+                () = frozen => {}
+            }
         }))));
+    }
+
+    /// There is reason to think that the connection is dead: it is asked for a sign of life. What was said before the reason
+    /// came up proves nothing.
+    pub(super) fn doubt(&mut self) {
+        let Some(outgoing) = self.outgoing.clone() else { return };
+        if self.probe != Probe::None {
+            self.probe = Probe::Again;
+            return;
+        }
+        self.probe = Probe::UnderWay;
+        let (tell, generation) = (self.tell.clone(), self.generation);
+        self.tasks.spawn(async move {
+            let is_alive = outgoing.probe(limits::PROBE).await;
+            // The client is closed where nobody listens.
+            let _ = tell.send(Report::Probed { generation, is_alive }).await;
+        });
+    }
+
+    pub(super) fn probed(&mut self, is_alive: bool) {
+        let is_wanted_again = std::mem::replace(&mut self.probe, Probe::None) == Probe::Again;
+        if !is_alive {
+            self.log(LogLevel::Info, "the connection is dead: nothing came back");
+            self.step(Input::Silent);
+        } else if is_wanted_again {
+            self.doubt();
+        }
     }
 
     /// Ends the connection. Politely where there is one; what the network has swallowed is not waited for.
@@ -100,6 +131,7 @@ impl Engine {
 
     /// What was under way on the connection is under way no more.
     fn connection_is_gone(&mut self) -> Result<(), Error> {
+        self.probe = Probe::None;
         self.outbox.connection_lost();
         self.receipts.connection_lost();
         self.syncs.clear();

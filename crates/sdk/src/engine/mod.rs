@@ -58,6 +58,7 @@ pub(crate) struct Engine {
     link: Option<LinkHandle>,
     /// There while the server has accepted the connection.
     outgoing: Option<Outgoing>,
+    probe: Probe,
     /// Tells apart what this connection says from what older ones say.
     generation: u64,
     /// Tells apart answers for this person from those for others.
@@ -85,6 +86,15 @@ pub(crate) struct Engine {
 struct Drain {
     until: Instant,
     reply: oneshot::Sender<Result<u64, ClientError>>,
+}
+
+/// Whether the connection is asked for a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    None,
+    UnderWay,
+    /// What it was asked for is older than the newest doubt.
+    Again,
 }
 
 /// A request that is repeated until it goes well, while there is a connection.
@@ -166,6 +176,7 @@ impl Engine {
             connection,
             link: None,
             outgoing: None,
+            probe: Probe::None,
             generation: 0,
             epoch: 0,
             tasks: JoinSet::new(),
@@ -269,6 +280,9 @@ impl Engine {
         self.outbox.tick(now);
         self.tell_silence(now);
         if self.is_online() {
+            if self.outgoing.as_ref().is_some_and(|outgoing| outgoing.silent_for() >= limits::SILENCE) {
+                self.doubt();
+            }
             self.identify_if_needed(now)?;
             self.list_if_wanted(now);
             self.ask_for_pages(now)?;
@@ -295,7 +309,15 @@ impl Engine {
     fn deadline(&self) -> Instant {
         let is_online = self.is_online();
         let always = [self.connection.deadline(), self.typing.deadline()];
+        // While it is asked for a sign of life, its answer is what is waited for.
+        let is_trusted = |_: &&Outgoing| self.probe == Probe::None;
+        let silence = self
+            .outgoing
+            .as_ref()
+            .filter(is_trusted)
+            .map(|outgoing| Instant::now() + limits::SILENCE.saturating_sub(outgoing.silent_for()));
         let online = [
+            silence,
             self.outbox.deadline(),
             self.receipts.deadline(),
             self.identifying.deadline(),
@@ -414,6 +436,6 @@ mod tests {
         engine.step(Input::Connected);
         engine.take_command(Command::SetApiKey { api_key: "another".into(), reply: oneshot::channel().0 });
         engine.take_report(Report::Link { generation: old, told: Told::Ended("late".into()) });
-        assert_eq!(engine.connection.phase, Phase::Connecting);
+        assert!(matches!(engine.connection.phase, Phase::Connecting { .. }));
     }
 }

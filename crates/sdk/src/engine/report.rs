@@ -1,5 +1,6 @@
 //! What comes back: from the live connection, and the answers to what was asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::request::JoinedConversation;
@@ -11,14 +12,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use socketio::{AckError, Args};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Engine;
 use crate::local::{Error, Gap};
 use crate::outbox::Failed;
 use crate::wire::http::{Credentials, Rest};
 use crate::wire::link::Told;
-use crate::{ClientError, limits};
+use crate::{ClientError, Platform, limits};
 
 /// Something that came back.
 pub(crate) enum Report {
@@ -26,6 +28,10 @@ pub(crate) enum Report {
     Link { generation: u64, told: Told },
     /// The answer to an event that was sent on the connection of this generation.
     Answered { generation: u64, request: Request, outcome: Result<Args, Failed> },
+    /// There is reason to doubt the connection of this generation.
+    Doubted { generation: u64 },
+    /// Whether the connection of this generation has shown that it lives.
+    Probed { generation: u64, is_alive: bool },
     /// The answer to a REST request for the person of this epoch.
     Rest { epoch: u64, answer: RestAnswer },
 }
@@ -98,8 +104,19 @@ impl Engine {
                 self.answered(request, outcome)
             }
             Report::Rest { epoch, answer } if epoch == self.epoch => self.rest_answered(answer),
+            Report::Doubted { generation } if generation == self.generation => {
+                self.doubt();
+                Ok(())
+            }
+            Report::Probed { generation, is_alive } if generation == self.generation => {
+                self.probed(is_alive);
+                Ok(())
+            }
             // Of a connection that is over, or for a person who has gone.
-            Report::Link { .. } | Report::Answered { .. } => Ok(()),
+            Report::Link { .. }
+            | Report::Answered { .. }
+            | Report::Doubted { .. }
+            | Report::Probed { .. } => Ok(()),
             Report::Rest { answer, .. } => {
                 if let RestAnswer::Older { reply, .. } = answer {
                     // Who does not wait does not need to know.
@@ -152,7 +169,15 @@ impl Engine {
         let (tell, generation) = (self.tell.clone(), self.generation);
         self.tasks.spawn(async move {
             let namespace = protocol::event::CLIENT_NAMESPACE;
-            let answer = outgoing.emit_with_ack(namespace, name, &payload, limits::ANSWER_TIMEOUT).await;
+            let answer = outgoing.emit_with_ack(namespace, name, &payload, limits::ANSWER_TIMEOUT);
+            tokio::pin!(answer);
+            let answer = match tokio::time::timeout(limits::DOUBT, answer.as_mut()).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    let _ = tell.send(Report::Doubted { generation }).await;
+                    answer.await
+                }
+            };
             let outcome = answer.map_err(|error| match error {
                 AckError::TooLarge => Failed::too_large(),
                 _ => Failed::TRANSPORT,
@@ -182,6 +207,25 @@ impl Engine {
             app_id: self.app_id.clone(),
             device_id: self.store.device_id().to_string(),
             api_key: self.api_key.clone(),
+        }
+    }
+}
+
+/// Tells when the process was frozen, by itself or with the whole device: what the network did meanwhile is not known.
+pub(super) async fn watch_the_clock(
+    platform: &Arc<dyn Platform>,
+    tell: mpsc::Sender<Report>,
+    generation: u64,
+) {
+    let (look, late) = limits::LOOK;
+    loop {
+        let (began, time) = (Instant::now(), platform.now());
+        tokio::time::sleep(look).await;
+        // One of them goes on while the device sleeps. What people do to the clock is taken for sleep, too, at the cost of a
+        // few bytes.
+        let passed = Duration::from_millis(platform.now().epoch_ms().abs_diff(time.epoch_ms()));
+        if began.elapsed().max(passed) >= look + late {
+            let _ = tell.send(Report::Doubted { generation }).await;
         }
     }
 }

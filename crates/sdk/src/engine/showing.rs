@@ -206,7 +206,7 @@ pub(super) fn state(
 fn shown(phase: Phase, platform: &dyn Platform) -> ConnectionState {
     match phase {
         Phase::Idle => ConnectionState::Offline,
-        Phase::Connecting => ConnectionState::Connecting,
+        Phase::Connecting { .. } => ConnectionState::Connecting,
         Phase::Online { .. } => ConnectionState::Online,
         Phase::Waiting { until } => {
             ConnectionState::Waiting { until: platform.now().plus(until - Instant::now()) }

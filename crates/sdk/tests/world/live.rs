@@ -52,7 +52,8 @@ impl World {
                 Incoming::Event { event, .. } => {
                     let stall = self.lock().fault_if(|fault| matches!(fault, Fault::Stall(_)));
                     if let Some(Fault::Stall(seconds)) = stall {
-                        tokio::time::sleep(Duration::from_secs(seconds)).await;
+                        // As the real one: pings are answered beside it.
+                        connection.during(tokio::time::sleep(Duration::from_secs(seconds))).await;
                     }
                     self.event(number, &event, &connection.outgoing());
                 }

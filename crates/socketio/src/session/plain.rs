@@ -58,7 +58,7 @@ impl Protocol for PlainSession {
         }
         if now >= self.ping_at {
             self.ping_at = now + self.ping_interval;
-            return Output::Send(Frame::websocket_ping());
+            return Output::Send(Frame::websocket_ping(&[]));
         }
         Output::Nothing
     }

@@ -145,6 +145,10 @@ class Client:
         """Says whether there is a network. Until this is called, there is taken to be one. Raises `CLOSED`."""
         await _told(self._opened.set_network(is_available))
 
+    async def network_changed(self):
+        """Says that there is another network than before: a connection is made anew, at once. Raises `CLOSED`."""
+        await _told(self._opened.network_changed())
+
     async def set_foreground(self, is_foreground):
         """Says whether the person sees the program; until this is called, they are taken to.
 

@@ -147,6 +147,13 @@ public final class ReplyHQClient: Sendable {
         try await told { try await self.sdk.setNetwork(isAvailable: isAvailable) }
     }
 
+    /// Says that the device is on another network than before, as when it leaves Wi-Fi: a connection is made anew, at once.
+    ///
+    /// - Throws: `CLOSED`.
+    public func networkChanged() async throws {
+        try await told { try await self.sdk.networkChanged() }
+    }
+
     /// Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
     /// is emptied for up to 10 s, then the connection is closed.
     ///

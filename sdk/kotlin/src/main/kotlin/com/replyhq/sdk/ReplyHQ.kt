@@ -153,6 +153,13 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     suspend fun setNetwork(isAvailable: Boolean) = told { sdk.setNetwork(isAvailable) }
 
     /**
+     * Says that the device is on another network than before, as when it leaves Wi-Fi: a connection is made anew, at once.
+     *
+     * @throws ReplyHQException `CLOSED`.
+     */
+    suspend fun networkChanged() = told { sdk.networkChanged() }
+
+    /**
      * Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
      * is emptied for up to 10 s, then the connection is closed.
      *
