@@ -147,19 +147,6 @@ impl Failed {
         }
         Self::ForGood { code: code.to_owned(), message: message.to_owned() }
     }
-
-    /// By the status of an HTTP answer that has no code of ours: from a proxy, or from a captive portal.
-    pub(crate) fn with_status(status: u16, retry_after: Option<Duration>) -> Self {
-        match status {
-            // Without our code a refusal is somebody else's, who stands between for now.
-            401 | 403 | 407 | 408 | 425 | 429 | 500..=599 => Self::ForNow { retry_after },
-            100..=399 => Self::ForNow { retry_after: None },
-            status => Self::ForGood {
-                code: format!("HTTP_{status}"),
-                message: format!("the server answered with the status {status}"),
-            },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -171,9 +158,6 @@ mod tests {
         let for_now = |failed: &Failed| matches!(failed, Failed::ForNow { .. });
         for code in ["RATE_LIMITED", "SERVER_ERROR", "SHUTTING_DOWN", "TOO_MANY_CONNECTIONS", "AUTH_ERROR"] {
             assert!(for_now(&Failed::with_code(code, "", None)), "{code}");
-        }
-        for status in [408, 425, 429, 500, 502, 503, 504, 401, 403, 407, 200, 302] {
-            assert!(for_now(&Failed::with_status(status, None)), "{status}");
         }
         for code in [
             "VALIDATION_ERROR",
@@ -187,9 +171,6 @@ mod tests {
                 Failed::with_code(code, "why", None),
                 Failed::ForGood { code: code.into(), message: "why".into() }
             );
-        }
-        for status in [400, 404, 410, 413, 422] {
-            assert!(matches!(Failed::with_status(status, None), Failed::ForGood { .. }), "{status}");
         }
         assert_eq!(Failed::with_code("INVALID_CREDENTIALS", "", None), Failed::Unauthorized);
         let wait = Failed::with_code("RATE_LIMITED", "", Some(1_500));

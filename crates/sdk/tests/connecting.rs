@@ -5,6 +5,7 @@ use std::time::Duration;
 use sdk::{ClientError, ConnectionState, Delivery};
 use tokio::time::{Instant, sleep};
 
+use crate::people::person;
 use crate::phone::Phone;
 use crate::world::{Fault, World};
 
@@ -107,15 +108,21 @@ async fn a_key_that_stops_working_while_a_conversation_is_opened_wedges_nothing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_captive_portal_wedges_nothing() {
-    let (world, phone, _folder) = start().await;
-    phone.online().await;
-    for status in [302, 200, 401, 403, 502, 429] {
+async fn what_somebody_in_between_answers_is_not_the_servers_word() {
+    for status in [302, 200, 400, 401, 403, 404, 405, 407, 410, 413, 418, 422, 429, 451, 502] {
+        let (world, phone, _folder) = start().await;
+        phone.online().await;
         world.fault(Fault::Status(status));
+        phone.client.send(None, "one").await.expect("room");
+        phone.shows(&["one"]).await;
+        assert_eq!(phone.client.subscribe_state().current().wedged, 0, "{status}");
+        world.fault(Fault::Status(status));
+        phone.client.identify(person("ada")).await.expect("a person");
+        for _ in 0..60 {
+            sleep(SECOND).await;
+        }
+        assert_eq!(world.users().len(), 1, "{status}: told, and once");
     }
-    phone.client.send(None, "one").await.expect("room");
-    phone.shows(&["one"]).await;
-    assert_eq!(phone.client.subscribe_state().current().wedged, 0);
 }
 
 #[tokio::test(start_paused = true)]

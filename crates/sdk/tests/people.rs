@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use crate::connecting::start;
 use crate::phone::{Phone, bodies};
-use crate::world::World;
+use crate::world::{Fault, World};
 
-fn person(id: &str) -> User {
+pub(crate) fn person(id: &str) -> User {
     User { id: id.into(), name: Some(format!("Name of {id}")), email: None, attributes: None }
 }
 
@@ -84,6 +84,21 @@ async fn a_logout_that_fails_changes_nothing() {
         entry.as_ref().expect("an entry").path().extension().is_some_and(|extension| extension == "db")
     });
     assert_eq!(databases.count(), 1, "what the failed one began is gone, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_whom_the_server_refused_is_told_again_with_the_next_connection() {
+    let (world, phone, _folder) = start().await;
+    phone.online().await;
+    world.fault(Fault::RefusePerson);
+    phone.client.identify(person("ada")).await.expect("a person");
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!((world.users().len(), world.faults()), (0, 0), "asked once, and not again and again");
+    world.cut();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.users().len(), 1);
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Stall(u64),
     /// Answers the next page with holes.
     TornPage,
+    /// Refuses the next person's data for good.
+    RefusePerson,
     /// Answers the next REST request with this status, as a proxy would.
     Status(u16),
 }

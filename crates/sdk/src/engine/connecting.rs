@@ -301,8 +301,9 @@ impl Engine {
             }
             Err(Failed::ForGood { code, message }) => {
                 self.log(LogLevel::Error, &format!("the server refused the person's data: {code} {message}"));
+                // They were not told: another server, or a later one, may take them. Not before the next connection.
                 self.identifying.done();
-                self.store.user_was_told(user)
+                Ok(())
             }
         }
     }

@@ -8,9 +8,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use protocol::Failure;
-use serde::Serialize;
+use protocol::Code;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::tls::Dialer;
 use crate::limits;
@@ -69,14 +69,7 @@ impl Rest {
             // Whatever answers with something else is not our server: a captive portal, most likely.
             return serde_json::from_slice(&body).map_err(|_| Failed::TRANSPORT);
         }
-        Err(match serde_json::from_slice::<Failure>(&body) {
-            Ok(failure) => {
-                let wait_ms =
-                    failure.retry_after_ms.or(retry_after.map(|wait| wait.as_secs().saturating_mul(1_000)));
-                Failed::with_code(failure.code.as_str(), &failure.message, wait_ms)
-            }
-            Err(_) => Failed::with_status(status, retry_after),
-        })
+        Err(refusal(&body, retry_after))
     }
 
     async fn exchange(
@@ -113,7 +106,74 @@ impl Rest {
     }
 }
 
+/// What an answer means that is no success. Only what our server says is believed: anybody may stand between, an ingress
+/// during a deployment, a firewall, a captive portal, and be gone a minute later, whatever they answer with.
+fn refusal(body: &[u8], retry_after: Option<Duration>) -> Failed {
+    #[derive(Deserialize)]
+    struct Refusal {
+        code: String,
+        message: String,
+        retry_after_ms: Option<u64>,
+        request_id: Option<String>,
+    }
+
+    let said = serde_json::from_slice::<Refusal>(body).ok().filter(|said| {
+        let is_known = || serde_json::from_value::<Code>(said.code.as_str().into()).is_ok();
+        // A later server may have more codes. It names each request, as the one of today does.
+        let is_like_ours = || said.code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        is_known() || said.request_id.is_some() && !said.code.is_empty() && is_like_ours()
+    });
+    match said {
+        Some(Refusal { code, message, retry_after_ms, .. }) => {
+            let asked_ms = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            Failed::with_code(&code, &message, retry_after_ms.or(asked_ms))
+        }
+        None => Failed::ForNow { retry_after },
+    }
+}
+
 /// The header in seconds. The form with a date is not for clients whose clock may be wrong.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_servers_refusals_are_believed() {
+        let wait = Some(Duration::from_secs(7));
+        for body in [
+            "",
+            "null",
+            "[]",
+            "<html>404</html>",
+            r#"{"code":404,"message":"no"}"#,
+            r#"{"message":"no Route matched with those values","request_id":"a1"}"#,
+            r#"{"code":"NotFound","message":"no"}"#,
+            r#"{"code":"NotFound","message":"no","request_id":"a1"}"#,
+            r#"{"code":"NO_SUCH_ROUTE","message":"no"}"#,
+            r#"{"code":"","message":"no","request_id":"a1"}"#,
+            r#"{"code":"VALIDATION_ERROR"}"#,
+        ] {
+            assert_eq!(refusal(body.as_bytes(), wait), Failed::ForNow { retry_after: wait }, "{body}");
+        }
+        for (body, code) in [
+            (r#"{"code":"VALIDATION_ERROR","message":"no"}"#, "VALIDATION_ERROR"),
+            (
+                r#"{"code":"CONVERSATION_NOT_FOUND","message":"no","request_id":"req_1"}"#,
+                "CONVERSATION_NOT_FOUND",
+            ),
+            (r#"{"code":"PERSON_BLOCKED","message":"no","request_id":"req_1","more":[]}"#, "PERSON_BLOCKED"),
+        ] {
+            let for_good = Failed::ForGood { code: code.into(), message: "no".into() };
+            assert_eq!(refusal(body.as_bytes(), None), for_good, "{body}");
+        }
+        let limited = br#"{"code":"RATE_LIMITED","message":"slower"}"#;
+        assert_eq!(refusal(limited, wait), Failed::ForNow { retry_after: wait });
+        let limited = br#"{"code":"RATE_LIMITED","message":"slower","retry_after_ms":1500}"#;
+        let exactly = Some(Duration::from_millis(1_500));
+        assert_eq!(refusal(limited, wait), Failed::ForNow { retry_after: exactly });
+    }
 }

@@ -72,6 +72,11 @@ impl World {
             (&Method::POST, ["v1", "conversations"]) => success(&self.open(&device_id)),
             (&Method::GET, ["v1", "conversations"]) => success(&self.list(&device_id)),
             (&Method::GET, ["v1", "conversations", id, "messages"]) => self.page(&device_id, id, query),
+            (&Method::POST, ["v1", "identify"])
+                if self.lock().fault_if(|fault| *fault == Fault::RefusePerson).is_some() =>
+            {
+                refusal(StatusCode::BAD_REQUEST, Code::ValidationError)
+            }
             (&Method::POST, ["v1", "identify"]) => {
                 let user = serde_json::from_slice::<Value>(&body).expect("JSON");
                 self.lock().users.push(user["user"].clone());
