@@ -9,6 +9,7 @@ mod backoff;
 mod client;
 mod config;
 mod connection;
+mod dial;
 mod engine;
 mod error;
 pub mod limits;

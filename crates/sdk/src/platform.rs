@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use protocol::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+
+use crate::dial;
 
 /// How much a line of the log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +45,7 @@ pub trait Platform: Send + Sync + 'static {
     /// return quickly, and must not call the client.
     fn log(&self, level: LogLevel, message: &str);
 
-    /// The time of day. Only shown to people: no order and no waiting depends on it.
+    /// The time of day. Only shown to people: no order and no waiting depends on it. Where it jumps, the device may have slept.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that the others are sent to")]
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
@@ -59,12 +60,11 @@ pub trait Platform: Send + Sync + 'static {
         getrandom::fill(bytes).map_err(io::Error::other)
     }
 
-    /// Opens a byte stream to a host, without TLS.
+    /// Opens a byte stream to a host, without TLS: to the first of its addresses that answers.
     fn dial(&self, host: &str, port: u16) -> Dialing {
         let host = host.to_owned();
         Box::pin(async move {
-            let stream = TcpStream::connect((host.as_str(), port)).await?;
-            stream.set_nodelay(true)?;
+            let stream = dial::connect(&host, port).await?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
     }
