@@ -7,7 +7,7 @@ use protocol::rest::User;
 use protocol::{ConversationId, LocalId, input};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::{Command, Engine};
+use crate::engine::{Command, Engine, Task};
 use crate::subscription::{StateSubscription, TimelineSubscription};
 use crate::{ClientError, ClientState, Config, Platform};
 
@@ -35,7 +35,8 @@ impl ChatClient {
     pub async fn open(config: Config, platform: Arc<dyn Platform>) -> Result<Self, ClientError> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (engine, state) = Engine::open(config, platform)?;
-        tokio::spawn(engine.run(inbox));
+        let running: Task = Box::pin(engine.run(inbox));
+        tokio::spawn(running);
         Ok(Self { commands, state })
     }
 

@@ -1,12 +1,14 @@
 //! The way to a host that has several addresses, of which some may be dead: not refused, but swallowed. As in RFC 8305 ("Happy
 //! Eyeballs"), they are tried one after another without waiting for each to fail, and the first that answers is taken.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// From one try to the next while none has ended: what section 8 of the RFC recommends.
@@ -43,17 +45,25 @@ async fn first<S: Send + 'static, F: Future<Output = io::Result<S>> + Send + 'st
     connect: impl Fn(SocketAddr) -> F,
 ) -> io::Result<S> {
     let mut waiting = addresses.into_iter();
-    let mut tries = JoinSet::new();
+    let mut tries: Vec<Pin<Box<dyn Future<Output = io::Result<S>> + Send>>> = Vec::new();
     let mut failure = None;
     loop {
         if let Some(address) = waiting.next() {
-            tries.spawn(connect(address));
+            tries.push(Box::pin(connect(address)));
         }
+        let ended = poll_fn(|cx| {
+            for at in 0..tries.len() {
+                if let Poll::Ready(ended) = tries[at].as_mut().poll(cx) {
+                    drop(tries.swap_remove(at));
+                    return Poll::Ready(Some(ended));
+                }
+            }
+            if tries.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        });
         tokio::select! {
-            ended = tries.join_next() => match ended {
-                Some(Ok(Ok(stream))) => return Ok(stream),
-                Some(Ok(Err(error))) => drop(failure.get_or_insert(error)),
-                Some(Err(error)) => drop(failure.get_or_insert(error.into())),
+            ended = ended => match ended {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => drop(failure.get_or_insert(error)),
                 None => return Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into())),
             },
             () = sleep(DELAY), if waiting.len() > 0 => {}

@@ -35,6 +35,8 @@ pub const BACKGROUND_DRAIN: Duration = Duration::from_secs(10);
 pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 /// How often a message may have been on its way when the process died before it is set aside.
 pub const CRASHES: u32 = 5;
+/// From one damaged file to the next that is begun anew: a disk that keeps nothing is not to be written to all the time.
+pub const MEND_PAUSE: Duration = Duration::from_secs(10);
 /// Messages that the server may be ahead before the newest are fetched first.
 pub const FAR_BEHIND: u64 = 500;
 /// Messages of a page that is asked for by REST, and of a timeline before older ones are asked for.

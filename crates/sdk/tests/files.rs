@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::Message;
 use rusqlite::Connection;
-use sdk::{Delivery, User};
+use sdk::{ConnectionState, Delivery, User};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,12 +26,15 @@ fn files() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files")
 }
 
+fn ada() -> User {
+    User { id: "ada".into(), name: Some("Ada".into()), email: None, attributes: None }
+}
+
 /// A person's day up to here, in this folder; what the server has.
 async fn live(folder: &Path) -> World {
     let world = World::new(7);
     let phone = Phone::in_world(&world, folder).await;
-    let ada = User { id: "ada".into(), name: Some("Ada".into()), email: None, attributes: None };
-    phone.client.identify(ada).await.expect("a person");
+    phone.client.identify(ada()).await.expect("a person");
     phone.client.send(None, STORED[0]).await.expect("room");
     phone.shows(&STORED[..1]).await;
     world.agent_says(0, STORED[1]);
@@ -193,4 +196,113 @@ async fn who_logs_out_leaves_no_file_of_a_version_to_come() {
     phone.client.close().await;
     let [left] = &databases(folder.path())[..] else { panic!("one file, for nobody") };
     assert_ne!(version(left), TO_COME);
+}
+
+/// What the server has in the end, after the phone with this folder was used once more.
+async fn used_once_more(world: &World, folder: &Path, what: &str) -> (Vec<String>, u64) {
+    let phone = Phone::in_world(world, folder).await;
+    world.network(true);
+    phone.client.identify(ada()).await.expect(what);
+    phone.client.send(None, "afterwards").await.expect(what);
+    phone
+        .state("all is sent", |state| state.queued == 0 && state.connection == ConnectionState::Online)
+        .await;
+    phone.timeline(what, |timeline| bodies(timeline).contains(&"afterwards")).await;
+    let wedged = phone.client.subscribe_state().current().wedged;
+    phone.client.close().await;
+    // And it was no accident.
+    let phone = Phone::in_world(world, folder).await;
+    phone.timeline(what, |timeline| bodies(timeline).contains(&"afterwards")).await;
+    phone.client.close().await;
+    let stored = world.conversations().into_iter().flat_map(|conversation| conversation.messages);
+    (stored.map(|message| message.body).collect(), wedged)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_is_damaged_is_made_anew_from_the_files() {
+    for damage in ["", "{", "null", "[1]", "\0\0\0\0", "{\"current\":7}"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let world = live(folder.path()).await;
+        let device_id = world.conversation().expect("a conversation").device_id;
+        let index =
+            fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let index = index.into_iter().find(|path| path.extension().is_some_and(|end| end == "json"));
+        fs::write(index.expect("an index"), damage).expect("room");
+        let phone = Phone::in_world(&world, folder.path()).await;
+        let state = phone.client.subscribe_state().current();
+        assert_eq!(
+            (state.device_id.as_str(), state.user_id.as_deref(), state.queued, state.wedged),
+            (device_id.as_str(), Some("ada"), 2, 1),
+            "{damage:?}"
+        );
+        phone.client.close().await;
+        let (stored, _) = used_once_more(&world, folder.path(), damage).await;
+        let expected = [&in_the_end()[..], &["afterwards"]].concat();
+        assert_eq!(stored, expected, "{damage:?}");
+    }
+}
+
+/// Whatever page of the file is damaged, and however: the chat goes on, as the same device, nothing comes twice, and what can
+/// still be read of what waits is sent.
+#[tokio::test(start_paused = true)]
+async fn a_file_of_which_any_page_is_damaged_is_begun_anew() {
+    const PAGE: usize = 4096;
+    let (mut rescued, mut damaged) = (0, 0);
+    let mut page = 0;
+    loop {
+        let mut pages = 0;
+        for filling in [Filling::Zeros, Filling::Ones, Filling::Noise, Filling::Cut] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let world = live(folder.path()).await;
+            let device_id = world.conversation().expect("a conversation").device_id;
+            let [database] = &databases(folder.path())[..] else { panic!("one person") };
+            let mut bytes = fs::read(database).expect("a file");
+            pages = bytes.len() / PAGE;
+            filling.damage(&mut bytes, page * PAGE, PAGE);
+            fs::write(database, &bytes).expect("room");
+            let what = format!("page {page} of {pages}, {filling:?}");
+            let (stored, wedged) = used_once_more(&world, folder.path(), &what).await;
+            let count = |body: &str| stored.iter().filter(|stored| *stored == body).count();
+            for body in in_the_end() {
+                assert!(count(body) <= 1, "{what}: {body} came twice: {stored:?}");
+            }
+            assert_eq!(count("afterwards"), 1, "{what}: {stored:?}");
+            let devices = world.conversations().into_iter().map(|conversation| conversation.device_id);
+            assert!(devices.into_iter().all(|device| device == device_id), "{what}");
+            damaged += 1;
+            rescued += usize::from(WAITING.iter().all(|body| count(body) == 1) && wedged == 1);
+        }
+        page += 1;
+        if page >= pages {
+            break;
+        }
+    }
+    // All but what is in the table's own page, or lost with all that comes after a cut.
+    assert!(damaged >= 24 && rescued * 2 > damaged, "{rescued} of {damaged}");
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Filling {
+    Zeros,
+    Ones,
+    Noise,
+    /// The file ends there.
+    Cut,
+}
+
+impl Filling {
+    fn damage(self, bytes: &mut Vec<u8>, from: usize, count: usize) {
+        let mut noise = 1_u32;
+        match self {
+            Self::Cut => bytes.truncate(from),
+            _ => bytes[from..from + count].iter_mut().for_each(|byte| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = match self {
+                    Self::Zeros => 0,
+                    Self::Ones => 0xff,
+                    Self::Noise | Self::Cut => noise.to_be_bytes()[0],
+                };
+            }),
+        }
+    }
 }

@@ -230,8 +230,8 @@ impl Engine {
         outcome
     }
 
-    /// Somebody else is there now, on another file and as another device.
-    fn begin_anew(&mut self) {
+    /// There is another file now: somebody else's, of another device, or the same person's where the one before was damaged.
+    pub(super) fn begin_anew(&mut self) {
         self.epoch += 1;
         self.tasks.abort_all();
         self.close_link();

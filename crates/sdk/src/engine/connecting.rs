@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::effect::Effect;
 use super::report::{Asked, Report};
-use super::{Engine, Errand, Probe, bounded};
+use super::{Engine, Errand, Probe, Task, bounded};
 use crate::connection::Input;
 use crate::local::{Error, Marks};
 use crate::outbox::Failed;
@@ -67,7 +67,7 @@ impl Engine {
             _ => None,
         };
         let (rest, epoch, platform) = (self.rest(), self.epoch, self.platform.clone());
-        self.link = Some(LinkHandle(Some(tokio::spawn(async move {
+        let live: Task = Box::pin(async move {
             if let Some(user) = first {
                 let answer = super::report::ask(&rest, Asked::Identify { user: Box::new(user) }).await;
                 // The client is closed where nobody listens; so it is below.
@@ -82,7 +82,8 @@ impl Engine {
                 () = link.run(tell) => {}
                 () = frozen => {}
             }
-        }))));
+        });
+        self.link = Some(LinkHandle(Some(tokio::spawn(live))));
     }
 
     /// There is reason to think that the connection is dead: it is asked for a sign of life. What was said before the reason
@@ -95,11 +96,11 @@ impl Engine {
         }
         self.probe = Probe::UnderWay;
         let (tell, generation) = (self.tell.clone(), self.generation);
-        self.tasks.spawn(async move {
+        self.spawn(Box::pin(async move {
             let is_alive = outgoing.probe(limits::PROBE).await;
             // The client is closed where nobody listens.
             let _ = tell.send(Report::Probed { generation, is_alive }).await;
-        });
+        }));
     }
 
     pub(super) fn probed(&mut self, is_alive: bool) {

@@ -11,6 +11,7 @@ mod syncing;
 mod telling;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,12 +76,17 @@ pub(crate) struct Engine {
     identifying: Errand,
     listing: Errand,
 
+    /// When the local file was damaged and begun anew.
+    mended_at: Option<Instant>,
     views: Views,
     effects: Vec<Effect>,
     drains: Vec<Drain>,
     is_closing: Option<oneshot::Sender<()>>,
     is_closed: bool,
 }
+
+/// What runs by itself: of one type, so that the code which runs it is in an app once.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Somebody who waits for the queue to be empty.
 struct Drain {
@@ -156,7 +162,7 @@ impl Engine {
         let dialer = Dialer::new(&config, Arc::clone(&platform))?;
         let server = &dialer.endpoint().authority;
         let mut people = People::open(&config.data_dir, server, &config.app_id, Arc::clone(&platform))?;
-        let store = people.current()?;
+        let mut store = people.current()?;
         let socket_config = socketio::Config {
             max_payload: MAX_PAYLOAD,
             max_pending_events: limits::BUFFERED,
@@ -164,7 +170,14 @@ impl Engine {
         };
         let (tell, reports) = mpsc::channel(REPORTS);
         let connection = connection::State::new();
-        let first = showing::state(&store, &connection, &Typing::default(), &*platform)?;
+        let shown = |store: &LocalStore| showing::state(store, &connection, &Typing::default(), &*platform);
+        let first = match shown(&store) {
+            Err(error) if error.is_corruption() => {
+                people.mend(&error, &mut store)?;
+                shown(&store)?
+            }
+            first => first?,
+        };
         let (views, shown) = Views::new(first);
         let engine = Self {
             dialer,
@@ -188,6 +201,7 @@ impl Engine {
             syncs: HashMap::new(),
             identifying: Errand::default(),
             listing: Errand::default(),
+            mended_at: None,
             views,
             effects: Vec::new(),
             drains: Vec::new(),
@@ -329,7 +343,8 @@ impl Engine {
         due.min().unwrap_or_else(|| Instant::now() + IDLE)
     }
 
-    /// Gives up what was begun if the local file failed: nothing of it counts, everything is tried again.
+    /// Gives up what was begun if the local file failed: nothing of it counts, everything is tried again. A file that is damaged
+    /// is begun anew.
     fn check(&mut self, outcome: Result<(), Error>) {
         let Err(error) = outcome else { return };
         self.store.roll_back();
@@ -338,19 +353,40 @@ impl Engine {
         for effect in std::mem::take(&mut self.effects) {
             self.abandon(effect, &failure);
         }
-        self.views.change_all();
-        self.close_link();
-        self.step(connection::Input::Lost);
+        if self.is_mended(&error) {
+            self.begin_anew();
+        } else {
+            self.views.change_all();
+            self.close_link();
+            self.step(connection::Input::Lost);
+        }
         for effect in std::mem::take(&mut self.effects) {
             self.perform(effect);
         }
         self.show_or_say();
     }
 
-    /// Shows what changed. What can't be read is shown the next time.
+    /// Whether the local file was damaged, and is another one now.
+    fn is_mended(&mut self, error: &Error) -> bool {
+        let now = Instant::now();
+        if !error.is_corruption() || self.mended_at.is_some_and(|at| now - at < limits::MEND_PAUSE) {
+            return false;
+        }
+        self.mended_at = Some(now);
+        let mended = self.people.mend(error, &mut self.store);
+        if let Err(error) = &mended {
+            self.log(LogLevel::Error, &format!("the local file can't be begun anew: {error}"));
+        }
+        mended.is_ok()
+    }
+
+    /// Shows what changed. What can't be read is shown the next time, or is damaged.
     fn show_or_say(&mut self) {
-        if let Err(error) = self.show() {
-            self.log(LogLevel::Error, &format!("the local file can't be read: {error}"));
+        let Err(error) = self.show() else { return };
+        self.log(LogLevel::Error, &format!("the local file can't be read: {error}"));
+        if self.is_mended(&error) {
+            self.begin_anew();
+            self.show_or_say();
         }
     }
 
@@ -365,6 +401,11 @@ impl Engine {
             // Who does not wait does not need to know.
             let _ = drain.reply.send(counts.clone().map(|counts| counts.queued));
         }
+    }
+
+    /// Runs beside the engine, until it ends or somebody else is there.
+    fn spawn(&mut self, task: Task) {
+        self.tasks.spawn(task);
     }
 
     fn log(&self, level: LogLevel, message: &str) {

@@ -167,7 +167,7 @@ impl Engine {
             return;
         };
         let (tell, generation) = (self.tell.clone(), self.generation);
-        self.tasks.spawn(async move {
+        self.spawn(Box::pin(async move {
             let namespace = protocol::event::CLIENT_NAMESPACE;
             let answer = outgoing.emit_with_ack(namespace, name, &payload, limits::ANSWER_TIMEOUT);
             tokio::pin!(answer);
@@ -184,18 +184,18 @@ impl Engine {
             });
             // The client is closed where nobody listens.
             let _ = tell.send(Report::Answered { generation, request, outcome }).await;
-        });
+        }));
     }
 
     /// Asks by REST; the answer comes as a report, whatever happens.
     pub(super) fn ask_now(&mut self, asked: Asked) {
         let rest = self.rest();
         let (tell, epoch) = (self.tell.clone(), self.epoch);
-        self.tasks.spawn(async move {
+        self.spawn(Box::pin(async move {
             let answer = ask(&rest, asked).await;
             // The client is closed where nobody listens.
             let _ = tell.send(Report::Rest { epoch, answer }).await;
-        });
+        }));
     }
 
     pub(super) fn rest(&self) -> Rest {

@@ -92,8 +92,18 @@ impl Views {
 }
 
 impl Engine {
-    /// Shows what has changed since the last time.
+    /// Shows what has changed since the last time. What could not be read is shown the next time.
     pub(super) fn show(&mut self) -> Result<(), Error> {
+        let mut views = std::mem::take(&mut self.views.timelines);
+        let shown = self.show_to(&mut views);
+        self.views.timelines = views;
+        if shown.is_err() {
+            self.views.change_all();
+        }
+        shown
+    }
+
+    fn show_to(&mut self, views: &mut Vec<View>) -> Result<(), Error> {
         if std::mem::take(&mut self.views.is_state_changed) {
             let state = state(&self.store, &self.connection, &self.typing, &*self.platform)?;
             self.views.state.send_if_modified(|shown| {
@@ -106,12 +116,11 @@ impl Engine {
         }
         let changed = std::mem::take(&mut self.views.changed);
         let is_all_changed = std::mem::take(&mut self.views.is_all_changed);
-        if changed.is_empty() && !is_all_changed && !self.views.timelines.iter().any(|view| view.is_new) {
+        if changed.is_empty() && !is_all_changed && !views.iter().any(|view| view.is_new) {
             return Ok(());
         }
-        let mut views = std::mem::take(&mut self.views.timelines);
         views.retain(|view| !view.show.is_closed());
-        for view in &mut views {
+        for view in views {
             let conversation = match &view.conversation {
                 Some(conversation) => conversation.clone(),
                 None => self.current_conversation()?,
@@ -130,7 +139,6 @@ impl Engine {
                 });
             }
         }
-        self.views.timelines = views;
         Ok(())
     }
 

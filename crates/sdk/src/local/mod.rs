@@ -7,6 +7,7 @@ mod ladder;
 mod messages;
 mod people;
 mod queue;
+mod salvage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) use self::conversations::Marks;
 pub(crate) use self::gaps::Gap;
 pub(crate) use self::people::People;
 pub(crate) use self::queue::State;
+pub(crate) use self::salvage::Salvaged;
 use crate::platform::{CommitMoment, Platform};
 
 /// The conversation that the server has yet to open.
@@ -40,11 +42,31 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether the file is beyond repair.
+    /// Whether the file is damaged: it holds what this code never wrote.
     pub(crate) fn is_corruption(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        matches!(self, Self::Sqlite(rusqlite::Error::SqliteFailure(error, _))
-            if matches!(error.code, DatabaseCorrupt | NotADatabase))
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError,
+            SqliteFailure, Utf8Error,
+        };
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
+        use rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
+
+        match self {
+            // Statements never differ, so that one that makes no sense is about a schema that is another.
+            Self::Sqlite(SqliteFailure(error, _) | SqlInputError { error, .. }) => {
+                matches!(error.code, DatabaseCorrupt | NotADatabase | Unknown)
+                    || error.extended_code == SQLITE_IOERR_SHORT_READ
+            }
+            Self::Sqlite(error) => matches!(
+                error,
+                FromSqlConversionFailure(..)
+                    | IntegralValueOutOfRange(..)
+                    | InvalidColumnType(..)
+                    | Utf8Error(..)
+            ),
+            Self::Unreadable(_) => true,
+            Self::Io(_) | Self::Newer | Self::InUse => false,
+        }
     }
 }
 
@@ -76,16 +98,6 @@ impl LocalStore {
             }
         }
         Ok(store)
-    }
-
-    /// Whose file it is, where a version to come has written it: its device and who is there, if that can be read.
-    pub(crate) fn whose(path: &Path) -> Option<(String, Option<User>)> {
-        let of_person = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?));
-        let read = connect(path).and_then(|connection| {
-            Ok(connection.query_row("SELECT device_id, user FROM person", [], of_person)?)
-        });
-        let (device_id, user) = read.ok()?;
-        Some((device_id, user.and_then(|user| serde_json::from_str(&user).ok())))
     }
 
     /// Makes all that was written since the last time last. On an error nothing of it does.

@@ -10,7 +10,7 @@ use protocol::UserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, LocalStore, Result};
+use super::{Error, LocalStore, Result, Salvaged};
 use crate::platform::{LogLevel, Platform};
 use crate::random;
 
@@ -35,6 +35,9 @@ struct Index {
     /// Files of a person that a version to come has written, before the app went back to this one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     aside: BTreeMap<String, Vec<String>>,
+    /// The device of each file, should the file not be able to tell it any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    devices: BTreeMap<String, String>,
 }
 
 impl Index {
@@ -65,10 +68,13 @@ impl People {
         let mut people =
             Self { folder: folder.to_owned(), prefix, index: Index::default(), platform, _lock: lock };
         match fs::read(people.index_path()) {
-            Ok(text) => {
-                people.index = serde_json::from_slice(&text)?;
-                people.sweep()?;
-            }
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(index) => {
+                    people.index = index;
+                    people.sweep()?;
+                }
+                Err(error) => people.rebuild(&error)?,
+            },
             // Without an index nothing is known to be rubbish.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 people.index.current = NOBODY.to_owned();
@@ -119,6 +125,7 @@ impl People {
             index.files.remove(person);
             index.aside.remove(person);
         }
+        index.devices.insert(name.clone(), new.device_id().to_string());
         index.files.insert(NOBODY.to_owned(), name);
         NOBODY.clone_into(&mut index.current);
         self.replace_index(index)?;
@@ -144,64 +151,109 @@ impl People {
             }
         };
         let path = self.folder.join(&name);
-        match self.open_store(&path) {
-            Ok(store) => self.take_back(person, store),
-            Err(Error::Newer) => self.begin_beside(person, name),
-            Err(error) if error.is_corruption() => {
-                // What is lost is lost; an app that can't chat any more would be worse.
-                self.platform
-                    .log(LogLevel::Error, &format!("the local file is damaged, beginning anew: {error}"));
-                remove_database(&path)?;
-                self.open_store(&path)
+        // A file that is empty though it was not is a new one, of the same device.
+        let opened = match self.index.devices.get(&name) {
+            Some(known) => self.open_store_for(&path, known),
+            None => self.open_store(&path),
+        };
+        match opened {
+            Ok(store) => {
+                self.note_device(&name, &store)?;
+                self.take_back(person, store)
             }
-            outcome => outcome,
+            Err(Error::Newer) => {
+                self.platform.log(
+                    LogLevel::Error,
+                    "the local file was written by a newer version of the app: it is kept, and another one begun",
+                );
+                let newer = Salvaged::from_file(&path).without_messages();
+                self.begin_instead(person, newer, Some(name))
+            }
+            Err(error) if error.is_corruption() => self.rescue(person, &error, Salvaged::from_file(&path)),
+            Err(error) => Err(error),
         }
     }
 
-    /// Begins another file for the same person on the same device: the one that is there was written by a version to come.
-    /// It is kept until the app is of that version again.
-    fn begin_beside(&mut self, person: &str, newer: String) -> Result<LocalStore> {
+    fn note_device(&mut self, name: &str, store: &LocalStore) -> Result<()> {
+        let device_id = store.device_id().as_str();
+        if self.index.devices.get(name).is_some_and(|known| known == device_id) {
+            return Ok(());
+        }
+        let mut index = self.index.clone();
+        index.devices.insert(name.to_owned(), device_id.to_owned());
+        self.replace_index(index)
+    }
+
+    /// Begins another file for the current person: theirs is damaged. What it still gives of what waits is in the new one, of
+    /// the same device.
+    pub(crate) fn mend(&mut self, error: &Error, current: &mut LocalStore) -> Result<()> {
+        let person = self.index.current.clone();
+        *current = self.rescue(&person, error, current.salvage())?;
+        // The damaged one was still open.
+        self.sweep()
+    }
+
+    fn rescue(&mut self, person: &str, error: &Error, salvaged: Salvaged) -> Result<LocalStore> {
+        let waiting = salvaged.waiting();
         self.platform.log(
             LogLevel::Error,
-            "the local file was written by a newer version of the app: it is kept, and another one begun",
+            &format!(
+                "the local file is damaged and begun anew, with {waiting} messages that waited: {error}"
+            ),
         );
-        let known = LocalStore::whose(&self.folder.join(&newer));
-        let name = self.new_name()?;
+        self.begin_instead(person, salvaged, None)
+    }
+
+    /// Begins another file in the place of a person's, with what that one gives; it is kept aside, or goes.
+    fn begin_instead(
+        &mut self,
+        person: &str,
+        mut salvaged: Salvaged,
+        aside: Option<String>,
+    ) -> Result<LocalStore> {
         let mut index = self.index.clone();
-        index.files.insert(person.to_owned(), name.clone());
-        index.aside.entry(person.to_owned()).or_default().push(newer);
-        self.replace_index(index)?;
-        let path = self.folder.join(name);
-        let Some((device_id, user)) = known else { return self.open_store(&path) };
-        let mut store = self.open_store_for(&path, &device_id)?;
-        if let Some(user) = user {
-            store.set_user(&user)?;
-            store.commit()?;
+        if salvaged.device_id.is_none() {
+            salvaged.device_id = index.files.get(person).and_then(|name| index.devices.get(name)).cloned();
         }
+        let device_id = match &salvaged.device_id {
+            Some(known) => known.clone(),
+            None => self.new_device()?,
+        };
+        let name = self.new_name()?;
+        // Whole before it is named: until then the old one is theirs.
+        let mut store = self.open_store_for(&self.folder.join(&name), &device_id)?;
+        if let Some(user) = &salvaged.user {
+            store.set_user(user)?;
+        }
+        store.take_in(&salvaged)?;
+        store.commit()?;
+        index.devices.insert(name.clone(), device_id);
+        index.files.insert(person.to_owned(), name);
+        if let Some(aside) = aside {
+            index.aside.entry(person.to_owned()).or_default().push(aside);
+        }
+        self.replace_index(index)?;
+        self.sweep()?;
         Ok(store)
     }
 
     /// Takes into the person's file what waits in those that were kept aside and can be read now.
     fn take_back(&mut self, person: &str, mut store: LocalStore) -> Result<LocalStore> {
         for name in self.index.aside.get(person).cloned().unwrap_or_default() {
-            match self.open_store(&self.folder.join(&name)) {
-                Ok(aside) => {
-                    let taken = store.take_in(&aside)?;
-                    store.commit()?;
-                    self.platform.log(
-                        LogLevel::Info,
-                        &format!("a file that was kept aside is read: {taken} messages waited in it"),
-                    );
-                }
-                Err(error) if error.is_corruption() => {
-                    self.platform.log(
-                        LogLevel::Error,
-                        &format!("a file that was kept aside is damaged, and goes: {error}"),
-                    );
-                }
+            let path = self.folder.join(&name);
+            let salvaged = match self.open_store(&path) {
+                Ok(aside) => aside.salvage(),
+                Err(error) if error.is_corruption() => Salvaged::from_file(&path),
                 Err(Error::Newer) => continue,
                 Err(error) => return Err(error),
-            }
+            };
+            store.take_in(&salvaged)?;
+            store.commit()?;
+            let waiting = salvaged.waiting();
+            self.platform.log(
+                LogLevel::Info,
+                &format!("a file that was kept aside is read: {waiting} messages waited in it"),
+            );
             let mut index = self.index.clone();
             if let Some(names) = index.aside.get_mut(person) {
                 names.retain(|kept| *kept != name);
@@ -213,8 +265,39 @@ impl People {
         Ok(store)
     }
 
+    /// Finds out whose the files are: the index is damaged. Who has more than one gets the newest, and what waits in the others;
+    /// whose is the newest of all was there last.
+    fn rebuild(&mut self, error: &serde_json::Error) -> Result<()> {
+        self.platform.log(LogLevel::Error, &format!("the index of the local files is damaged: {error}"));
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| self.database_of(name) == Some(name)) else {
+                continue;
+            };
+            found.push((entry.metadata()?.modified()?, name.to_owned()));
+        }
+        found.sort();
+        let mut index = Index { current: NOBODY.to_owned(), ..Index::default() };
+        for (_, name) in found {
+            let Salvaged { device_id, user, .. } = Salvaged::from_file(&self.folder.join(&name));
+            let person = user.map_or_else(|| NOBODY.to_owned(), |user| tag(&user.id));
+            index.devices.extend(device_id.map(|device_id| (name.clone(), device_id)));
+            index.current.clone_from(&person);
+            if let Some(older) = index.files.insert(person.clone(), name) {
+                index.aside.entry(person).or_default().push(older);
+            }
+        }
+        self.replace_index(index)
+    }
+
     fn open_store(&self, path: &Path) -> Result<LocalStore> {
-        self.open_store_for(path, &format!("dev_{}", random::name(&*self.platform)?))
+        self.open_store_for(path, &self.new_device()?)
+    }
+
+    fn new_device(&self) -> Result<String> {
+        Ok(format!("dev_{}", random::name(&*self.platform)?))
     }
 
     /// Opens the file, or makes it for this device.
@@ -231,7 +314,9 @@ impl People {
     }
 
     /// Replaces the index: it is the old one or the new one, whatever happens.
-    fn replace_index(&mut self, index: Index) -> Result<()> {
+    fn replace_index(&mut self, mut index: Index) -> Result<()> {
+        let devices = std::mem::take(&mut index.devices);
+        index.devices = devices.into_iter().filter(|(name, _)| index.knows(name)).collect();
         let path = self.index_path();
         let new = path.with_extension("json.new");
         let mut file = File::create(&new)?;
@@ -247,18 +332,21 @@ impl People {
 
     /// Removes this app's databases that the index does not name.
     fn sweep(&self) -> Result<()> {
+        let index = &self.index;
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
             let Some(name) = name.to_str() else { continue };
-            let database = name.find(".db").map(|at| &name[..at + 3]);
-            if let Some(database) = database
-                && database.starts_with(&format!("{}-", self.prefix))
-                && !self.index.knows(database)
-            {
+            if self.database_of(name).is_some_and(|database| !index.knows(database)) {
                 fs::remove_file(self.folder.join(name))?;
             }
         }
         Ok(())
+    }
+
+    /// Which of this app's databases a file belongs to, if it is one or stands beside one.
+    fn database_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let database = name.find(".db").map(|at| &name[..at + 3])?;
+        database.starts_with(&format!("{}-", self.prefix)).then_some(database)
     }
 }
 
@@ -272,18 +360,6 @@ fn for_another<T>(what: &mut BTreeMap<String, T>, before: &str, after: &str) {
 /// A name for files that tells nothing of what it is made from.
 fn tag(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn remove_database(path: &Path) -> Result<()> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(PathBuf::from(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Locks a file for as long as it is open; false where somebody else has. Not by the standard library, which has no locks

@@ -2,12 +2,12 @@
 
 use protocol::{ConversationId, LocalId, Timestamp};
 
-use super::{LocalStore, Result, UNOPENED, counted, integer};
+use super::{LocalStore, Result, counted, integer};
 use crate::limits;
 
 /// What is sent again has its row's number less this as its place in the queue: in the order in which it was written, or
 /// first came here, and before all that was written since.
-const BEFORE_ALL: i64 = 1 << 52;
+pub(super) const BEFORE_ALL: i64 = 1 << 52;
 
 /// What state a message is in; the numbers are those in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,30 +82,6 @@ impl LocalStore {
              WHERE conversation_id = ?1 AND state = 0 AND seq > ?2 AND sender = 'user'",
             (conversation_id, integer(seq), BEFORE_ALL),
         )
-    }
-
-    /// Takes in what waits in another file of the same person, which was written before all that waits here. Returns how many.
-    pub(super) fn take_in(&mut self, other: &Self) -> Result<usize> {
-        // What another device has begun to say, this one begins anew.
-        let is_same_device = self.device_id == other.device_id;
-        type Row = (String, String, i64, String, i64, i64, Option<String>, Option<String>);
-        let waiting: Vec<Row> = other.all(
-            "SELECT local_id, conversation_id, state, body, created_at, position, wedged_code, wedged_message \
-             FROM messages WHERE state IN (1, 2, 3) ORDER BY position",
-            [],
-            |row| row.try_into(),
-        )?;
-        let mut taken = 0;
-        for (local_id, conversation_id, state, body, created_at, position, code, message) in waiting {
-            let home = if is_same_device { conversation_id.as_str() } else { UNOPENED };
-            taken += self.changing(
-                "INSERT OR IGNORE INTO messages (local_id, conversation_id, state, body, sender, created_at, position, \
-                 crashes, wedged_code, wedged_message) VALUES (?1, ?2, ?3, ?4, 'user', ?5, ?6 - ?7, 0, ?8, ?9)",
-                (&local_id, home, state, &body, created_at, position, BEFORE_ALL, &code, &message),
-            )?;
-            self.touch(home, Timestamp::from_epoch_ms(created_at))?;
-        }
-        Ok(taken)
     }
 
     /// Another message than `local_id` has this place: one of the person's that had it waits again.

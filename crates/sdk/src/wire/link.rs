@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::http::{AGENT, Credentials};
 use super::tls::Dialer;
+use crate::engine::Task;
 use crate::{Platform, Stream, limits};
 
 /// Where the server takes live connections.
@@ -89,7 +90,11 @@ impl Link {
         };
         // The connection moves only while it is polled, here beside the request; it ends with this function at the latest.
         let mut driver = JoinSet::new();
-        driver.spawn(connection.with_upgrades());
+        let driving: Task = Box::pin(async move {
+            // What it says of its end, the request below says as well.
+            let _ = connection.with_upgrades().await;
+        });
+        driver.spawn(driving);
         let upgraded = answer.await?;
         let upgraded = upgraded.await?;
         let parts: Parts<TokioIo<Box<dyn Stream>>> =
