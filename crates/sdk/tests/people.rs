@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 use crate::connecting::start;
-use crate::phone::{Phone, bodies};
+use crate::phone::Phone;
 use crate::world::{Fault, World};
 
 pub(crate) fn person(id: &str) -> User {
