@@ -282,6 +282,47 @@ async fn what_the_agents_have_read_is_seen_by_both_sides_and_counts_as_unread_no
 }
 
 #[tokio::test]
+async fn what_the_person_has_not_read_is_counted_for_the_device() {
+    let server = TestServer::without_limits().await;
+    let app = server.app().await;
+    let (mut device, conversation) = app.device_in_conversation("phone").await;
+    let (agent, rest) = (app.as_agent(), app.as_device("phone"));
+    let unread = async || {
+        let listed = rest.get("/v1/conversations").await.ok()["conversations"][0]["unread_count"].clone();
+        assert_eq!(rest.get("/v1/unread").await.ok(), json!({ "unread_count": listed }));
+        let opened = rest.post("/v1/conversations", &json!({})).await.ok();
+        assert_eq!(opened["conversation"]["unread_count"], listed);
+        listed
+    };
+    assert_eq!(unread().await, 0);
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let sent = json!({ "local_id": format!("a{number}"), "body": "x" });
+        let message = agent.post(&admin_messages_of(&conversation), &sent).await.ok()["message"].clone();
+        ids.push(message["id"].clone());
+        device.say(&conversation, &format!("u{number}"), "y").await;
+    }
+    assert_eq!(unread().await, 3, "without the person's own");
+    let read = json!({ "conversation_id": conversation, "up_to_message_id": ids[1] });
+    assert_eq!(device.call("message:read", read).await["success"], true);
+    assert_eq!(unread().await, 1);
+    assert_eq!(app.as_device("tablet").get("/v1/unread").await.ok(), json!({ "unread_count": 0 }));
+    let inbox = agent.get(&format!("/v1/admin/conversations/{conversation}")).await.ok();
+    assert_eq!(inbox["conversation"]["unread_count"], 3, "an agent sees what agents have not read");
+    let identify = json!({ "user": { "id": "ann" } });
+    rest.post("/v1/identify", &identify).await.ok();
+    assert_eq!(unread().await, 1, "they are hers now");
+    rest.post("/v1/identify", &json!({ "user": { "id": "bob" } })).await.ok();
+    assert_eq!(rest.get("/v1/unread").await.ok(), json!({ "unread_count": 0 }), "and not his");
+    rest.post("/v1/identify", &identify).await.ok();
+    for number in 0..1_001 {
+        let sent = json!({ "local_id": format!("b{number}"), "body": "x" });
+        agent.post(&admin_messages_of(&conversation), &sent).await.ok();
+    }
+    assert_eq!(unread().await, 1_000, "what counting costs is bounded");
+}
+
+#[tokio::test]
 async fn a_receipt_for_what_is_not_there_or_not_one_s_own_is_refused_and_changes_nothing() {
     let server = TestServer::start().await;
     let app = server.app().await;

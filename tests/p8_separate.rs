@@ -27,6 +27,8 @@ fn routes() -> Vec<Route> {
     vec![
         route(Method::POST, "/v1/conversations", json!({}), None),
         route(Method::GET, "/v1/conversations", Value::Null, None),
+        route(Method::GET, "/v1/unread", Value::Null, None),
+        route(Method::POST, "/v1/device-context", json!({ "device_context": {} }), None),
         route(Method::POST, "/v1/conversations/{id}/messages", send(), None),
         route(Method::GET, "/v1/conversations/{id}/messages", Value::Null, None),
         route(Method::POST, "/v1/conversations/{id}/messages/delivered", receipt(), None),

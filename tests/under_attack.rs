@@ -240,6 +240,8 @@ async fn each_kind_of_act_has_a_limit_of_its_own() {
         (&as_device, "/v1/conversations".to_owned(), Some(&json!({}))),
         (&as_device, "/v1/identify".to_owned(), Some(&json!({ "user": { "id": "ann" } }))),
         (&as_device, "/v1/conversations".to_owned(), None),
+        (&as_device, "/v1/unread".to_owned(), None),
+        (&as_device, "/v1/device-context".to_owned(), Some(&json!({ "device_context": {} }))),
         (&as_device, format!("{of_device}/messages"), None),
         (&as_device, format!("{of_device}/messages/read"), Some(&receipt)),
         (&as_agent, "/v1/admin/sessions".to_owned(), None),

@@ -11,7 +11,8 @@ use protocol::{
     encoded,
 };
 use store::{
-    Act, FindConversation, Identified, Identify, InboxCursor, ListConversations, Opened, Scope, SetStatus,
+    Act, CountUnread, FindConversation, Identified, Identify, InboxCursor, ListConversations, Opened, Scope,
+    SetStatus, TellContext,
 };
 
 use crate::messages::no_conversation;
@@ -46,11 +47,13 @@ impl Chat {
             device_context,
             now,
         };
-        let opened = self.written(opening, move |chat, Opened { conversation: inbox, is_new, has_left }| {
+        let opened = self.written(opening, move |chat, opened| {
+            let Opened { conversation: inbox, unread_count, is_new, has_left } = opened;
             if has_left {
                 chat.tell_identity_change(told);
             }
-            let conversation = inbox.conversation.clone();
+            let conversation =
+                Conversation { unread_count: Some(unread_count), ..inbox.conversation.clone() };
             if is_new || tells_user {
                 chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
             }
@@ -81,6 +84,16 @@ impl Chat {
             conversation.last_message = None;
         }
         Ok(ConversationPage { conversations, has_more })
+    }
+
+    /// How many messages of agents the person at the device has not read.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, `SERVER_ERROR`.
+    pub async fn unread_of(&self, device: &Device) -> Result<u64, Failure> {
+        self.limit(Action::Read, &Principal::Device(device.clone()))?;
+        let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+        self.read(CountUnread { app_id, device_id }).await
     }
 
     /// The app's conversations, newest activity first.
@@ -220,6 +233,23 @@ impl Chat {
             self.finish_identity_change(&change).await;
         }
         Ok(())
+    }
+
+    /// Remembers what the app wants agents to know of the device, in the place of what it told before. Counts as identifying.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR`, `RATE_LIMITED`, `SHUTTING_DOWN`, `SERVER_ERROR`.
+    pub async fn tell_context(
+        self: &Arc<Self>,
+        device: &Device,
+        context: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), Failure> {
+        let _entered = self.accepting()?;
+        let device_context = input::context("device_context", context)?;
+        self.limit_newcomer(Action::Identify, device).await?;
+        let Device { app_id, device_id, .. } = device.clone();
+        let telling = TellContext { app_id, device_id, device_context, now: self.ambient.now() };
+        self.written(telling, |_, ()| Ok(())).await
     }
 
     /// Counts what anybody can do under made-up names. Where the app as a whole has reached its limit, a device that has a

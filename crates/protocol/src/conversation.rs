@@ -34,6 +34,9 @@ pub struct Conversation {
     /// When its last message came or its status changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
+    /// Agents' messages that the person has not read, counted up to 1,000. Only in answers to the device by REST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_count: Option<u64>,
 }
 
 /// A conversation, as an agent's inbox shows it.
@@ -67,6 +70,8 @@ impl InboxConversation {
             device_id: _,
             created_at: _,
             last_message: _,
+            // Not shown to agents.
+            unread_count: _,
         } = conversation;
         let mut hasher = DefaultHasher::new();
         (status, last_seq, updated_at.epoch_ms(), user_id, unread_count).hash(&mut hasher);

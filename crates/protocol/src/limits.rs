@@ -37,6 +37,8 @@ pub const CONNECTIONS_PER_DEVICE: u32 = 20;
 pub const ROOMS_PER_DEVICE_CONNECTION: usize = 100;
 /// Conversations that one agent connection may be joined to.
 pub const ROOMS_PER_AGENT_CONNECTION: usize = 1_000;
+/// Unread messages of one conversation that are counted for a device; more are told as so many.
+pub const UNREAD_COUNTED: u64 = 1_000;
 /// Rows in a page when nothing is said.
 pub const PAGE: u32 = 50;
 /// Rows in a page at most.
@@ -71,7 +73,7 @@ pub enum Action {
     Send,
     /// Open a conversation: `POST /v1/conversations`.
     Open,
-    /// Say who uses a device: `POST /v1/identify`.
+    /// Say who uses a device, or what it is: `POST /v1/identify`, `POST /v1/device-context`.
     Identify,
     /// Connect a socket, and log in on one.
     Connect,

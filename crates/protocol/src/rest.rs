@@ -46,6 +46,15 @@ pub struct Identify {
     pub user: Option<User>,
 }
 
+/// `POST /v1/device-context`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TellContext {
+    /// What the app wants agents to know of the device, at most 8 KiB of JSON; takes the place of what was told before.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub device_context: serde_json::Map<String, serde_json::Value>,
+}
+
 /// A message to send. `Idempotency-Key` serves where `local_id` is missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -105,6 +114,15 @@ pub struct ConversationPage {
     pub conversations: Vec<Conversation>,
     /// Whether there are more behind the last one.
     pub has_more: bool,
+}
+
+/// What a badge shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Unread {
+    /// Agents' messages that the person has not read, in all conversations that the device shows; of each, 1,000 are counted
+    /// at most.
+    pub unread_count: u64,
 }
 
 /// A page of an agent's inbox.

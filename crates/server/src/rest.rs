@@ -49,10 +49,12 @@ pub(crate) struct Routers {
 pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let (api, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
         .routes(routes!(conversations::open_conversation, conversations::list_conversations))
+        .routes(routes!(conversations::unread))
         .routes(routes!(messages::send_message, messages::list_messages))
         .routes(routes!(receipts::delivered))
         .routes(routes!(receipts::read))
         .routes(routes!(people::identify))
+        .routes(routes!(people::tell_context))
         .routes(routes!(conversations::admin_inbox))
         .routes(routes!(conversations::admin_conversation, conversations::admin_change_conversation))
         .routes(routes!(messages::admin_list_messages, messages::admin_send_message))

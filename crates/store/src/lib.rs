@@ -33,12 +33,12 @@ pub use self::operations::audit::{Act, ListActs};
 pub use self::operations::changes::{
     ChangeCursor, ChangedConversation, Changes, Compare, Compared, Given, ListChanges,
 };
-pub use self::operations::conversations::{InboxCursor, ListConversations, Marks, Scope};
+pub use self::operations::conversations::{CountUnread, InboxCursor, ListConversations, Marks, Scope};
 pub use self::operations::credentials::{Credential, FindVoid, KeyId};
 pub use self::operations::devices::{DeviceLogin, FindDeviceLogin, LatestConversation};
 pub use self::operations::heartbeat::CheckWritable;
 pub use self::operations::inbox::{
-    FindConversation, Identified, Identify, OpenConversation, Opened, SetStatus,
+    FindConversation, Identified, Identify, OpenConversation, Opened, SetStatus, TellContext,
 };
 pub use self::operations::messages::{
     Appended, Cursor, History, Look, MessagesAfter, NewMessage, ReadHistory,

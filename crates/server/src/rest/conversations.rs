@@ -7,7 +7,7 @@ use axum::extract::State;
 use chat::Page;
 use protocol::rest::{
     ChangeConversation, ConversationAnswer, ConversationPage, InboxConversationAnswer, InboxPage,
-    OpenConversation,
+    OpenConversation, Unread,
 };
 use protocol::{ConversationStatus, Failure};
 use serde::Deserialize;
@@ -45,6 +45,15 @@ pub(super) async fn list_conversations(
     Asked(query): Asked<ListQuery>,
 ) -> Answer<ConversationPage> {
     Ok(Json(shared.chat.conversations_of(&device, Page::of(query.limit)?).await?))
+}
+
+/// What a badge shows: agents' messages that the person has not read
+///
+/// One number, for a program that wakes up for it while there is no connection.
+#[utoipa::path(get, path = "/v1/unread", tag = "device", security(("app" = [], "device" = [], "key" = [])),
+    responses((status = 200, body = Unread)))]
+pub(super) async fn unread(AsDevice(device): AsDevice, State(shared): State<Arc<Shared>>) -> Answer<Unread> {
+    Ok(Json(Unread { unread_count: shared.chat.unread_of(&device).await? }))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

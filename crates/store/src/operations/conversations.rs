@@ -91,6 +91,7 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
         last_seq: row.count()?,
         created_at: Timestamp::from_epoch_ms(row.integer()?),
         updated_at: Timestamp::from_epoch_ms(row.integer()?),
+        unread_count: None,
     };
     Ok(Stored {
         conversation,
@@ -208,7 +209,7 @@ pub struct InboxCursor {
     pub id: ConversationId,
 }
 
-/// Lists conversations with their newest message, newest activity first.
+/// Lists conversations with their newest message, newest activity first; those of a device with its unread messages.
 #[derive(Debug, Clone)]
 pub struct ListConversations {
     /// How far the caller sees.
@@ -221,17 +222,68 @@ pub struct ListConversations {
     pub limit: u32,
 }
 
-/// A page and the newest message of each of its conversations, in one statement. The columns are those of [`read`] and
-/// then those of [`messages::read`].
+/// A page and the newest message of each of its conversations, in one statement. The columns are those of [`read`], what
+/// is asked for beside them, and then those of [`messages::read`].
 macro_rules! with_newest {
-    ($($page:tt)*) => {
+    ([$($more:tt)*] $($page:tt)*) => {
         concat!(
-            "SELECT page.*, m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+            "SELECT page.*, ", $($more)*,
+            "m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
              FROM (", $($page)*, ") AS page \
              LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq \
              ORDER BY page.updated_at DESC, page.id DESC"
         )
     };
+}
+
+/// How many messages of agents the person has not read in a conversation, of those that are counted
+/// ([`UNREAD_COUNTED`](protocol::limits::UNREAD_COUNTED)): what one costs is bounded.
+macro_rules! unread_of {
+    ($conversation:literal) => {
+        concat!(
+            "(SELECT count(*) FROM (SELECT 1 FROM messages u WHERE u.conversation_id = ",
+            $conversation,
+            ".id AND u.seq > ",
+            $conversation,
+            ".device_read_seq AND u.sender <> 'user' LIMIT 1000) AS unread)"
+        )
+    };
+}
+
+const _: () = assert!(protocol::limits::UNREAD_COUNTED == 1_000, "the statement has the number as text");
+
+const UNREAD_OF_ONE: &str = concat!("SELECT ", unread_of!("c"), " FROM conversations c WHERE c.id = $1");
+
+const UNREAD_OF_DEVICE: &str = concat!(
+    "SELECT ",
+    unread_of!("c"),
+    " FROM conversations c WHERE c.app_id = $1 AND c.device_id = $2 AND c.is_shown = 1"
+);
+
+/// How many messages of agents the person at the device has not read.
+#[derive(Debug, Clone)]
+pub struct CountUnread {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+}
+
+impl Operation for CountUnread {
+    type Out = u64;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let params = [Param::Text(&self.app_id), Param::Text(&self.device_id)];
+        Ok(session.query(UNREAD_OF_DEVICE, &params, |row| row.count()).await?.into_iter().sum())
+    }
+}
+
+impl Read for CountUnread {}
+
+/// As [`CountUnread`], of one conversation.
+pub(crate) async fn count_unread(session: &mut Session<'_>, id: &ConversationId) -> Result<u64, Error> {
+    let counted = session.query_one(UNREAD_OF_ONE, &[Param::Text(id)], |row| row.count()).await?;
+    Ok(counted.unwrap_or_default())
 }
 
 /// A page of an app's conversations with one status, which is the order of an index.
@@ -249,6 +301,7 @@ macro_rules! of_status {
 }
 
 pub(super) const OF_APP: &str = with_newest!(
+    [""]
     "SELECT * FROM (",
     of_status!("'open'", "$4"),
     ") AS open UNION ALL SELECT * FROM (",
@@ -256,11 +309,12 @@ pub(super) const OF_APP: &str = with_newest!(
     ") AS resolved ORDER BY updated_at DESC, id DESC LIMIT $4"
 );
 
-pub(super) const OF_STATUS: &str = with_newest!(of_status!("$4", "$5"));
+pub(super) const OF_STATUS: &str = with_newest!([""] of_status!("$4", "$5"));
 
 // A device has few conversations, and its app may have a million: they are found by the device and then sorted, which
 // the sum keeps a planner from turning round.
 pub(super) const OF_DEVICE: &str = with_newest!(
+    [unread_of!("page"), " AS unread, "]
     "SELECT ",
     columns!(),
     " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) AND device_id = $4 AND is_shown = 1 \
@@ -290,8 +344,13 @@ impl Operation for ListConversations {
             (None, None) => OF_APP,
         };
         params.push(Param::Integer(self.limit.into()));
+        let is_for_device = self.scope.device_id.is_some();
         let with_newest = |row: &mut Row<'_>| {
             let mut stored = read(row)?;
+            if is_for_device {
+                stored.conversation.unread_count = Some(row.count()?);
+            }
+            // Last, since it may not be there.
             stored.conversation.last_message = messages::read_beside(row, stored.marks)?;
             Ok(stored.into_inbox())
         };

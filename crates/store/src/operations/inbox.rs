@@ -45,6 +45,8 @@ pub struct SetStatus {
 pub struct Opened {
     /// The conversation as it is then.
     pub conversation: InboxConversation,
+    /// Messages of agents that the person has not read.
+    pub unread_count: u64,
     /// Whether it is new.
     pub is_new: bool,
     /// Whether somebody else was at the device before: their connections are to be closed.
@@ -82,7 +84,10 @@ impl Operation for OpenConversation {
             }
         };
         match find(session, &scope, &id).await? {
-            Some(conversation) => Ok(Opened { conversation, is_new, has_left }),
+            Some(conversation) => {
+                let unread_count = if is_new { 0 } else { conversations::count_unread(session, &id).await? };
+                Ok(Opened { conversation, unread_count, is_new, has_left })
+            }
             None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
         }
     }
@@ -180,6 +185,34 @@ impl Operation for Identify {
 }
 
 impl Write for Identify {
+    fn key(&self) -> &str {
+        &self.device_id
+    }
+}
+
+/// Remembers what the app wants agents to know of a device.
+#[derive(Debug, Clone)]
+pub struct TellContext {
+    /// The app.
+    pub app_id: AppId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// JSON.
+    pub device_context: String,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Operation for TellContext {
+    type Out = ();
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Self { app_id, device_id, device_context, now } = self;
+        devices::set_context(session, app_id, device_id, device_context, *now).await
+    }
+}
+
+impl Write for TellContext {
     fn key(&self) -> &str {
         &self.device_id
     }

@@ -442,6 +442,7 @@ mod tests {
             last_seq: 0,
             created_at: time(0),
             updated_at: time(0),
+            unread_count: None,
         };
         Stored {
             conversation,
