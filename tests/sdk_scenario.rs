@@ -56,7 +56,7 @@ async fn timeline(client: &ChatClient, what: &str, is_wanted: impl Fn(&Timeline)
     let mut timelines = client.subscribe_timeline(None);
     patiently(what, async {
         loop {
-            let timeline = timelines.next().await.unwrap();
+            let timeline = timelines.next().await.unwrap().unwrap();
             if is_wanted(&timeline) {
                 return timeline;
             }

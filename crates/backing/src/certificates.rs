@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
 use tempfile::TempDir;
 
 /// An authority that nobody knows, and a certificate by it. The files are in PEM; the key
@@ -21,6 +24,15 @@ impl Certificates {
     /// # Errors
     /// If the files can't be written.
     pub fn make(names: &[&str]) -> Result<Self> {
+        // The library's own, which no test comes to the end of.
+        Self::valid(names, 1975, 4096)
+    }
+
+    /// As [`make`](Self::make), valid from the first day of one year to the first of another.
+    ///
+    /// # Errors
+    /// If the files can't be written.
+    pub fn valid(names: &[&str], from: i32, to: i32) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("certificates-").tempdir()?;
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755))?;
         let mut authority = CertificateParams::default();
@@ -31,6 +43,8 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let mut server =
             CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
+        server.not_before = date_time_ymd(from, 1, 1);
+        server.not_after = date_time_ymd(to, 1, 1);
         server.distinguished_name.push(DnType::CommonName, "A server for tests");
         let server = server.signed_by(&key, &authority)?;
         let made = Self { dir };

@@ -121,7 +121,7 @@ impl Phone {
         let mut timelines = self.client.subscribe_timeline(None);
         let whole = async {
             loop {
-                let timeline = timelines.next().await.context("the client is closed")?;
+                let timeline = timelines.next().await?.context("the client is closed")?;
                 if !timeline.has_older {
                     return Ok(timeline);
                 }

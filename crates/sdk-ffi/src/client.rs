@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sdk::{ChatClient, ClientError, ConversationId, StateSubscription, TimelineSubscription};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::delivery::{DeliveryThread, Log, LogListener, Newest, News, StateListener, TimelineListener};
+use crate::delivery::{
+    DeliveryThread, End, EventListener, Log, LogListener, Newest, News, StateListener, TimelineListener,
+};
 use crate::engine::{Engine, Work};
 use crate::types::signed;
-use crate::{ClientConfig, ClientState, SdkError, Timeline, User};
+use crate::{ChatEvent, ClientConfig, ClientState, LogLevel, SdkError, Timeline, User};
 
 /// A client on a thread of its own. Apps use the wrapper of their language, which has the same methods.
 ///
@@ -23,6 +25,8 @@ pub struct SdkClient {
     engine: Arc<Engine>,
     delivery: DeliveryThread,
     log: Log,
+    /// What carries news to listeners.
+    pumps: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[uniffi::export]
@@ -36,14 +40,16 @@ impl SdkClient {
         config: ClientConfig,
         logger: Option<Arc<dyn LogListener>>,
     ) -> Result<Arc<Self>, SdkError> {
+        let config = sdk::Config::try_from(config)?;
         let delivery = DeliveryThread::start()?;
         let log = Log::new(logger, &delivery);
         let engine = Arc::new(Engine::start().await?);
-        let client = engine.run(Box::pin(ChatClient::open(config.into(), Arc::new(log.clone())))).await?;
-        Ok(Arc::new(Self { client, engine, delivery, log }))
+        let client = engine.run(Box::pin(ChatClient::open(config, Arc::new(log.clone())))).await?;
+        Ok(Arc::new(Self { client, engine, delivery, log, pumps: Mutex::default() }))
     }
 
-    /// Says who uses the app. What was written without a name becomes theirs, unless they have a file here already.
+    /// Says who uses the app. What was written without a name becomes theirs: all of it, or, where they have a file here
+    /// already, what waits to be sent.
     ///
     /// # Errors
     /// `INVALID_USER`, `STORAGE`, `CLOSED`.
@@ -157,12 +163,20 @@ impl SdkClient {
         self.run(async move |client| client.drain(timeout).await).await.map(signed)
     }
 
-    /// Stops everything and releases the data folder. What is queued stays there, for the next time. Not called `close`:
-    /// in Kotlin every object of ours has one already, which is not asynchronous.
+    /// Stops everything and releases the data folder. What is queued stays there, for the next time. When it returns all
+    /// listeners have heard of it, and none is called any more. Not called `close`: in Kotlin every object of ours has one
+    /// already, which is not asynchronous.
     pub async fn shut_down(&self) {
-        let client = self.client.clone();
+        let (client, delivery, log) = (self.client.clone(), self.delivery.clone(), self.log.clone());
+        let pumps = std::mem::take(&mut *self.pumps.lock().unwrap_or_else(PoisonError::into_inner));
         let close = async move {
             client.close().await;
+            for pump in pumps {
+                // One that was cancelled has told nobody, as it should.
+                let _ = pump.await;
+            }
+            delivery.flush().await;
+            log.end();
             Ok(())
         };
         // Fails only if it is shut down already.
@@ -178,7 +192,7 @@ impl SdkClient {
     pub fn subscribe_state(&self, listener: Arc<dyn StateListener>) -> Arc<SdkSubscription> {
         let newest = Newest::new(self.log.clone(), move |news| match news {
             News::Snapshot(state) => listener.on_state(ClientState::from(state)),
-            News::Closed => listener.on_closed(),
+            News::Failed(_) | News::Closed => listener.on_closed(),
         });
         let _on_the_runtime = self.engine.handle().enter();
         let states = self.client.subscribe_state();
@@ -194,12 +208,54 @@ impl SdkClient {
     ) -> Arc<SdkSubscription> {
         let newest = Newest::new(self.log.clone(), move |news| match news {
             News::Snapshot(timeline) => listener.on_timeline(Timeline::from(timeline)),
+            News::Failed(SdkError::Failed { code, detail }) => {
+                listener.on_failed(code.clone(), detail.clone())
+            }
             News::Closed => listener.on_closed(),
         });
         let _on_the_runtime = self.engine.handle().enter();
         let timelines = self.client.subscribe_timeline(named(conversation));
         self.subscription(newest, timelines)
     }
+
+    /// Calls the listener with what happens from here on: messages that have just arrived, and that what was stored had to
+    /// be begun anew.
+    pub fn subscribe_events(&self, listener: Arc<dyn EventListener>) -> Arc<SdkSubscription> {
+        let queue = Newest::new(self.log.clone(), move |news| match news {
+            News::Snapshot(event) => listener.on_event(ChatEvent::from(event)),
+            News::Failed(_) | News::Closed => listener.on_closed(),
+        });
+        let _on_the_runtime = self.engine.handle().enter();
+        let mut events = self.client.subscribe_events();
+        let (delivery, offered, log) = (self.delivery.clone(), queue.clone(), self.log.clone());
+        let engine = self.engine.clone();
+        self.pumped(
+            queue,
+            Box::pin(async move {
+                while let Some(event) = events.next().await {
+                    if !offered.append(&delivery, Arc::new(event)) {
+                        log.write(LogLevel::Warn, "a listener is too slow: an event was missed".to_owned());
+                    }
+                }
+                offered.end(&delivery, End::Closed);
+                drop(engine);
+            }),
+        )
+    }
+}
+
+/// How many messages the person has not read, of whoever was there last in the folder: for a badge, while no client is open.
+/// Asks the server once.
+///
+/// # Errors
+/// `INVALID_CONFIG`, `ALREADY_OPEN` where a client is open, whose state has the number, `OFFLINE`, `STORAGE`, the server's.
+#[uniffi::export]
+pub async fn fetch_unread(config: ClientConfig) -> Result<i64, SdkError> {
+    let config = sdk::Config::try_from(config)?;
+    let delivery = DeliveryThread::start()?;
+    let platform = Arc::new(Log::new(None, &delivery));
+    let engine = Engine::start().await?;
+    engine.run(Box::pin(ChatClient::fetch_unread(config, platform))).await.map(signed)
 }
 
 impl SdkClient {
@@ -221,14 +277,34 @@ impl SdkClient {
         let (delivery, offered) = (self.delivery.clone(), newest.clone());
         // The thread is to stay until the listener has heard that the client is closed.
         let engine = self.engine.clone();
-        let pump = self.engine.spawn(Box::pin(async move {
-            while let Some(snapshot) = snapshots.newest().await {
-                offered.offer(&delivery, snapshot);
-            }
-            offered.close(&delivery);
-            drop(engine);
-        }));
-        Arc::new(SdkSubscription { pump: pump.abort_handle(), forget: Box::new(move || newest.cancel()) })
+        self.pumped(
+            newest,
+            Box::pin(async move {
+                let end = loop {
+                    match snapshots.newest().await {
+                        Ok(Some(snapshot)) => offered.offer(&delivery, snapshot),
+                        Ok(None) => break End::Closed,
+                        Err(error) => break End::Failed(error.into()),
+                    }
+                };
+                offered.end(&delivery, end);
+                drop(engine);
+            }),
+        )
+    }
+
+    /// Runs what carries news to the listener.
+    fn pumped<T: Send + Sync + 'static>(
+        &self,
+        newest: Arc<Newest<T>>,
+        pump: Work<()>,
+    ) -> Arc<SdkSubscription> {
+        let pump = self.engine.spawn(pump);
+        let handle = pump.abort_handle();
+        let mut pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
+        pumps.retain(|pump| !pump.is_finished());
+        pumps.push(pump);
+        Arc::new(SdkSubscription { pump: handle, forget: Box::new(move || newest.cancel()) })
     }
 }
 
@@ -254,21 +330,21 @@ trait Snapshots: Send + 'static {
     type Snapshot: Send + Sync + 'static;
 
     /// The present snapshot, then the newest whenever it has changed; `None` after the last one.
-    fn newest(&mut self) -> impl Future<Output = Option<Arc<Self::Snapshot>>> + Send;
+    fn newest(&mut self) -> impl Future<Output = Result<Option<Arc<Self::Snapshot>>, ClientError>> + Send;
 }
 
 impl Snapshots for StateSubscription {
     type Snapshot = sdk::ClientState;
 
-    fn newest(&mut self) -> impl Future<Output = Option<Arc<sdk::ClientState>>> + Send {
-        self.next()
+    async fn newest(&mut self) -> Result<Option<Arc<sdk::ClientState>>, ClientError> {
+        Ok(self.next().await)
     }
 }
 
 impl Snapshots for TimelineSubscription {
     type Snapshot = sdk::Timeline;
 
-    fn newest(&mut self) -> impl Future<Output = Option<Arc<sdk::Timeline>>> + Send {
+    fn newest(&mut self) -> impl Future<Output = Result<Option<Arc<sdk::Timeline>>, ClientError>> + Send {
         self.next()
     }
 }

@@ -5,10 +5,13 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
 
-use crate::{ClientState, LogLevel, SdkError, Timeline};
+use tokio::sync::oneshot;
 
+use crate::{ChatEvent, ClientState, LogLevel, SdkError, Timeline, threads};
+
+/// Events that wait for a slow listener; further ones are missed.
+const EVENTS: usize = 256;
 /// Lines of the log that wait for a slow listener; further ones are lost, and counted.
 const LINES: usize = 1000;
 
@@ -47,7 +50,29 @@ pub trait TimelineListener: Send + Sync {
     /// Whatever is thrown goes to the log, and the listener is called again.
     fn on_timeline(&self, timeline: Timeline) -> Result<(), SdkError>;
 
+    /// There is no such conversation: `UNKNOWN_CONVERSATION`. This is the last call.
+    ///
+    /// # Errors
+    /// Whatever is thrown goes to the log.
+    fn on_failed(&self, code: String, detail: String) -> Result<(), SdkError>;
+
     /// The client is closed, and the last timeline was heard. This is the last call.
+    ///
+    /// # Errors
+    /// Whatever is thrown goes to the log.
+    fn on_closed(&self) -> Result<(), SdkError>;
+}
+
+/// Hears of what happens once, apart from the pictures.
+#[uniffi::export(with_foreign)]
+pub trait EventListener: Send + Sync {
+    /// Something happened; each is told once, in its order. Who is too slow misses those after the first 256 that wait.
+    ///
+    /// # Errors
+    /// Whatever is thrown goes to the log, and the listener is called again.
+    fn on_event(&self, event: ChatEvent) -> Result<(), SdkError>;
+
+    /// The client is closed. This is the last call.
     ///
     /// # Errors
     /// Whatever is thrown goes to the log.
@@ -63,7 +88,15 @@ trait Outlet: Send + Sync {
 /// The way to the thread, which ends when all of them are dropped.
 #[derive(Clone)]
 pub(crate) struct DeliveryThread {
-    due: mpsc::Sender<Arc<dyn Outlet>>,
+    due: mpsc::Sender<Due>,
+}
+
+/// What the thread is to do.
+enum Due {
+    Deliver(Arc<dyn Outlet>),
+    /// Tell that all before is delivered.
+    Flush(oneshot::Sender<()>),
+    Stop,
 }
 
 impl DeliveryThread {
@@ -72,36 +105,63 @@ impl DeliveryThread {
     /// # Errors
     /// If the machine gives none.
     pub(crate) fn start() -> Result<Self, SdkError> {
-        let (due, outlets) = mpsc::channel::<Arc<dyn Outlet>>();
+        let (due, all_due) = mpsc::channel::<Due>();
         let deliver_all = move || {
-            for outlet in outlets {
-                // A defect in one delivery must not end all others; the panic has been printed.
-                let _ = catch_unwind(AssertUnwindSafe(|| outlet.deliver()));
+            for due in all_due {
+                match due {
+                    Due::Deliver(outlet) => {
+                        // A defect in one delivery must not end all others; the panic has been printed.
+                        let _ = catch_unwind(AssertUnwindSafe(|| outlet.deliver()));
+                    }
+                    Due::Flush(flushed) => {
+                        // Whoever waited may have stopped.
+                        let _ = flushed.send(());
+                    }
+                    Due::Stop => break,
+                }
             }
         };
-        thread::Builder::new()
-            .name("replyhq-calls".into())
-            .spawn(deliver_all)
+        let stop = due.clone();
+        // It may have ended already.
+        let stop = Box::new(move || drop(stop.send(Due::Stop)));
+        threads::start("replyhq-calls", stop, deliver_all)
             .map_err(|error| SdkError::internal(format!("there is no thread for listeners: {error}")))?;
         Ok(Self { due })
     }
 
+    /// Waits until all that is due now is delivered.
+    pub(crate) async fn flush(&self) {
+        let (flushed, is_flushed) = oneshot::channel();
+        if self.due.send(Due::Flush(flushed)).is_ok() {
+            // Where the thread has ended, nothing is left to be delivered.
+            let _ = is_flushed.await;
+        }
+    }
+
     fn is_due(&self, outlet: Arc<dyn Outlet>) {
-        // The thread is there as long as this is.
-        let _ = self.due.send(outlet);
+        // Where the thread was stopped, the program ends.
+        let _ = self.due.send(Due::Deliver(outlet));
     }
 }
 
 /// What a listener hears.
 pub(crate) enum News<'a, T> {
     Snapshot(&'a T),
+    /// It is over before the client is.
+    Failed(&'a SdkError),
     /// There is nothing more to hear.
+    Closed,
+}
+
+/// How it ends.
+pub(crate) enum End {
+    Failed(SdkError),
     Closed,
 }
 
 type Listen<T> = Arc<dyn Fn(News<'_, T>) -> Result<(), SdkError> + Send + Sync>;
 
-/// The newest snapshot, and the listener that is to hear of it.
+/// The newest snapshot, or what happened in its order, and the listener that is to hear of it.
 pub(crate) struct Newest<T> {
     undelivered: Mutex<Undelivered<T>>,
     listener: Mutex<Option<Listen<T>>>,
@@ -109,8 +169,8 @@ pub(crate) struct Newest<T> {
 }
 
 struct Undelivered<T> {
-    snapshot: Option<Arc<T>>,
-    has_closed: bool,
+    snapshots: VecDeque<Arc<T>>,
+    end: Option<End>,
     is_due: bool,
 }
 
@@ -119,7 +179,7 @@ impl<T: Send + Sync + 'static> Newest<T> {
         log: Log,
         listener: impl Fn(News<'_, T>) -> Result<(), SdkError> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let undelivered = Undelivered { snapshot: None, has_closed: false, is_due: false };
+        let undelivered = Undelivered { snapshots: VecDeque::new(), end: None, is_due: false };
         Arc::new(Self {
             undelivered: Mutex::new(undelivered),
             listener: Mutex::new(Some(Arc::new(listener))),
@@ -129,12 +189,27 @@ impl<T: Send + Sync + 'static> Newest<T> {
 
     /// Takes the place of what was not delivered yet.
     pub(crate) fn offer(self: &Arc<Self>, thread: &DeliveryThread, snapshot: Arc<T>) {
-        self.change(thread, |undelivered| undelivered.snapshot = Some(snapshot));
+        self.change(thread, |undelivered| {
+            undelivered.snapshots.clear();
+            undelivered.snapshots.push_back(snapshot);
+        });
+    }
+
+    /// To be delivered behind what was not delivered yet, unless that is too much. Returns whether it is.
+    pub(crate) fn append(self: &Arc<Self>, thread: &DeliveryThread, next: Arc<T>) -> bool {
+        let mut is_kept = true;
+        self.change(thread, |undelivered| {
+            is_kept = undelivered.snapshots.len() < EVENTS;
+            if is_kept {
+                undelivered.snapshots.push_back(next);
+            }
+        });
+        is_kept
     }
 
     /// To be told after the last snapshot.
-    pub(crate) fn close(self: &Arc<Self>, thread: &DeliveryThread) {
-        self.change(thread, |undelivered| undelivered.has_closed = true);
+    pub(crate) fn end(self: &Arc<Self>, thread: &DeliveryThread, end: End) {
+        self.change(thread, |undelivered| undelivered.end = Some(end));
     }
 
     fn change(self: &Arc<Self>, thread: &DeliveryThread, change: impl FnOnce(&mut Undelivered<T>)) {
@@ -166,16 +241,19 @@ impl<T> Newest<T> {
 
 impl<T: Send + Sync> Outlet for Newest<T> {
     fn deliver(&self) {
-        let (snapshot, has_closed) = {
+        let (snapshots, end) = {
             let mut undelivered = locked(&self.undelivered);
             undelivered.is_due = false;
-            (undelivered.snapshot.take(), undelivered.has_closed)
+            (std::mem::take(&mut undelivered.snapshots), undelivered.end.take())
         };
-        if let Some(snapshot) = snapshot {
+        for snapshot in snapshots {
             self.tell(News::Snapshot(&snapshot));
         }
-        if has_closed {
-            self.tell(News::Closed);
+        if let Some(end) = end {
+            self.tell(match &end {
+                End::Failed(error) => News::Failed(error),
+                End::Closed => News::Closed,
+            });
             self.cancel();
         }
     }
@@ -187,7 +265,7 @@ pub(crate) struct Log(Option<Arc<LogLines>>);
 
 struct LogLines {
     waiting: Mutex<Waiting>,
-    listener: Arc<dyn LogListener>,
+    listener: Mutex<Option<Arc<dyn LogListener>>>,
     thread: DeliveryThread,
 }
 
@@ -200,8 +278,21 @@ struct Waiting {
 impl Log {
     /// A log that nobody hears has no listener.
     pub(crate) fn new(listener: Option<Arc<dyn LogListener>>, thread: &DeliveryThread) -> Self {
-        let lines = |listener| LogLines { waiting: Mutex::default(), listener, thread: thread.clone() };
+        let lines = |listener| LogLines {
+            waiting: Mutex::default(),
+            listener: Mutex::new(Some(listener)),
+            thread: thread.clone(),
+        };
         Self(listener.map(|listener| Arc::new(lines(listener))))
+    }
+
+    /// Forgets the listener.
+    pub(crate) fn end(&self) {
+        if let Some(log) = &self.0 {
+            // Dropped when no lock is held: that may run code of the app's.
+            let listener = locked(&log.listener).take();
+            drop(listener);
+        }
     }
 
     /// Never waits.
@@ -228,13 +319,13 @@ impl sdk::Platform for Log {
 impl Outlet for LogLines {
     fn deliver(&self) {
         let Waiting { lines, lost } = std::mem::take(&mut *locked(&self.waiting));
+        let Some(listener) = locked(&self.listener).clone() else { return };
         for (level, line) in lines {
             // Where else could it be told?
-            let _ = self.listener.on_log(level, line);
+            let _ = listener.on_log(level, line);
         }
         if lost > 0 {
-            let _ =
-                self.listener.on_log(LogLevel::Warn, format!("{lost} lines were lost: logging is too slow"));
+            let _ = listener.on_log(LogLevel::Warn, format!("{lost} lines were lost: logging is too slow"));
         }
     }
 }

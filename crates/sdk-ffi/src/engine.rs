@@ -2,14 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::thread;
 
 use sdk::ClientError;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::SdkError;
+use crate::{SdkError, threads};
 
 /// Something to do on the client's thread. Boxed, because the code that runs a task is there once for each type of it:
 /// without this, the library is 3 % larger.
@@ -31,20 +30,27 @@ impl Engine {
     pub(crate) async fn start() -> Result<Self, SdkError> {
         let (started, is_started) = oneshot::channel();
         let (alive, is_dropped) = oneshot::channel::<()>();
+        let (stop, is_stopped) = oneshot::channel::<()>();
         let live = move || {
             let runtime = match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(started.send(Err(error))),
             };
             if started.send(Ok(runtime.handle().clone())).is_ok() {
-                // Always an error: nothing is ever sent.
-                let _ = runtime.block_on(is_dropped);
+                runtime.block_on(async {
+                    // Nothing is ever sent on the first.
+                    tokio::select! { _ = is_dropped => {}, Ok(()) = is_stopped => {} }
+                });
             }
             // What still blocks, such as a look-up of a name, must not hold up the app.
             runtime.shutdown_background();
         };
         let no_thread = |error| SdkError::internal(format!("there is no thread for the client: {error}"));
-        thread::Builder::new().name("replyhq-sdk".into()).spawn(live).map_err(no_thread)?;
+        // Who is gone already needs not be asked.
+        let stop = Box::new(move || {
+            let _ = stop.send(());
+        });
+        threads::start("replyhq-sdk", stop, live).map_err(no_thread)?;
         let started =
             is_started.await.map_err(|_| SdkError::internal("the client's thread ended at once"))?;
         Ok(Self { handle: started.map_err(no_thread)?, _alive: alive })

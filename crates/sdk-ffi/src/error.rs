@@ -30,6 +30,11 @@ impl SdkError {
         Self::new("INTERNAL", detail)
     }
 
+    /// What was given to open a client with makes no sense.
+    pub(crate) fn invalid_config(detail: impl Into<String>) -> Self {
+        Self::new("INVALID_CONFIG", detail)
+    }
+
     /// What was given as a person's attributes is not a JSON object.
     pub(crate) fn not_an_object(detail: impl Into<String>) -> Self {
         Self::new("INVALID_USER", detail)

@@ -7,14 +7,16 @@ mod client;
 mod delivery;
 mod engine;
 mod error;
+mod threads;
 mod types;
 
-pub use self::client::{SdkClient, SdkSubscription};
-pub use self::delivery::{LogListener, StateListener, TimelineListener};
+pub use self::client::{SdkClient, SdkSubscription, fetch_unread};
+pub use self::delivery::{EventListener, LogListener, StateListener, TimelineListener};
 pub use self::error::SdkError;
+pub use self::threads::shut_down_all;
 pub use self::types::{
-    ClientConfig, ClientState, ConnectionState, ConversationStatus, ConversationSummary, Delivery, LogLevel,
-    Sender, Timeline, TimelineItem, User,
+    ChatEvent, ClientConfig, ClientState, ConnectionState, ConversationStatus, ConversationSummary, Delivery,
+    LogLevel, Sender, Timeline, TimelineItem, User,
 };
 
 uniffi::setup_scaffolding!();

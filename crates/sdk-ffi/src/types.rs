@@ -19,6 +19,26 @@ pub struct ClientConfig {
     /// Certificates in PEM to trust beside the usual ones, for a server with a private authority.
     #[uniffi(default = None)]
     pub extra_root_certificates_pem: Option<String>,
+    /// The certificates that the system trusts, each as DER, beside the usual ones. The wrappers fill them in where their
+    /// language knows them; what can't be read is passed over.
+    #[uniffi(default = [])]
+    pub system_root_certificates: Vec<Vec<u8>>,
+    /// Public keys of which one has to be in the server's chain: `sha256/` and the base64 of the SHA-256 of a
+    /// `SubjectPublicKeyInfo`, as OkHttp and curl have them. Empty: any that is trusted.
+    #[uniffi(default = [])]
+    pub pinned_public_keys: Vec<String>,
+    /// An HTTP proxy, `http://proxy.example.com:3128`; `direct` for none. Without it, the system's.
+    #[uniffi(default = None)]
+    pub proxy_url: Option<String>,
+    /// Names what is stored, in the place of the server's address: with it queue and history stay when that moves.
+    #[uniffi(default = None)]
+    pub storage_key: Option<String>,
+    /// Whether agents are told what the device is: system, versions, model, language and time zone.
+    #[uniffi(default = true)]
+    pub describes_device: bool,
+    /// What else agents are to know of the device and the app: a JSON object. With all the rest at most 8 KiB.
+    #[uniffi(default = None)]
+    pub device_context_json: Option<String>,
 }
 
 /// Who uses the app, as the app itself knows them.
@@ -65,6 +85,8 @@ pub struct ClientState {
     pub unread: i64,
     /// Messages that wait to be sent.
     pub queued: i64,
+    /// Messages that wait for another person who has used this device to be identified again.
+    pub queued_for_others: i64,
     /// Messages that were set aside; each is to be retried or cancelled.
     pub wedged: i64,
 }
@@ -82,11 +104,36 @@ pub enum ConnectionState {
     Waiting {
         /// When the next one is made.
         until: SystemTime,
+        /// Why, as a constant word: `DNS`, `REFUSED`, `UNREACHABLE`, `TIMED_OUT`, `PROXY`, `TLS`, `CERTIFICATE`,
+        /// `CERTIFICATE_DATES`, `NOT_THE_SERVER`, `SERVER_BUSY`, `SERVER_LEFT`, `LOST`. There may be more one day.
+        reason: String,
     },
     /// The server does not accept the API key; the app is to set another one.
     AuthFailed,
     /// The client was closed.
     Closed,
+}
+
+/// Something that happens once, apart from the pictures.
+#[derive(Debug, Clone, PartialEq, uniffi::Enum)]
+pub enum ChatEvent {
+    /// A message to the person has just arrived that they have not read: for a sound, or a banner.
+    MessageArrived {
+        /// Its conversation.
+        conversation_id: String,
+        /// The message.
+        message: TimelineItem,
+    },
+    /// What was stored on the device was damaged, and was begun anew.
+    StorageRecovered {
+        /// Messages that waited to be sent and could be saved.
+        saved: i64,
+    },
+    /// Something that this version of the wrapper does not know.
+    Other {
+        /// What it is, for a person who develops.
+        detail: String,
+    },
 }
 
 /// One conversation, as a list of conversations shows it.
@@ -182,12 +229,39 @@ pub enum Delivery {
     },
 }
 
-impl From<ClientConfig> for sdk::Config {
-    fn from(config: ClientConfig) -> Self {
-        let ClientConfig { server_url, app_id, api_key, data_dir, extra_root_certificates_pem } = config;
+impl TryFrom<ClientConfig> for sdk::Config {
+    type Error = SdkError;
+
+    fn try_from(config: ClientConfig) -> Result<Self, SdkError> {
+        let ClientConfig {
+            server_url,
+            app_id,
+            api_key,
+            data_dir,
+            extra_root_certificates_pem,
+            system_root_certificates,
+            pinned_public_keys,
+            proxy_url,
+            storage_key,
+            describes_device,
+            device_context_json,
+        } = config;
         let mut config = Self::new(server_url, app_id, api_key, PathBuf::from(data_dir));
         config.extra_root_certificates_pem = extra_root_certificates_pem;
-        config
+        config.system_root_certificates = system_root_certificates;
+        config.pinned_public_keys = pinned_public_keys;
+        config.proxy = match proxy_url {
+            None => sdk::Proxy::System,
+            Some(direct) if direct == "direct" => sdk::Proxy::Direct,
+            Some(url) => sdk::Proxy::Url(url),
+        };
+        config.storage_key = storage_key;
+        let context = device_context_json.as_deref().map(serde_json::from_str).transpose();
+        let context = context.map_err(|error| {
+            SdkError::invalid_config(format!("the device's context is a JSON object: {error}"))
+        })?;
+        config.device_context = describes_device.then(|| context.unwrap_or_default());
+        Ok(config)
     }
 }
 
@@ -222,6 +296,7 @@ impl From<&sdk::ClientState> for ClientState {
             conversations: state.conversations.iter().map(Into::into).collect(),
             unread: signed(state.unread),
             queued: signed(state.queued),
+            queued_for_others: signed(state.queued_for_others),
             wedged: signed(state.wedged),
         }
     }
@@ -233,9 +308,23 @@ impl From<&sdk::ConnectionState> for ConnectionState {
             sdk::ConnectionState::Offline => Self::Offline,
             sdk::ConnectionState::Connecting => Self::Connecting,
             sdk::ConnectionState::Online => Self::Online,
-            sdk::ConnectionState::Waiting { until } => Self::Waiting { until: time(*until) },
+            sdk::ConnectionState::Waiting { until, reason } => {
+                Self::Waiting { until: time(*until), reason: reason.code().to_owned() }
+            }
             sdk::ConnectionState::AuthFailed => Self::AuthFailed,
             sdk::ConnectionState::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<&sdk::ChatEvent> for ChatEvent {
+    fn from(event: &sdk::ChatEvent) -> Self {
+        match event {
+            sdk::ChatEvent::MessageArrived { conversation_id, message } => {
+                Self::MessageArrived { conversation_id: conversation_id.to_string(), message: message.into() }
+            }
+            sdk::ChatEvent::StorageRecovered { saved } => Self::StorageRecovered { saved: signed(*saved) },
+            other => Self::Other { detail: format!("{other:?}") },
         }
     }
 }

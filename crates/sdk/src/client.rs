@@ -8,8 +8,8 @@ use protocol::{ConversationId, LocalId, input};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{Command, Engine, Task};
-use crate::subscription::{StateSubscription, TimelineSubscription};
-use crate::{ClientError, ClientState, Config, Platform};
+use crate::subscription::{EventSubscription, Shown, StateSubscription, TimelineSubscription};
+use crate::{ClientError, ClientState, Config, Platform, limits};
 
 /// Support chat in an app: what is written is on the device before [`send`](Self::send) returns, and reaches the server
 /// once, in order, whatever happens.
@@ -40,8 +40,20 @@ impl ChatClient {
         Ok(Self { commands, state })
     }
 
-    /// Says who uses the app. What was written without a name becomes theirs, unless they have a file here already. The
-    /// server is told when it can be.
+    /// How many messages the person who was there last has not read, by the server's count: a badge, for a program that wakes up
+    /// for it. Opens the folder for that and closes it again.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), which says `ALREADY_OPEN` where a client is open, whose state has the number; and
+    /// [`ClientError::Offline`], [`ClientError::Server`].
+    pub async fn fetch_unread(config: Config, platform: Arc<dyn Platform>) -> Result<u64, ClientError> {
+        let (engine, _) = Engine::open(config, platform)?;
+        engine.fetch_unread().await
+    }
+
+    /// Says who uses the app. What was written without a name becomes theirs: all of it, or, where they have a file here
+    /// already, what waits to be sent. What waits for the person before waits until they are back. The server is told when it
+    /// can be.
     ///
     /// # Errors
     /// [`ClientError::InvalidUser`], [`ClientError::Storage`], [`ClientError::Closed`].
@@ -169,13 +181,21 @@ impl ChatClient {
 
     /// A conversation's timeline, now and whenever it changes. `None` follows the current conversation.
     pub fn subscribe_timeline(&self, conversation: Option<ConversationId>) -> TimelineSubscription {
-        let (show, shown) = watch::channel(None);
+        let (show, shown) = watch::channel(Shown::Nothing);
         // A closed client shows nothing: the subscription ends at once.
         let _ = self.commands.send(Command::Watch { conversation, show });
         TimelineSubscription::new(shown)
     }
 
-    /// Waits until nothing waits to be sent, or `timeout` is over. Returns how many messages still wait.
+    /// What happens from here on. That the file was damaged when the client was opened is told to the first who asks.
+    pub fn subscribe_events(&self) -> EventSubscription {
+        let (tell, told) = mpsc::channel(limits::EVENTS);
+        // A closed client tells nothing: the subscription ends at once.
+        let _ = self.commands.send(Command::Listen { tell });
+        EventSubscription::new(told)
+    }
+
+    /// Waits until nothing waits to be sent and the receipts that can be told are told, or `timeout` is over. Returns how many messages still wait.
     ///
     /// # Errors
     /// [`ClientError::Closed`], [`ClientError::Storage`].

@@ -22,6 +22,33 @@ pub struct Config {
     /// Certificates of further authorities that the server's certificate may be from, as PEM, beside those that
     /// browsers trust.
     pub extra_root_certificates_pem: Option<String>,
+    /// The certificates of the system's authorities, each as DER, which are trusted beside those that browsers trust. What can't
+    /// be read as one is passed over: systems have such.
+    pub system_root_certificates: Vec<Vec<u8>>,
+    /// Public keys of which one has to be in the server's chain of certificates, as `sha256/` and the base64 of the SHA-256 of
+    /// the key's `SubjectPublicKeyInfo`; what certificate is shown for it does not matter. Empty: any that is trusted.
+    pub pinned_public_keys: Vec<String>,
+    /// The way to the server.
+    pub proxy: Proxy,
+    /// Names what is stored, in the place of the server's host and port: with it queue and history stay when the address moves.
+    /// What was stored under the address before there was a key is found and goes on.
+    pub storage_key: Option<String>,
+    /// What agents are to know of the device and the app, beside what the SDK knows itself: its version, and the kind of
+    /// system. `None` tells nothing at all. At most 8 KiB as JSON.
+    pub device_context: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The way to the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// What the environment says, as for most programs: `HTTPS_PROXY` or `HTTP_PROXY`, by the server's scheme, `ALL_PROXY`, and
+    /// `NO_PROXY` with hosts, domains or `*`. Also in lower case.
+    #[default]
+    System,
+    /// None, whatever the environment says.
+    Direct,
+    /// An HTTP proxy, by its URL: `http://proxy.example.com:3128`, with a name and a password where it wants them.
+    Url(String),
 }
 
 impl Config {
@@ -38,6 +65,11 @@ impl Config {
             api_key: api_key.into(),
             data_dir: data_dir.into(),
             extra_root_certificates_pem: None,
+            system_root_certificates: Vec::new(),
+            pinned_public_keys: Vec::new(),
+            proxy: Proxy::System,
+            storage_key: None,
+            device_context: Some(serde_json::Map::new()),
         }
     }
 }
@@ -60,8 +92,10 @@ pub(crate) struct Endpoint {
     /// Without the brackets of an IPv6 address.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Host and port as the `Host` header has them.
+    /// Host and port as the `Host` header has them: in lower case, and without a port that goes without saying.
     pub(crate) authority: String,
+    /// As it was written.
+    pub(crate) written: String,
     /// What stands before `/v1`: empty, or a path without a slash at its end.
     pub(crate) base_path: String,
 }
@@ -83,7 +117,7 @@ impl Endpoint {
         if uri.query().is_some() {
             return Err(wrong("can't hold a query"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         if host.is_empty() {
             return Err(wrong("names no host"));
         }
@@ -98,11 +132,14 @@ impl Endpoint {
             }
             None => return Err(wrong("has a port that is none")),
         };
+        let usual = if is_tls { 443 } else { 80 };
+        let name = authority.host().to_ascii_lowercase();
         Ok(Self {
             is_tls,
-            host: host.to_owned(),
+            host,
             port,
-            authority: authority.as_str().to_owned(),
+            authority: if port == usual { name } else { format!("{name}:{port}") },
+            written: authority.as_str().to_owned(),
             base_path: uri.path().trim_end_matches('/').to_owned(),
         })
     }
@@ -120,6 +157,13 @@ mod tests {
         let endpoint = Endpoint::parse("http://[::1]:3000/support/").unwrap();
         assert_eq!((endpoint.is_tls, endpoint.host.as_str(), endpoint.port), (false, "::1", 3000));
         assert_eq!((endpoint.authority.as_str(), endpoint.base_path.as_str()), ("[::1]:3000", "/support"));
+        for spelling in
+            ["https://Chat.Example.COM", "https://chat.example.com:443", "HTTPS://chat.example.com/"]
+        {
+            let endpoint = Endpoint::parse(spelling).unwrap();
+            assert_eq!(endpoint.authority, "chat.example.com", "{spelling}");
+        }
+        assert_eq!(Endpoint::parse("http://a:443").unwrap().authority, "a:443");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The way to a host that has several addresses, of which some may be dead: not refused, but swallowed. As in RFC 8305 ("Happy
 //! Eyeballs"), they are tried one after another without waiting for each to fail, and the first that answers is taken.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -14,12 +15,25 @@ use tokio::time::sleep;
 /// From one try to the next while none has ended: what section 8 of the RFC recommends.
 const DELAY: Duration = Duration::from_millis(250);
 
+/// A name that leads to no address, and what the system says of it.
+#[derive(Debug)]
+pub(crate) struct NoAddress(String);
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoAddress {}
+
 /// Connects to one of the host's addresses.
 ///
 /// # Errors
 /// If it has none, or none of them can be reached: what the first one said.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = lookup_host((host, port)).await?;
+    let no_address = |error: io::Error| io::Error::new(io::ErrorKind::NotFound, NoAddress(error.to_string()));
+    let addresses = lookup_host((host, port)).await.map_err(no_address)?;
     let stream = first(alternating(addresses), TcpStream::connect).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

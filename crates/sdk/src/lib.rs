@@ -30,10 +30,11 @@ pub use protocol::{
 };
 
 pub use self::client::ChatClient;
-pub use self::config::Config;
+pub use self::config::{Config, Proxy};
 pub use self::error::ClientError;
 pub use self::platform::{CommitMoment, Dialing, LogLevel, Platform, Stream};
 pub use self::snapshot::{
-    ClientState, ConnectionState, ConversationSummary, Delivery, Timeline, TimelineItem,
+    ChatEvent, ClientState, ConnectionState, ConversationSummary, Delivery, Timeline, TimelineItem,
+    WaitReason,
 };
-pub use self::subscription::{StateSubscription, TimelineSubscription};
+pub use self::subscription::{EventSubscription, StateSubscription, TimelineSubscription};

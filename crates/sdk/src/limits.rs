@@ -35,6 +35,11 @@ pub const BACKGROUND_DRAIN: Duration = Duration::from_secs(10);
 pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 /// How often a message may have been on its way when the process died before it is set aside.
 pub const CRASHES: u32 = 5;
+/// How long a person's data may take to reach the server before it is connected to without: who is told to agents as nobody in
+/// particular for a moment is better off than who waits.
+pub const IDENTIFY_FIRST: Duration = Duration::from_secs(3);
+/// Events that wait for one who takes none.
+pub const EVENTS: usize = 256;
 /// From one damaged file to the next that is begun anew: a disk that keeps nothing is not to be written to all the time.
 pub const MEND_PAUSE: Duration = Duration::from_secs(10);
 /// Messages that the server may be ahead before the newest are fetched first.

@@ -14,10 +14,14 @@ pub struct ClientState {
     pub device_id: DeviceId,
     /// Newest activity first.
     pub conversations: Vec<ConversationSummary>,
-    /// Messages of agents that the person has not read, of those that are stored here.
+    /// Messages of agents that the person has not read: a badge. By the server's count where not all of them are here, which
+    /// counts up to 1,000 of each conversation.
     pub unread: u64,
     /// Messages that wait to be sent, or are on their way.
     pub queued: u64,
+    /// Messages that wait for another person to be identified again who has used this device: they are sent as whom they were
+    /// written by.
+    pub queued_for_others: u64,
     /// Messages that were set aside: they need [`retry`](crate::ChatClient::retry) or
     /// [`cancel`](crate::ChatClient::cancel).
     pub wedged: u64,
@@ -36,11 +40,84 @@ pub enum ConnectionState {
     Waiting {
         /// When the next one is tried, unless something makes it be tried before.
         until: Timestamp,
+        /// Why it failed.
+        reason: WaitReason,
     },
     /// The server refused the key: [`set_api_key`](crate::ChatClient::set_api_key) goes on.
     AuthFailed,
     /// The client is closed.
     Closed,
+}
+
+/// Why there is no connection, although one was tried: what an app can tell the person, or its developer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitReason {
+    /// It ended, or broke, without a word that would tell why.
+    Lost,
+    /// The server's name is not known: no network, a spelling mistake, or a resolver that fails.
+    Dns,
+    /// Nothing listens at the address.
+    Refused,
+    /// There is no way to the address.
+    Unreachable,
+    /// Nothing came back in time.
+    TimedOut,
+    /// The proxy did not let it through.
+    Proxy,
+    /// TLS failed.
+    Tls,
+    /// The server's certificate is not trusted: of an unknown authority, for another name, or without a pinned key. A
+    /// network that reads along shows itself so.
+    Certificate,
+    /// The server's certificate is not valid at this time: the device's clock is off, or the certificate has run out.
+    CertificateDates,
+    /// Something else answered than the server: the page of a captive portal, or a proxy whose server is away.
+    NotTheServer,
+    /// The server can't take the device now.
+    ServerBusy,
+    /// The server restarts, and has said when it is back.
+    ServerLeft,
+}
+
+impl WaitReason {
+    /// The reason in one constant word, for programs and other languages.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Lost => "LOST",
+            Self::Dns => "DNS",
+            Self::Refused => "REFUSED",
+            Self::Unreachable => "UNREACHABLE",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Proxy => "PROXY",
+            Self::Tls => "TLS",
+            Self::Certificate => "CERTIFICATE",
+            Self::CertificateDates => "CERTIFICATE_DATES",
+            Self::NotTheServer => "NOT_THE_SERVER",
+            Self::ServerBusy => "SERVER_BUSY",
+            Self::ServerLeft => "SERVER_LEFT",
+        }
+    }
+}
+
+/// Something that happens once, apart from the pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChatEvent {
+    /// A message of the other side has just arrived that the person has not read: for a sound, or a banner. Told once, whether
+    /// it came live or was missed while there was no connection; not for what is fetched on scrolling.
+    MessageArrived {
+        /// Its conversation.
+        conversation_id: ConversationId,
+        /// The message.
+        message: TimelineItem,
+    },
+    /// The file on the device was damaged, by the disk or by another program, and was begun anew. The history comes from the
+    /// server again.
+    StorageRecovered {
+        /// Messages that waited to be sent, or were set aside, and could be saved. There may have been more.
+        saved: u64,
+    },
 }
 
 /// A conversation in a list.
@@ -52,7 +129,7 @@ pub struct ConversationSummary {
     pub status: ConversationStatus,
     /// Its newest message, one that waits to be sent included.
     pub last_message: Option<TimelineItem>,
-    /// Messages of agents that the person has not read, of those that are stored here.
+    /// Messages of agents that the person has not read.
     pub unread: u64,
     /// Whether an agent types.
     pub is_agent_typing: bool,

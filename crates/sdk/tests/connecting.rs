@@ -182,10 +182,10 @@ async fn a_closed_client_says_so_and_ends_its_streams() {
     while let Some(state) = states.next().await {
         drop(state);
     }
-    while let Some(timeline) = timelines.next().await {
+    while let Some(timeline) = timelines.next().await.expect("a conversation") {
         drop(timeline);
     }
-    assert!(phone.client.subscribe_timeline(None).next().await.is_none());
+    assert!(phone.client.subscribe_timeline(None).next().await.expect("no failure").is_none());
     let again = Phone::in_world(&World::new(1), folder.path()).await;
     let timeline = again.timeline("what was written", |timeline| !timeline.items.is_empty()).await;
     assert_eq!(timeline.items[0].body, "one");

@@ -225,7 +225,10 @@ async fn connections(client: ChatClient) -> u64 {
 async fn timeline(client: &ChatClient) -> Vec<Value> {
     let mut timelines = client.subscribe_timeline(None);
     loop {
-        let timeline = testkit::patiently("the timeline", timelines.next()).await.expect("an open client");
+        let timeline = testkit::patiently("the timeline", timelines.next())
+            .await
+            .expect("a conversation")
+            .expect("an open client");
         if !timeline.has_older {
             let shown = timeline.items.iter().map(|item| {
                 json!({ "id": item.message_id.as_ref().map(|id| id.as_str()), "local_id": item.local_id.as_str(),

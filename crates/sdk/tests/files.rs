@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::Message;
 use rusqlite::Connection;
-use sdk::{ConnectionState, Delivery, User};
+use sdk::{ChatEvent, ConnectionState, Delivery, EventSubscription, User};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -198,9 +198,19 @@ async fn who_logs_out_leaves_no_file_of_a_version_to_come() {
     assert_ne!(version(left), TO_COME);
 }
 
+/// How often the app was told that what was stored was damaged, until the client was closed.
+async fn recoveries(events: &mut EventSubscription) -> usize {
+    let mut count = 0;
+    while let Some(event) = events.next().await {
+        count += usize::from(matches!(event, ChatEvent::StorageRecovered { .. }));
+    }
+    count
+}
+
 /// What the server has in the end, after the phone with this folder was used once more.
 async fn used_once_more(world: &World, folder: &Path, what: &str) -> (Vec<String>, u64) {
     let phone = Phone::in_world(world, folder).await;
+    let mut events = phone.client.subscribe_events();
     world.network(true);
     phone.client.identify(ada()).await.expect(what);
     phone.client.send(None, "afterwards").await.expect(what);
@@ -210,10 +220,15 @@ async fn used_once_more(world: &World, folder: &Path, what: &str) -> (Vec<String
     phone.timeline(what, |timeline| bodies(timeline).contains(&"afterwards")).await;
     let wedged = phone.client.subscribe_state().current().wedged;
     phone.client.close().await;
+    let begun_anew = world.log().matches("the local file is damaged and begun anew").count();
+    assert_eq!(recoveries(&mut events).await, begun_anew, "{what}: the app is told each time");
+    assert!(begun_anew <= 1, "{what}");
     // And it was no accident.
     let phone = Phone::in_world(world, folder).await;
+    let mut events = phone.client.subscribe_events();
     phone.timeline(what, |timeline| bodies(timeline).contains(&"afterwards")).await;
     phone.client.close().await;
+    assert_eq!(recoveries(&mut events).await, 0, "{what}: once");
     let stored = world.conversations().into_iter().flat_map(|conversation| conversation.messages);
     (stored.map(|message| message.body).collect(), wedged)
 }

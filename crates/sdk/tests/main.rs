@@ -1,7 +1,9 @@
 //! The SDK from outside.
 
+mod addresses;
 mod catching_up;
 mod connecting;
+mod counting;
 mod crashing;
 mod day;
 mod fault_proxy;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sdk::ConnectionState;
+use sdk::{ConnectionState, WaitReason};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use crate::connecting::start;
@@ -147,4 +149,108 @@ async fn a_try_that_has_just_begun_is_left_alone() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(world.dials().len(), dials);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_swallows_posts_and_lets_sockets_through_holds_nothing_up() {
+    let (world, phone, folder) = start().await;
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    phone.client.close().await;
+    world.swallow_posts(true);
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.client.set_network(false).await.expect("open");
+    phone.client.identify(crate::people::person("ada")).await.expect("a person");
+    phone.client.set_network(true).await.expect("open");
+    phone.client.send(None, "two").await.expect("room");
+    let began = Instant::now();
+    phone.shows(&["one", "two"]).await;
+    assert!(began.elapsed() < SECOND * 5, "{:?}", began.elapsed());
+    sleep(SECOND * 600).await;
+    phone.client.send(None, "three").await.expect("room");
+    phone.shows(&["one", "two", "three"]).await;
+    assert_eq!(world.users().len(), 0);
+    world.swallow_posts(false);
+    sleep(SECOND * 120).await;
+    assert_eq!(world.users().len(), 1, "told when it gets through");
+}
+
+/// The reason that is shown once there is one.
+async fn reason(phone: &Phone) -> WaitReason {
+    let is_waiting = |state: &sdk::ClientState| matches!(state.connection, ConnectionState::Waiting { .. });
+    match phone.state("waiting", is_waiting).await.connection {
+        ConnectionState::Waiting { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_says_why_there_is_no_connection() {
+    let (world, phone, _folder) = start().await;
+    phone.online().await;
+    world.power(false);
+    assert_eq!(reason(&phone).await, WaitReason::Lost);
+    phone
+        .state("nobody listens", |state| {
+            matches!(state.connection, ConnectionState::Waiting { reason: WaitReason::Refused, .. })
+        })
+        .await;
+    world.power(true);
+    phone.online().await;
+    world.leave(SECOND * 30);
+    assert_eq!(reason(&phone).await, WaitReason::ServerLeft);
+    phone.online().await;
+    world.swallow_dials(true);
+    world.cut();
+    phone
+        .state("nobody answers", |state| {
+            matches!(state.connection, ConnectionState::Waiting { reason: WaitReason::TimedOut, .. })
+        })
+        .await;
+    world.swallow_dials(false);
+    world.network(false);
+    phone
+        .state("no way", |state| {
+            matches!(state.connection, ConnectionState::Waiting { reason: WaitReason::Unreachable, .. })
+        })
+        .await;
+}
+
+/// Something that answers every request in the same way, as what stands between does.
+async fn somebody_else(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4_096];
+                // Whoever asks may go whenever they like.
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn who_is_not_the_server_is_said_to_be_none() {
+    for (answer, wanted) in [
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno", WaitReason::NotTheServer),
+        ("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", WaitReason::NotTheServer),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\n\r\n",
+            WaitReason::NotTheServer,
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n", WaitReason::NotTheServer),
+        ("", WaitReason::Lost),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let phone = Phone::open(&somebody_else(answer).await, "app_1", "rhq_key_1", folder.path()).await;
+        assert_eq!(reason(&phone).await, wanted, "{answer:?}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    // Of the names that are never given to anybody (RFC 6761).
+    let phone = Phone::open("http://chat.invalid", "app_1", "rhq_key_1", folder.path()).await;
+    assert_eq!(reason(&phone).await, WaitReason::Dns);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sdk::{ClientError, Config, ConnectionState, User};
+use sdk::{ClientError, Config, ConnectionState, Delivery, User};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::time::sleep;
@@ -241,4 +241,82 @@ async fn an_answer_for_one_person_never_reaches_the_next() {
         }
         phone.client.close().await;
     }
+}
+
+/// Somebody who has a file here already, and has written without a name since, with the network away.
+async fn written_without_a_name() -> (World, Phone, tempfile::TempDir) {
+    let (world, phone, folder) = start().await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.client.send(None, "ada").await.expect("room");
+    phone.shows(&["ada"]).await;
+    phone.client.set_network(false).await.expect("open");
+    phone.client.send(None, "ada, later").await.expect("room");
+    phone.client.identify(person("bob")).await.expect("a person");
+    phone.client.logout().await.expect("it works");
+    for text in ["nobody", "nobody again"] {
+        phone.client.send(None, text).await.expect("room");
+    }
+    (world, phone, folder)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_without_a_name_is_sent_although_the_person_has_a_file_here() {
+    let (world, phone, folder) = written_without_a_name().await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    let state = phone.client.subscribe_state().current();
+    assert_eq!((state.queued, state.queued_for_others), (3, 0));
+    phone.client.set_network(true).await.expect("open");
+    phone.shows(&["ada", "ada, later", "nobody", "nobody again"]).await;
+    assert_eq!(world.conversations().len(), 1, "in the one conversation that she has");
+    phone.client.close().await;
+    let phone = Phone::in_world(&world, folder.path()).await;
+    phone.shows(&["ada", "ada, later", "nobody", "nobody again"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_another_person_is_counted() {
+    let (world, phone, folder) = start().await;
+    phone.client.set_network(false).await.expect("open");
+    phone.client.identify(person("ada")).await.expect("a person");
+    for text in ["one", "two"] {
+        phone.client.send(None, text).await.expect("room");
+    }
+    phone.client.identify(person("bob")).await.expect("a person");
+    let waiting = |phone: &Phone| {
+        let state = phone.client.subscribe_state().current();
+        (state.queued, state.queued_for_others)
+    };
+    phone.state("bob", |state| state.user_id == Some("bob".into())).await;
+    assert_eq!(waiting(&phone), (0, 2));
+    phone.client.close().await;
+    let phone = Phone::in_world(&world, folder.path()).await;
+    assert_eq!(waiting(&phone), (0, 2), "after a restart, too");
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.shows(&["one", "two"]).await;
+    assert_eq!(waiting(&phone), (0, 0));
+    phone.client.set_network(false).await.expect("open");
+    phone.client.send(None, "three").await.expect("room");
+    phone.client.logout().await.expect("it works");
+    assert_eq!(waiting(&phone), (0, 0), "what was given up is not counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changing_persons_while_a_message_is_under_way_is_no_crash() {
+    let (world, phone, _folder) = start().await;
+    phone.client.identify(person("ada")).await.expect("a person");
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    world.fault(Fault::Ignore);
+    phone.client.send(None, "two").await.expect("room");
+    for _ in 0..7 {
+        phone.online().await;
+        sleep(Duration::from_secs(1)).await;
+        phone.item("it is under way", |item| item.delivery == Delivery::Sending).await;
+        world.fault(Fault::Ignore);
+        phone.client.identify(person("bob")).await.expect("a person");
+        phone.online().await;
+        phone.client.identify(person("ada")).await.expect("a person");
+    }
+    world.heal();
+    phone.shows(&["one", "two"]).await;
 }

@@ -49,7 +49,11 @@ impl Phone {
 
     /// Opens a client whose platform is this world.
     pub(crate) async fn in_world(world: &World, folder: &Path) -> Self {
-        let config = Config::new("http://chat.example.com", "app_1", "rhq_key_1", folder);
+        Self::with(world, Config::new("http://chat.example.com", "app_1", "rhq_key_1", folder)).await
+    }
+
+    /// As [`in_world`](Self::in_world), with a configuration of its own.
+    pub(crate) async fn with(world: &World, config: Config) -> Self {
         let client = ChatClient::open(config, Arc::new(world.clone())).await.expect("an open client");
         // On a clock that jumps: as long as the longest wait, some times over.
         Self { client, platform: Arc::default(), patience: Duration::from_secs(600) }
@@ -82,7 +86,7 @@ impl Phone {
         let mut timelines = self.client.subscribe_timeline(None);
         self.within(what, async {
             loop {
-                let timeline = timelines.next().await.expect("an open client");
+                let timeline = timelines.next().await.expect("a conversation").expect("an open client");
                 if is_wanted(&timeline) {
                     return timeline;
                 }

@@ -31,7 +31,7 @@ async fn chat(server_url: &str, app_id: &str, api_key: &str, data_dir: &Path) ->
 
     // Every change brings the whole picture: show it as it is.
     let mut timelines = client.subscribe_timeline(None);
-    while let Some(timeline) = timelines.next().await {
+    while let Some(timeline) = timelines.next().await? {
         for item in &timeline.items {
             eprintln!("{:?} {}: {:?}", item.sender, item.body, item.delivery);
         }

@@ -81,7 +81,7 @@ impl<'a> Story<'a> {
     fn watch(&mut self) {
         let mut timelines = self.client.subscribe_timeline(None);
         self.shows.push(tokio::spawn(async move {
-            while let Some(timeline) = timelines.next().await {
+            while let Some(timeline) = timelines.next().await.expect("a conversation") {
                 check_picture(&timeline);
             }
         }));
@@ -159,7 +159,7 @@ impl<'a> Story<'a> {
 
     async fn retry_wedged(&mut self) {
         let mut timelines = self.client.subscribe_timeline(None);
-        let timeline = timelines.next().await.expect("an open client");
+        let timeline = timelines.next().await.expect("a conversation").expect("an open client");
         for item in &timeline.items {
             if let Delivery::Wedged { .. } = item.delivery {
                 // It may have gone out of that state meanwhile.
@@ -271,7 +271,7 @@ impl<'a> Story<'a> {
     /// The phone shows what the server has, all of it once somebody has scrolled to the beginning.
     async fn check_phone(&self) {
         let mut timelines = self.client.subscribe_timeline(None);
-        let timeline = timelines.next().await.expect("an open client");
+        let timeline = timelines.next().await.expect("a conversation").expect("an open client");
         check_picture(&timeline);
         let Some(conversation) = self.world.conversation() else { return };
         let shown: Vec<_> = timeline.items.iter().map(|item| (item.seq, item.local_id.clone())).collect();

@@ -118,6 +118,9 @@ struct Inner {
     /// Names of all events that came, with their payloads.
     events: Vec<(Instant, String, Value)>,
     users: Vec<Value>,
+    /// What devices were said to be.
+    contexts: Vec<(String, Value)>,
+    swallows_posts: bool,
     /// Messages that were refused for good at least once.
     refused: HashSet<LocalId>,
     forgotten: HashSet<LocalId>,
@@ -191,6 +194,16 @@ impl World {
     /// Who was identified, in order.
     pub(crate) fn users(&self) -> Vec<Value> {
         self.lock().users.clone()
+    }
+
+    /// What devices were said to be, in order.
+    pub(crate) fn contexts(&self) -> Vec<(String, Value)> {
+        self.lock().contexts.clone()
+    }
+
+    /// From here on a POST is never answered, as some firewalls do it, or is again.
+    pub(crate) fn swallow_posts(&self, swallows: bool) {
+        self.lock().swallows_posts = swallows;
     }
 
     /// Whether this message was refused for good at least once.
@@ -488,7 +501,13 @@ impl Stored {
             last_seq: self.messages.len() as u64,
             created_at: now,
             updated_at: self.messages.last().map_or(now, |message| message.created_at),
+            unread_count: Some(self.unread()),
         }
+    }
+
+    fn unread(&self) -> u64 {
+        let is_unread = |message: &&Message| message.sender != Sender::User && message.seq > self.device_read;
+        self.messages.iter().filter(is_unread).count() as u64
     }
 
     fn joined(&self) -> ConversationJoined {

@@ -1,17 +1,17 @@
 //! What the app asks for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::rest::User;
 use protocol::{ConversationId, LocalId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::{Drain, Engine, Errand};
 use crate::connection::Input;
 use crate::local::{Error, State, UNOPENED};
-use crate::{ClientError, Timeline, limits, random};
+use crate::subscription::Shown;
+use crate::{ChatEvent, ClientError, limits, random};
 
 type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 
@@ -29,7 +29,8 @@ pub(crate) enum Command {
     NetworkChanged { reply: Reply<()> },
     SetForeground { is_foreground: bool, reply: Reply<()> },
     SetApiKey { api_key: String, reply: Reply<()> },
-    Watch { conversation: Option<ConversationId>, show: watch::Sender<Option<Arc<Timeline>>> },
+    Watch { conversation: Option<ConversationId>, show: watch::Sender<Shown> },
+    Listen { tell: mpsc::Sender<ChatEvent> },
     Drain { timeout: Duration, reply: Reply<u64> },
     Close { done: oneshot::Sender<()> },
 }
@@ -84,6 +85,10 @@ impl Engine {
             Command::SetApiKey { api_key, reply } => self.set_api_key(api_key, reply),
             Command::Watch { conversation, show } => {
                 self.views.add(conversation, show);
+                Ok(())
+            }
+            Command::Listen { tell } => {
+                self.listen(tell);
                 Ok(())
             }
             Command::Drain { timeout, reply } => {
@@ -207,6 +212,9 @@ impl Engine {
         // What was done before this was for the person before.
         self.finish();
         self.reply(reply, ());
+        // What is under way for the person before goes on when they are back: nothing has crashed.
+        self.store.end_attempts()?;
+        self.store.commit()?;
         if self.people.change_to(&user.id, &mut self.store)? {
             self.begin_anew();
         }
@@ -241,6 +249,8 @@ impl Engine {
         self.syncs.clear();
         self.identifying = Errand::default();
         self.listing = Errand::default();
+        self.describing = Errand::default();
+        self.sought.clear();
         self.views.begin_anew();
         self.step(Input::NewPerson);
     }

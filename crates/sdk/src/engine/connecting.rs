@@ -15,7 +15,7 @@ use crate::local::{Error, Marks};
 use crate::outbox::Failed;
 use crate::sync::Sync;
 use crate::wire::link::{Link, Told};
-use crate::{LogLevel, User, limits};
+use crate::{LogLevel, User, WaitReason, limits};
 
 /// A link's task. Ends with this, unless it is let go.
 pub(super) struct LinkHandle(Option<JoinHandle<()>>);
@@ -69,9 +69,12 @@ impl Engine {
         let (rest, epoch, platform) = (self.rest(), self.epoch, self.platform.clone());
         let live: Task = Box::pin(async move {
             if let Some(user) = first {
-                let answer = super::report::ask(&rest, Asked::Identify { user: Box::new(user) }).await;
-                // The client is closed where nobody listens; so it is below.
-                let _ = tell.send(Report::Rest { epoch, answer }).await;
+                let asked = super::report::ask(&rest, Asked::Identify { user: Box::new(user) });
+                // Some networks swallow a POST and let a socket through. It is told on the connection's own time then.
+                if let Ok(answer) = tokio::time::timeout(limits::IDENTIFY_FIRST, asked).await {
+                    // The client is closed where nobody listens; so it is below.
+                    let _ = tell.send(Report::Rest { epoch, answer }).await;
+                }
             }
             let frozen = super::report::watch_the_clock(&platform, tell.clone(), generation);
             let tell = |told| {
@@ -107,6 +110,7 @@ impl Engine {
         let is_wanted_again = std::mem::replace(&mut self.probe, Probe::None) == Probe::Again;
         if !is_alive {
             self.log(LogLevel::Info, "the connection is dead: nothing came back");
+            self.trouble = WaitReason::TimedOut;
             self.step(Input::Silent);
         } else if is_wanted_again {
             self.doubt();
@@ -141,6 +145,8 @@ impl Engine {
         }
         self.identifying = Errand::default();
         self.listing = Errand::default();
+        self.describing = Errand::default();
+        self.sought.clear();
         self.views.change_all();
         self.store.end_attempts()
     }
@@ -149,8 +155,12 @@ impl Engine {
         match told {
             Told::Connected(outgoing) => self.connected(outgoing),
             Told::Refused { code, message } => self.refused(&code, &message),
-            Told::Ended(why) => {
-                self.log(LogLevel::Info, &format!("the connection ended: {why}"));
+            Told::Ended(trouble) => {
+                self.log(LogLevel::Info, &format!("the connection ended: {trouble}"));
+                // A server that leaves has said why before it hung up.
+                if self.outgoing.is_none() || self.trouble != WaitReason::ServerLeft {
+                    self.trouble = trouble.reason;
+                }
                 self.lost()
             }
             Told::Event(event) => self.event(&event),
@@ -168,8 +178,10 @@ impl Engine {
         let now = Instant::now();
         self.step(Input::Connected);
         self.outgoing = Some(outgoing);
+        self.trouble = WaitReason::Lost;
         self.outbox.kick();
         self.listing.want();
+        self.describing.want();
         if matches!(self.store.user()?, (Some(_), false)) {
             self.identifying.want();
         }
@@ -191,6 +203,7 @@ impl Engine {
             self.step(Input::Refused);
             Ok(())
         } else {
+            self.trouble = WaitReason::ServerBusy;
             self.lost()
         }
     }
@@ -227,6 +240,7 @@ impl Engine {
             ServerShutdown::NAME => {
                 if let Some(leaving) = parsed::<ServerShutdown>(event) {
                     let delay = std::time::Duration::from_millis(leaving.reconnect_delay_ms);
+                    self.trouble = WaitReason::ServerLeft;
                     self.step(Input::Leaving(delay));
                 }
                 Ok(())
@@ -264,6 +278,11 @@ impl Engine {
                 Marks { delivered: seq, delivered_told: seq, read, read_told: read, ..Marks::default() }
             }
         };
+        if read > 0 && change.by == Side::User {
+            // On another connection of the device's: what is left of it, the server knows.
+            self.store.forget_unread(&change.conversation_id)?;
+            self.listing.want();
+        }
         self.store.raise(&change.conversation_id, marks)?;
         self.views.change(&change.conversation_id);
         Ok(())

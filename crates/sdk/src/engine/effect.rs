@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use super::Engine;
 use super::report::{Asked, Request};
-use crate::ClientError;
 use crate::connection::Action;
+use crate::{ChatEvent, ClientError};
 
 /// Something that others see.
 pub(super) enum Effect {
@@ -16,6 +16,8 @@ pub(super) enum Effect {
     Emit { name: &'static str, payload: Box<RawValue>, request: Option<Request> },
     /// A REST request.
     Ask(Asked),
+    /// Something that happened, for those who listen.
+    Tell(ChatEvent),
     /// A change of the connection.
     Connect(Action),
 }
@@ -50,6 +52,7 @@ impl Engine {
             Effect::Reply(reply) => reply(None),
             Effect::Emit { name, payload, request } => self.emit_now(name, payload, request),
             Effect::Ask(asked) => self.ask_now(asked),
+            Effect::Tell(event) => self.tell_event(&event),
             Effect::Connect(Action::Open) => self.open_link(),
             Effect::Connect(Action::Close) => self.close_link(),
             Effect::Connect(Action::Reopen) => {
@@ -68,7 +71,7 @@ impl Engine {
                 let _ = reply.send(Err(failure.clone()));
             }
             // The connection is given up as well, and everything about it is found in the file again.
-            Effect::Emit { .. } | Effect::Ask(_) | Effect::Connect(_) => {}
+            Effect::Emit { .. } | Effect::Ask(_) | Effect::Tell(_) | Effect::Connect(_) => {}
         }
     }
 }

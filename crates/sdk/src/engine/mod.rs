@@ -3,19 +3,22 @@
 
 mod command;
 mod connecting;
+mod context;
 mod effect;
 mod report;
 mod sending;
 mod showing;
 mod syncing;
 mod telling;
+mod unknown;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ConversationId;
+use protocol::rest::Unread;
 use socketio::Outgoing;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -25,16 +28,17 @@ pub(crate) use self::command::Command;
 use self::connecting::LinkHandle;
 use self::effect::Effect;
 use self::report::{Report, bounded};
-use self::showing::Views;
+use self::showing::{Standing, Views};
 use crate::backoff::full_jitter;
+use crate::config::Endpoint;
 use crate::connection;
 use crate::local::{Error, LocalStore, People};
-use crate::outbox::Outbox;
+use crate::outbox::{Failed, Outbox};
 use crate::receipts::Receipts;
 use crate::sync::Sync;
 use crate::typing::Typing;
 use crate::wire::tls::Dialer;
-use crate::{ClientError, ClientState, Config, LogLevel, Platform, limits, random};
+use crate::{ChatEvent, ClientError, ClientState, Config, LogLevel, Platform, WaitReason, limits, random};
 
 /// Reports that may wait. A link that has told more waits until some are dealt with.
 const REPORTS: usize = 256;
@@ -52,6 +56,8 @@ pub(crate) struct Engine {
     socket_config: Arc<socketio::Config>,
     app_id: String,
     api_key: String,
+    /// What agents are to know of the device, as JSON.
+    device_context: Option<String>,
     people: People,
     store: LocalStore,
 
@@ -60,6 +66,8 @@ pub(crate) struct Engine {
     /// There while the server has accepted the connection.
     outgoing: Option<Outgoing>,
     probe: Probe,
+    /// Why the last connection failed.
+    trouble: WaitReason,
     /// Tells apart what this connection says from what older ones say.
     generation: u64,
     /// Tells apart answers for this person from those for others.
@@ -75,10 +83,17 @@ pub(crate) struct Engine {
     /// What the server is to be told of the person, and asked for of their conversations.
     identifying: Errand,
     listing: Errand,
+    /// What the server is to be told of the device.
+    describing: Errand,
+    /// Conversations that somebody looks at and that are not known here, which the server was asked for.
+    sought: HashSet<ConversationId>,
 
     /// When the local file was damaged and begun anew.
     mended_at: Option<Instant>,
     views: Views,
+    listeners: Vec<mpsc::Sender<ChatEvent>>,
+    /// What nobody listened to, and somebody has to hear.
+    untold: Vec<ChatEvent>,
     effects: Vec<Effect>,
     drains: Vec<Drain>,
     is_closing: Option<oneshot::Sender<()>>,
@@ -136,6 +151,10 @@ impl Errand {
         self.not_before = Some(now + wait);
     }
 
+    fn is_done(&self) -> bool {
+        !self.is_wanted && !self.is_under_way
+    }
+
     fn done(&mut self) {
         self.is_under_way = false;
         self.failures = 0;
@@ -160,8 +179,13 @@ impl Engine {
             return Err(ClientError::InvalidConfig("app_id or api_key has a character that is none".into()));
         }
         let dialer = Dialer::new(&config, Arc::clone(&platform))?;
-        let server = &dialer.endpoint().authority;
-        let mut people = People::open(&config.data_dir, server, &config.app_id, Arc::clone(&platform))?;
+        let device_context = config.device_context.as_ref().map(context::described).transpose()?;
+        let mut people = People::open(
+            &config.data_dir,
+            &names(&config, dialer.endpoint()),
+            &config.app_id,
+            Arc::clone(&platform),
+        )?;
         let mut store = people.current()?;
         let socket_config = socketio::Config {
             max_payload: MAX_PAYLOAD,
@@ -170,7 +194,11 @@ impl Engine {
         };
         let (tell, reports) = mpsc::channel(REPORTS);
         let connection = connection::State::new();
-        let shown = |store: &LocalStore| showing::state(store, &connection, &Typing::default(), &*platform);
+        let others = people.waiting_for_others();
+        let shown = |store: &LocalStore| {
+            let standing = Standing { connection: &connection, trouble: WaitReason::Lost, others };
+            showing::state(store, &standing, &Typing::default(), &*platform)
+        };
         let first = match shown(&store) {
             Err(error) if error.is_corruption() => {
                 people.mend(&error, &mut store)?;
@@ -178,18 +206,21 @@ impl Engine {
             }
             first => first?,
         };
+        let untold = people.take_recovered().into_iter().map(recovered).collect();
         let (views, shown) = Views::new(first);
         let engine = Self {
             dialer,
             socket_config: Arc::new(socket_config),
             app_id: config.app_id,
             api_key: config.api_key,
+            device_context,
             people,
             store,
             connection,
             link: None,
             outgoing: None,
             probe: Probe::None,
+            trouble: WaitReason::Lost,
             generation: 0,
             epoch: 0,
             tasks: JoinSet::new(),
@@ -201,8 +232,12 @@ impl Engine {
             syncs: HashMap::new(),
             identifying: Errand::default(),
             listing: Errand::default(),
+            describing: Errand::default(),
+            sought: HashSet::new(),
             mended_at: None,
             views,
+            listeners: Vec::new(),
+            untold,
             effects: Vec::new(),
             drains: Vec::new(),
             is_closing: None,
@@ -210,6 +245,20 @@ impl Engine {
             platform,
         };
         Ok((engine, shown))
+    }
+
+    /// Asks only what is unread.
+    pub(crate) async fn fetch_unread(self) -> Result<u64, ClientError> {
+        let rest = self.rest();
+        match rest.get::<Unread>("/v1/unread").await {
+            Ok(Unread { unread_count }) => Ok(unread_count),
+            Err(Failed::ForNow { .. }) => Err(ClientError::Offline),
+            Err(Failed::Unauthorized) => Err(ClientError::Server {
+                code: "INVALID_CREDENTIALS".into(),
+                message: "the server does not know the key".into(),
+            }),
+            Err(Failed::ForGood { code, message }) => Err(ClientError::Server { code, message }),
+        }
     }
 
     /// Works until the client is closed, or nobody has a handle to it any more.
@@ -298,7 +347,9 @@ impl Engine {
                 self.doubt();
             }
             self.identify_if_needed(now)?;
+            self.describe_if_needed(now)?;
             self.list_if_wanted(now);
+            self.seek_unknown()?;
             self.ask_for_pages(now)?;
             self.send_heads(now)?;
             self.send_receipts(now)?;
@@ -336,6 +387,7 @@ impl Engine {
             self.receipts.deadline(),
             self.identifying.deadline(),
             self.listing.deadline(),
+            self.describing.deadline(),
             self.syncs.values().filter_map(Sync::deadline).min(),
         ];
         let drains = self.drains.iter().map(|drain| drain.until);
@@ -374,6 +426,10 @@ impl Engine {
         }
         self.mended_at = Some(now);
         let mended = self.people.mend(error, &mut self.store);
+        let events: Vec<_> = self.people.take_recovered().into_iter().map(recovered).collect();
+        for event in events {
+            self.tell_or_keep(event);
+        }
         if let Err(error) = &mended {
             self.log(LogLevel::Error, &format!("the local file can't be begun anew: {error}"));
         }
@@ -396,7 +452,9 @@ impl Engine {
         }
         let now = Instant::now();
         let counts = self.store.counts().map_err(ClientError::from);
-        let is_done = self.is_done().unwrap_or(true);
+        // Receipts are told when there is a connection again: nobody waits for that who only wants to be sure of what was written.
+        let is_quiet = self.receipts.is_idle() || !self.is_online();
+        let is_done = counts.as_ref().map_or(true, |counts| counts.queued == 0 && is_quiet);
         for drain in self.drains.extract_if(.., |drain| is_done || counts.is_err() || drain.until <= now) {
             // Who does not wait does not need to know.
             let _ = drain.reply.send(counts.clone().map(|counts| counts.queued));
@@ -417,6 +475,16 @@ impl Engine {
     }
 }
 
+/// Under which names the files may be, the present one first.
+fn names(config: &Config, endpoint: &Endpoint) -> Vec<String> {
+    let key = config.storage_key.as_ref().map(|key| format!("key\n{key}"));
+    key.into_iter().chain([endpoint.authority.clone(), endpoint.written.clone()]).collect()
+}
+
+fn recovered(saved: u64) -> ChatEvent {
+    ChatEvent::StorageRecovered { saved }
+}
+
 #[cfg(test)]
 mod tests {
     use protocol::rest::ConversationAnswer;
@@ -426,6 +494,7 @@ mod tests {
     use super::*;
     use crate::connection::{Input, Phase};
     use crate::wire::link::Told;
+    use crate::wire::trouble::Trouble;
 
     struct Silent;
 
@@ -459,9 +528,10 @@ mod tests {
             last_seq: 0,
             created_at: Timestamp::from_epoch_ms(0),
             updated_at: Timestamp::from_epoch_ms(0),
+            unread_count: None,
         };
         let outcome = Ok(ConversationAnswer { conversation });
-        let answer = RestAnswer::Open { local_id: "m_1".into(), outcome };
+        let answer = RestAnswer::Open { local_id: "m_1".into(), context: None, outcome };
         engine.take_report(Report::Rest { epoch: asked, answer });
         engine.turn();
         assert_eq!(engine.store.conversations().unwrap(), []);
@@ -476,7 +546,8 @@ mod tests {
         let old = engine.generation;
         engine.step(Input::Connected);
         engine.take_command(Command::SetApiKey { api_key: "another".into(), reply: oneshot::channel().0 });
-        engine.take_report(Report::Link { generation: old, told: Told::Ended("late".into()) });
+        let late = Told::Ended(Trouble::new(WaitReason::Lost, "late"));
+        engine.take_report(Report::Link { generation: old, told: late });
         assert!(matches!(engine.connection.phase, Phase::Connecting { .. }));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::request::JoinedConversation;
 use protocol::rest::{
-    ConversationAnswer, ConversationPage, Done, Identify, MessagePage, OpenConversation, User,
+    ConversationAnswer, ConversationPage, Done, Identify, MessagePage, OpenConversation, TellContext, User,
 };
 use protocol::{ConversationId, LocalId};
 use serde::Deserialize;
@@ -39,10 +39,25 @@ pub(crate) enum Report {
 /// An event whose answer is wanted.
 #[derive(Debug, Clone)]
 pub(super) enum Request {
-    Join { conversation: ConversationId },
-    Send { conversation: ConversationId, local_id: LocalId },
-    Delivered { conversation: ConversationId, seq: u64 },
-    Read { conversation: ConversationId, seq: u64 },
+    Join {
+        conversation: ConversationId,
+    },
+    Send {
+        conversation: ConversationId,
+        local_id: LocalId,
+    },
+    Delivered {
+        conversation: ConversationId,
+        seq: u64,
+    },
+    Read {
+        conversation: ConversationId,
+        seq: u64,
+    },
+    /// A join only to find out whether there is such a conversation.
+    Seek {
+        conversation: ConversationId,
+    },
 }
 
 /// A REST request.
@@ -50,9 +65,15 @@ pub(super) enum Asked {
     /// Open a conversation for this message, the first of the person's.
     Open {
         local_id: LocalId,
+        /// What the device is, where that is to be told.
+        context: Option<String>,
     },
     Identify {
         user: Box<User>,
+    },
+    /// Tell what the device is.
+    Describe {
+        context: String,
     },
     List,
     /// The newest page of a conversation that this client is far behind of.
@@ -72,7 +93,12 @@ pub(super) enum Asked {
 pub(crate) enum RestAnswer {
     Open {
         local_id: LocalId,
+        context: Option<String>,
         outcome: Result<ConversationAnswer, Failed>,
+    },
+    Describe {
+        context: String,
+        outcome: Result<Done, Failed>,
     },
     Identify {
         user: Box<User>,
@@ -142,12 +168,16 @@ impl Engine {
             Request::Read { conversation, seq } => {
                 self.told_receipt(&conversation, seq, true, outcome.and_then(|args| parse(&args)))
             }
+            Request::Seek { conversation } => {
+                self.found(&conversation, outcome.and_then(|args| parse(&args)))
+            }
         }
     }
 
     fn rest_answered(&mut self, answer: RestAnswer) -> Result<(), Error> {
         match answer {
-            RestAnswer::Open { local_id, outcome } => self.opened(&local_id, outcome),
+            RestAnswer::Open { local_id, context, outcome } => self.opened(&local_id, context, outcome),
+            RestAnswer::Describe { context, outcome } => self.described(&context, outcome),
             RestAnswer::Identify { user, outcome } => self.identified(&user, outcome),
             RestAnswer::List { outcome } => self.listed(outcome),
             RestAnswer::Newest { conversation, outcome } => self.newest_came(&conversation, outcome),
@@ -232,9 +262,15 @@ pub(super) async fn watch_the_clock(
 
 pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
     match asked {
-        Asked::Open { local_id } => {
-            let outcome = rest.post("/v1/conversations", &OpenConversation::default()).await;
-            RestAnswer::Open { local_id, outcome }
+        Asked::Open { local_id, context } => {
+            let device_context = context.as_deref().and_then(|context| serde_json::from_str(context).ok());
+            let wish = OpenConversation { device_context, ..OpenConversation::default() };
+            RestAnswer::Open { local_id, context, outcome: rest.post("/v1/conversations", &wish).await }
+        }
+        Asked::Describe { context } => {
+            let device_context = serde_json::from_str(&context).unwrap_or_default();
+            let outcome = rest.post("/v1/device-context", &TellContext { device_context }).await;
+            RestAnswer::Describe { context, outcome }
         }
         Asked::Identify { user } => {
             let outcome = rest.post("/v1/identify", &Identify { user: Some((*user).clone()) }).await;

@@ -24,7 +24,8 @@ impl Engine {
             }
             self.outbox.begin(head.conversation_id.clone(), head.local_id.clone());
             if head.conversation_id.as_str() == UNOPENED {
-                self.effects.push(Effect::Ask(Asked::Open { local_id: head.local_id }));
+                let context = self.untold_context()?;
+                self.effects.push(Effect::Ask(Asked::Open { local_id: head.local_id, context }));
                 continue;
             }
             self.store.begin_attempt(&head.local_id)?;
@@ -80,6 +81,7 @@ impl Engine {
     pub(super) fn opened(
         &mut self,
         local_id: &LocalId,
+        context: Option<String>,
         outcome: Result<ConversationAnswer, Failed>,
     ) -> Result<(), Error> {
         let unopened = ConversationId::from(UNOPENED);
@@ -87,6 +89,9 @@ impl Engine {
         match outcome {
             Ok(ConversationAnswer { conversation }) if conversation.id.as_str() != UNOPENED => {
                 self.outbox.forget(&unopened);
+                if let Some(context) = context {
+                    self.store.context_was_told(&context)?;
+                }
                 self.store.put_conversation(&conversation)?;
                 self.know(&conversation.id)
             }

@@ -4,14 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::ConversationId;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Engine;
 use crate::connection::{self, Phase};
 use crate::local::{Error, LocalStore, UNOPENED};
+use crate::subscription::Shown;
 use crate::typing::Typing;
-use crate::{ClientState, ConnectionState, ConversationSummary, Platform, Timeline, limits};
+use crate::{
+    ChatEvent, ClientState, ConnectionState, ConversationSummary, LogLevel, Platform, Timeline, WaitReason,
+    limits,
+};
 
 /// Who looks at what, and what of it has changed.
 pub(super) struct Views {
@@ -26,7 +30,7 @@ pub(super) struct Views {
 
 struct View {
     conversation: Option<ConversationId>,
-    show: watch::Sender<Option<Arc<Timeline>>>,
+    show: watch::Sender<Shown>,
     is_new: bool,
 }
 
@@ -60,11 +64,7 @@ impl Views {
         self.is_all_changed = true;
     }
 
-    pub(super) fn add(
-        &mut self,
-        conversation: Option<ConversationId>,
-        show: watch::Sender<Option<Arc<Timeline>>>,
-    ) {
+    pub(super) fn add(&mut self, conversation: Option<ConversationId>, show: watch::Sender<Shown>) {
         self.timelines.push(View { conversation, show, is_new: true });
     }
 
@@ -86,12 +86,64 @@ impl Views {
         self.change_all();
     }
 
+    /// Conversations that are looked at by name.
+    pub(super) fn watched(&self) -> Vec<ConversationId> {
+        let is_watched = |view: &&View| !view.show.is_closed();
+        self.timelines.iter().filter(is_watched).filter_map(|view| view.conversation.clone()).collect()
+    }
+
+    /// There is no such conversation: who looks at it is told so, and nothing more.
+    pub(super) fn is_unknown(&mut self, conversation: &ConversationId) {
+        self.timelines.retain(|view| {
+            let goes_on = view.conversation.as_ref() != Some(conversation);
+            if !goes_on {
+                view.show.send_replace(Shown::Unknown);
+            }
+            goes_on
+        });
+    }
+
     fn window(&self, conversation: &str) -> usize {
         self.windows.get(conversation).copied().unwrap_or(limits::PAGE as usize)
     }
 }
 
 impl Engine {
+    /// Somebody listens from here on, to what had to wait for them first.
+    pub(super) fn listen(&mut self, tell: mpsc::Sender<ChatEvent>) {
+        self.listeners.retain(|listener| !listener.is_closed());
+        self.listeners.push(tell);
+        for event in std::mem::take(&mut self.untold) {
+            self.tell_event(&event);
+        }
+    }
+
+    /// Tells those who listen, or the first who does.
+    pub(super) fn tell_or_keep(&mut self, event: ChatEvent) {
+        self.listeners.retain(|listener| !listener.is_closed());
+        if self.listeners.is_empty() {
+            self.untold.truncate(limits::EVENTS);
+            self.untold.push(event);
+        } else {
+            self.tell_event(&event);
+        }
+    }
+
+    pub(super) fn tell_event(&mut self, event: &ChatEvent) {
+        let mut is_missed = false;
+        self.listeners.retain(|listener| match listener.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                is_missed = true;
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        });
+        if is_missed {
+            self.log(LogLevel::Warn, "nobody takes the events: one was missed");
+        }
+    }
+
     /// Shows what has changed since the last time. What could not be read is shown the next time.
     pub(super) fn show(&mut self) -> Result<(), Error> {
         let mut views = std::mem::take(&mut self.views.timelines);
@@ -105,7 +157,12 @@ impl Engine {
 
     fn show_to(&mut self, views: &mut Vec<View>) -> Result<(), Error> {
         if std::mem::take(&mut self.views.is_state_changed) {
-            let state = state(&self.store, &self.connection, &self.typing, &*self.platform)?;
+            let standing = Standing {
+                connection: &self.connection,
+                trouble: self.trouble,
+                others: self.people.waiting_for_others(),
+            };
+            let state = state(&self.store, &standing, &self.typing, &*self.platform)?;
             self.views.state.send_if_modified(|shown| {
                 let is_news = **shown != state;
                 if is_news {
@@ -131,9 +188,9 @@ impl Engine {
                 view.is_new = false;
                 let timeline = self.timeline(&conversation)?;
                 view.show.send_if_modified(|shown| {
-                    let is_news = shown.as_deref() != Some(&timeline);
+                    let is_news = !matches!(shown, Shown::Timeline(shown) if **shown == timeline);
                     if is_news {
-                        *shown = Some(Arc::new(timeline));
+                        *shown = Shown::Timeline(Arc::new(timeline));
                     }
                     is_news
                 });
@@ -148,15 +205,24 @@ impl Engine {
     }
 
     fn timeline(&self, conversation: &ConversationId) -> Result<Timeline, Error> {
-        let marks = self.store.conversation(conversation)?.map(|stored| stored.marks).unwrap_or_default();
+        let window = self.views.window(conversation);
+        let mut waiting = self.store.waiting_items(conversation, window + 1)?;
         let lowest = self.store.newest_gap(conversation)?.map_or(1, |gap| gap.last + 1);
-        let mut items =
-            self.store.stored_items(conversation, lowest, marks, self.views.window(conversation))?;
-        let has_older = match items.first().and_then(|item| item.seq) {
-            Some(oldest) => lowest > 1 || self.store.stored_below(conversation, lowest, oldest)?,
-            None => lowest > 1,
+        let (items, has_older) = if waiting.len() > window {
+            // What waits is the newest. Were all of it in the picture, each message of a long queue would cost as much as all.
+            waiting.remove(0);
+            (waiting, true)
+        } else {
+            let stored = self.store.conversation(conversation)?;
+            let marks = stored.map(|stored| stored.marks).unwrap_or_default();
+            let mut items = self.store.stored_items(conversation, lowest, marks, window)?;
+            let has_older = match items.first().and_then(|item| item.seq) {
+                Some(oldest) => lowest > 1 || self.store.stored_below(conversation, lowest, oldest)?,
+                None => lowest > 1,
+            };
+            items.append(&mut waiting);
+            (items, has_older)
         };
-        items.extend(self.store.waiting_items(conversation)?);
         Ok(Timeline {
             conversation_id: Some(conversation.clone()).filter(|id| id.as_str() != UNOPENED),
             items,
@@ -173,6 +239,10 @@ impl Engine {
     /// Whether more than what the timeline shows is stored, without a hole between.
     pub(super) fn has_older_stored(&self, conversation: &ConversationId) -> Result<bool, Error> {
         let timeline = self.timeline(conversation)?;
+        let is_all_waiting = timeline.items.first().is_some_and(|item| item.seq.is_none());
+        if is_all_waiting && timeline.has_older && timeline.items.len() >= self.views.window(conversation) {
+            return Ok(true);
+        }
         let lowest = self.store.newest_gap(conversation)?.map_or(1, |gap| gap.last + 1);
         match timeline.items.first().and_then(|item| item.seq) {
             Some(oldest) => self.store.stored_below(conversation, lowest, oldest),
@@ -181,10 +251,19 @@ impl Engine {
     }
 }
 
+/// How the client stands, beside what is in the file.
+pub(super) struct Standing<'a> {
+    pub(super) connection: &'a connection::State,
+    /// Why the last connection failed.
+    pub(super) trouble: WaitReason,
+    /// Messages that wait for others.
+    pub(super) others: u64,
+}
+
 /// The client's state, as the file and the connection have it.
 pub(super) fn state(
     store: &LocalStore,
-    connection: &connection::State,
+    standing: &Standing<'_>,
     typing: &Typing,
     platform: &dyn Platform,
 ) -> Result<ClientState, Error> {
@@ -201,24 +280,26 @@ pub(super) fn state(
         });
     }
     Ok(ClientState {
-        connection: shown(connection.phase, platform),
+        connection: shown(standing, platform),
         user_id: store.user()?.0.map(|user| user.id),
         device_id: store.device_id().clone(),
         unread: conversations.iter().map(|conversation| conversation.unread).sum(),
         conversations,
         queued: counts.queued,
+        queued_for_others: standing.others,
         wedged: counts.wedged,
     })
 }
 
-fn shown(phase: Phase, platform: &dyn Platform) -> ConnectionState {
-    match phase {
+fn shown(standing: &Standing<'_>, platform: &dyn Platform) -> ConnectionState {
+    match standing.connection.phase {
         Phase::Idle => ConnectionState::Offline,
         Phase::Connecting { .. } => ConnectionState::Connecting,
         Phase::Online { .. } => ConnectionState::Online,
-        Phase::Waiting { until } => {
-            ConnectionState::Waiting { until: platform.now().plus(until - Instant::now()) }
-        }
+        Phase::Waiting { until } => ConnectionState::Waiting {
+            until: platform.now().plus(until - Instant::now()),
+            reason: standing.trouble,
+        },
         Phase::Refused => ConnectionState::AuthFailed,
         Phase::Closed => ConnectionState::Closed,
     }

@@ -13,7 +13,7 @@ use super::{Engine, bounded};
 use crate::local::{Error, Gap, Marks};
 use crate::outbox::Failed;
 use crate::sync::{Live, Sync, Taken, follows, is_contiguous};
-use crate::{ClientError, LogLevel, limits};
+use crate::{ChatEvent, ClientError, Delivery, LogLevel, TimelineItem, limits};
 
 /// The answer to a join that asks for messages.
 pub(super) struct JoinedPage {
@@ -379,7 +379,7 @@ impl Engine {
                 // Where somebody else has filled it meanwhile there is nothing left to do.
                 if self.store.newest_gap(conversation)? == Some(gap) {
                     for message in &page.messages {
-                        self.keep(message)?;
+                        self.put(message)?;
                     }
                     let from = page.messages.first().map_or(gap.first, |message| message.seq);
                     self.store.fill_gap(conversation, gap, from)?;
@@ -403,6 +403,23 @@ impl Engine {
 
     /// Stores a message. One of the person's that was under way is sent with it, whatever becomes of the answer.
     fn keep(&mut self, message: &Message) -> Result<(), Error> {
+        if message.sender != Sender::User && self.is_news(message)? {
+            self.effects.push(Effect::Tell(arrived(message)));
+        }
+        self.put(message)
+    }
+
+    /// Whether a message of the other side's has just arrived, and the person has not read it.
+    fn is_news(&self, message: &Message) -> Result<bool, Error> {
+        let conversation = &message.conversation_id;
+        if self.listeners.is_empty() || self.store.is_stored(conversation, &message.local_id)? {
+            return Ok(false);
+        }
+        let read = self.store.conversation(conversation)?.map_or(0, |stored| stored.marks.read);
+        Ok(message.seq > read)
+    }
+
+    fn put(&mut self, message: &Message) -> Result<(), Error> {
         self.store.put_message(message)?;
         if message.sender == Sender::User && self.outbox.end(&message.conversation_id, &message.local_id) {
             self.outbox.succeeded();
@@ -412,6 +429,23 @@ impl Engine {
 
     pub(super) fn tail(&self, conversation: &str) -> Result<u64, Error> {
         Ok(self.store.conversation(conversation)?.map_or(0, |stored| stored.marks.tail))
+    }
+}
+
+fn arrived(message: &Message) -> ChatEvent {
+    let Message { id, local_id, conversation_id, seq, body, sender, sender_name, created_at, .. } = message;
+    ChatEvent::MessageArrived {
+        conversation_id: conversation_id.clone(),
+        message: TimelineItem {
+            local_id: local_id.clone(),
+            message_id: Some(id.clone()),
+            seq: Some(*seq),
+            body: body.clone(),
+            sender: *sender,
+            sender_name: sender_name.clone(),
+            created_at: *created_at,
+            delivery: Delivery::Delivered,
+        },
     }
 }
 

@@ -31,6 +31,7 @@ impl Engine {
             && seq > stored.marks.read
         {
             self.store.raise(conversation, Marks { delivered: seq, read: seq, ..Marks::default() })?;
+            self.store.forget_unread(conversation)?;
             self.receipts.note(conversation, seq - stored.marks.read, Instant::now());
             self.views.change(conversation);
         }

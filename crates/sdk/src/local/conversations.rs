@@ -60,25 +60,45 @@ impl LocalStore {
     /// first that there is.
     pub(crate) fn put_conversation(&mut self, conversation: &Conversation) -> Result<()> {
         self.ensure_conversation(&conversation.id, conversation.created_at)?;
+        // The server's word on when something happened, which may be older than a message that came since; while something
+        // waits here, that is the newest.
         self.write(
-            "UPDATE conversations SET status = ?2, created_at = ?3, updated_at = max(updated_at, ?4) WHERE id = ?1",
+            "UPDATE conversations SET status = ?2, created_at = ?3, unread_told = ?5, \
+             unread_told_at = CASE WHEN ?5 IS NULL THEN NULL ELSE ?6 END, updated_at = max(?4, coalesce(CASE \
+             WHEN EXISTS (SELECT 1 FROM messages WHERE conversation_id = ?1 AND state IN (1, 2, 3) AND state <> 3) \
+             THEN updated_at ELSE (SELECT created_at FROM messages WHERE conversation_id = ?1 AND seq IS NOT NULL \
+             ORDER BY seq DESC LIMIT 1) END, 0)) WHERE id = ?1",
             (
                 conversation.id.as_str(),
                 conversation.status.as_str(),
                 conversation.created_at.epoch_ms(),
                 conversation.updated_at.epoch_ms(),
+                conversation.unread_count.map(integer),
+                integer(conversation.last_seq),
             ),
         )
     }
 
-    /// Makes a row for a conversation of which nothing but the id is known; does nothing where there is one.
+    /// What the server told of unread messages is not true any more.
+    pub(crate) fn forget_unread(&mut self, id: &str) -> Result<()> {
+        self.write("UPDATE conversations SET unread_told_at = NULL WHERE id = ?1", [id])
+    }
+
+    /// Makes a row for a conversation of which nothing but the id is known, as the one with the newest activity; does nothing
+    /// where there is one. `now` counts only where there is no other: the device's clock may be wrong.
     pub(crate) fn ensure_conversation(&mut self, id: &str, now: Timestamp) -> Result<()> {
         self.write(
             "INSERT INTO conversations (id, status, created_at, updated_at, tail_seq, agent_delivered_seq, \
              agent_read_seq, delivered_seq, delivered_told_seq, read_seq, read_told_seq) \
-             VALUES (?1, 'open', ?2, ?2, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
+             VALUES (?1, 'open', ?2, coalesce((SELECT max(updated_at) + 1 FROM conversations), ?2), 0, 0, 0, 0, 0, 0, 0) \
+             ON CONFLICT (id) DO NOTHING",
             (id, now.epoch_ms()),
         )?;
+        self.move_unopened(id)
+    }
+
+    /// What was written for a conversation that was not open yet is this one's.
+    pub(super) fn move_unopened(&mut self, id: &str) -> Result<()> {
         self.write("UPDATE messages SET conversation_id = ?1 WHERE conversation_id = ?2", (id, UNOPENED))
     }
 
@@ -87,7 +107,17 @@ impl LocalStore {
         self.write("UPDATE conversations SET status = ?2 WHERE id = ?1", (id, status.as_str()))
     }
 
-    /// Something happened in the conversation.
+    /// The person does something in the conversation: it has the newest activity. Not by the device's clock, since the server
+    /// has another one.
+    pub(crate) fn bump(&mut self, id: &str) -> Result<()> {
+        self.write(
+            "UPDATE conversations SET updated_at = 1 + (SELECT max(updated_at) FROM conversations) WHERE id = ?1 \
+             AND id <> (SELECT id FROM conversations ORDER BY updated_at DESC, id DESC LIMIT 1)",
+            [id],
+        )
+    }
+
+    /// Something happened in the conversation, by the server's clock.
     pub(crate) fn touch(&mut self, id: &str, at: Timestamp) -> Result<()> {
         self.write(
             "UPDATE conversations SET updated_at = max(updated_at, ?2) WHERE id = ?1",
@@ -164,8 +194,7 @@ impl LocalStore {
         self.write("DELETE FROM conversations WHERE id = ?1", [id])?;
         // Where there is another one, they belong there.
         if let Some(other) = self.newest_conversation()? {
-            let there = (other.as_str(), UNOPENED);
-            self.write("UPDATE messages SET conversation_id = ?1 WHERE conversation_id = ?2", there)?;
+            self.move_unopened(&other)?;
         }
         Ok(again)
     }

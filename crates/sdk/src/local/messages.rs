@@ -101,15 +101,24 @@ impl LocalStore {
         )
     }
 
-    /// Messages of the other side that the person has not read, of those that are stored and shown.
+    /// Messages of the other side that the person has not read. Those that are not here are counted by the server; where all
+    /// are here, or it has not told, those that are stored and shown are.
     pub(crate) fn unread(&self, conversation_id: &str) -> Result<u64> {
+        let told = self.one(
+            "SELECT unread_told, unread_told_at FROM conversations c WHERE id = ?1 AND unread_told_at > read_seq \
+             AND (unread_told_at > tail_seq OR EXISTS \
+             (SELECT 1 FROM gaps g WHERE g.conversation_id = c.id AND g.last_seq > c.read_seq))",
+            [conversation_id],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )?;
+        let (told, told_at) = told.unwrap_or_default();
         let count = self.one(
             "SELECT count(*) FROM messages m JOIN conversations c ON c.id = m.conversation_id \
-             WHERE c.id = ?1 AND m.seq > c.read_seq AND m.seq <= c.tail_seq AND m.sender <> 'user'",
-            [conversation_id],
+             WHERE c.id = ?1 AND m.seq > max(c.read_seq, ?2) AND m.seq <= c.tail_seq AND m.sender <> 'user'",
+            (conversation_id, told_at),
             |row| row.get::<_, i64>(0),
         )?;
-        Ok(counted(count.unwrap_or_default()))
+        Ok(counted(told) + counted(count.unwrap_or_default()))
     }
 
     /// The newest `limit` messages from `lowest` to `tail` that the server has stored, ascending. The person's own
@@ -134,26 +143,33 @@ impl LocalStore {
         Ok(items)
     }
 
-    /// What waits to be sent, in its order, what was set aside included.
-    pub(crate) fn waiting_items(&self, conversation_id: &str) -> Result<Vec<TimelineItem>> {
-        self.all(
-            concat!(item_columns!(), "WHERE conversation_id = ?1 AND state IN (1, 2, 3) ORDER BY position"),
-            [conversation_id],
+    /// The last `limit` messages that wait to be sent, in their order, those that were set aside included.
+    pub(crate) fn waiting_items(&self, conversation_id: &str, limit: usize) -> Result<Vec<TimelineItem>> {
+        let mut items = self.all(
+            concat!(
+                item_columns!(),
+                "WHERE conversation_id = ?1 AND state IN (1, 2, 3) ORDER BY position DESC LIMIT ?2"
+            ),
+            (conversation_id, integer(limit as u64)),
             |row| item(row, Marks::default()),
-        )
+        )?;
+        items.reverse();
+        Ok(items)
+    }
+
+    /// Whether the message is stored by the server, as far as is known here.
+    pub(crate) fn is_stored(&self, conversation_id: &str, local_id: &str) -> Result<bool> {
+        let found = self.one(
+            "SELECT 1 FROM messages WHERE local_id = ?2 AND conversation_id = ?1 AND state = 0",
+            [conversation_id, local_id],
+            |_| Ok(()),
+        )?;
+        Ok(found.is_some())
     }
 
     /// The newest message of a conversation, one that waits to be sent included.
     pub(crate) fn newest_item(&self, conversation_id: &str, marks: Marks) -> Result<Option<TimelineItem>> {
-        let waiting = self.one(
-            concat!(
-                item_columns!(),
-                "WHERE conversation_id = ?1 AND state IN (1, 2, 3) ORDER BY position DESC LIMIT 1"
-            ),
-            [conversation_id],
-            |row| item(row, marks),
-        )?;
-        match waiting {
+        match self.waiting_items(conversation_id, 1)?.pop() {
             Some(item) => Ok(Some(item)),
             None => Ok(self.stored_items(conversation_id, 0, marks, 1)?.pop()),
         }

@@ -20,7 +20,7 @@ pub(crate) use self::conversations::Marks;
 pub(crate) use self::gaps::Gap;
 pub(crate) use self::people::People;
 pub(crate) use self::queue::State;
-pub(crate) use self::salvage::Salvaged;
+pub(crate) use self::salvage::{Place, Salvaged};
 use crate::platform::{CommitMoment, Platform};
 
 /// The conversation that the server has yet to open.
@@ -148,6 +148,16 @@ impl LocalStore {
     pub(crate) fn user_was_told(&mut self, user: &User) -> Result<()> {
         let user = serde_json::to_string(user)?;
         self.write("UPDATE person SET is_user_told = 1 WHERE user = ?1", [user])
+    }
+
+    /// What of the device the server was told, as JSON.
+    pub(crate) fn context(&self) -> Result<Option<String>> {
+        Ok(self.one("SELECT context FROM person", [], |row| row.get(0))?.flatten())
+    }
+
+    /// The server was told this of the device.
+    pub(crate) fn context_was_told(&mut self, context: &str) -> Result<()> {
+        self.write("UPDATE person SET context = ?1", [context])
     }
 
     /// Changes rows, in the transaction that goes on until the next commit.

@@ -10,7 +10,7 @@ use protocol::UserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, LocalStore, Result, Salvaged};
+use super::{Error, LocalStore, Place, Result, Salvaged};
 use crate::platform::{LogLevel, Platform};
 use crate::random;
 
@@ -23,6 +23,8 @@ pub(crate) struct People {
     /// What the names of this app's files begin with.
     prefix: String,
     index: Index,
+    /// Messages that were saved from files that were damaged, which the app is to be told of.
+    recovered: Vec<u64>,
     platform: Arc<dyn Platform>,
     _lock: File,
 }
@@ -38,6 +40,9 @@ struct Index {
     /// The device of each file, should the file not be able to tell it any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     devices: BTreeMap<String, String>,
+    /// Messages that wait in the files of persons who are not the current one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    waiting: BTreeMap<String, u64>,
 }
 
 impl Index {
@@ -48,15 +53,16 @@ impl Index {
 }
 
 impl People {
-    /// Opens the folder for this app of this server, and throws away what a logout left when the process ended.
+    /// Opens the folder for this app, and throws away what a logout left when the process ended. `names` are those under which
+    /// its files may be, the present one first; where there is nothing under that one, what is there under another is used.
     pub(crate) fn open(
         folder: &Path,
-        server: &str,
+        names: &[String],
         app_id: &str,
         platform: Arc<dyn Platform>,
     ) -> Result<Self> {
         make_private_folder(folder)?;
-        let prefix = tag(&format!("{server}\n{app_id}"));
+        let prefix = prefix(folder, names, app_id)?;
         let lock = OpenOptions::new()
             .create(true)
             .write(true)
@@ -65,8 +71,14 @@ impl People {
         if !is_ours_alone(&lock)? {
             return Err(Error::InUse);
         }
-        let mut people =
-            Self { folder: folder.to_owned(), prefix, index: Index::default(), platform, _lock: lock };
+        let mut people = Self {
+            folder: folder.to_owned(),
+            prefix,
+            index: Index::default(),
+            recovered: Vec::new(),
+            platform,
+            _lock: lock,
+        };
         match fs::read(people.index_path()) {
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(index) => {
@@ -91,28 +103,59 @@ impl People {
     }
 
     /// Makes this person the current one, whose file `current` then is; whether it is another file than before. What a
-    /// person without a name has written becomes theirs, if they have no file yet.
+    /// person without a name has written becomes theirs: all of it, or, if they have a file already, what waits to be sent.
     pub(crate) fn change_to(&mut self, user_id: &UserId, current: &mut LocalStore) -> Result<bool> {
         let person = tag(user_id);
-        if person == self.index.current {
+        let former = self.index.current.clone();
+        if person == former {
             return Ok(false);
         }
-        let adopts = self.index.current == NOBODY && !self.index.files.contains_key(&person);
-        let theirs = if adopts { None } else { Some(self.file_of(&person)?) };
         let mut index = self.index.clone();
-        if adopts {
+        index.current.clone_from(&person);
+        if former == NOBODY && !index.files.contains_key(&person) {
             for_another(&mut index.files, NOBODY, &person);
             for_another(&mut index.aside, NOBODY, &person);
+            self.replace_index(index)?;
+            return Ok(false);
         }
-        index.current = person;
+        let mut theirs = self.file_of(&person)?;
+        index.files.clone_from(&self.index.files);
+        index.devices.clone_from(&self.index.devices);
+        index.waiting.remove(&person);
+        let counts = current.counts()?;
+        if former != NOBODY {
+            index.waiting.insert(former, counts.queued + counts.wedged);
+            index.waiting.retain(|_, waiting| *waiting > 0);
+            self.replace_index(index)?;
+            *current = theirs;
+            return Ok(true);
+        }
+        // Kept aside until it is taken in, whatever happens.
+        let file = index.files.remove(NOBODY);
+        let aside = index.aside.remove(NOBODY).into_iter().flatten().chain(file.clone());
+        index.aside.entry(person.clone()).or_default().extend(aside);
         self.replace_index(index)?;
-        match theirs {
-            Some(theirs) => {
-                *current = theirs;
-                Ok(true)
-            }
-            None => Ok(false),
+        let written = current.salvage();
+        let taken = theirs.take_in(&written, Place::Behind).and_then(|()| theirs.commit());
+        if taken.is_err() {
+            theirs.roll_back();
         }
+        *current = theirs;
+        taken?;
+        if let Some(file) = file {
+            self.let_go_of(&person, &file)?;
+        }
+        Ok(true)
+    }
+
+    /// Messages that wait for other persons to be the current one again.
+    pub(crate) fn waiting_for_others(&self) -> u64 {
+        self.index.waiting.values().sum()
+    }
+
+    /// How many messages were saved from each file that was damaged, since the last time.
+    pub(crate) fn take_recovered(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.recovered)
     }
 
     /// Throws the current person's file away, and that of nobody in particular; `current` is a new one then. On an error
@@ -124,6 +167,7 @@ impl People {
         for person in [self.index.current.as_str(), NOBODY] {
             index.files.remove(person);
             index.aside.remove(person);
+            index.waiting.remove(person);
         }
         index.devices.insert(name.clone(), new.device_id().to_string());
         index.files.insert(NOBODY.to_owned(), name);
@@ -201,7 +245,9 @@ impl People {
                 "the local file is damaged and begun anew, with {waiting} messages that waited: {error}"
             ),
         );
-        self.begin_instead(person, salvaged, None)
+        let store = self.begin_instead(person, salvaged, None)?;
+        self.recovered.push(waiting as u64);
+        Ok(store)
     }
 
     /// Begins another file in the place of a person's, with what that one gives; it is kept aside, or goes.
@@ -225,7 +271,7 @@ impl People {
         if let Some(user) = &salvaged.user {
             store.set_user(user)?;
         }
-        store.take_in(&salvaged)?;
+        store.take_in(&salvaged, Place::Before)?;
         store.commit()?;
         index.devices.insert(name.clone(), device_id);
         index.files.insert(person.to_owned(), name);
@@ -247,22 +293,27 @@ impl People {
                 Err(Error::Newer) => continue,
                 Err(error) => return Err(error),
             };
-            store.take_in(&salvaged)?;
+            store.take_in(&salvaged, Place::Before)?;
             store.commit()?;
             let waiting = salvaged.waiting();
             self.platform.log(
                 LogLevel::Info,
                 &format!("a file that was kept aside is read: {waiting} messages waited in it"),
             );
-            let mut index = self.index.clone();
-            if let Some(names) = index.aside.get_mut(person) {
-                names.retain(|kept| *kept != name);
-            }
-            index.aside.retain(|_, names| !names.is_empty());
-            self.replace_index(index)?;
-            self.sweep()?;
+            self.let_go_of(person, &name)?;
         }
         Ok(store)
+    }
+
+    /// What was in a file that was kept aside is elsewhere now.
+    fn let_go_of(&mut self, person: &str, file: &str) -> Result<()> {
+        let mut index = self.index.clone();
+        if let Some(names) = index.aside.get_mut(person) {
+            names.retain(|kept| kept != file);
+        }
+        index.aside.retain(|_, names| !names.is_empty());
+        self.replace_index(index)?;
+        self.sweep()
     }
 
     /// Finds out whose the files are: the index is damaged. Who has more than one gets the newest, and what waits in the others;
@@ -317,15 +368,7 @@ impl People {
     fn replace_index(&mut self, mut index: Index) -> Result<()> {
         let devices = std::mem::take(&mut index.devices);
         index.devices = devices.into_iter().filter(|(name, _)| index.knows(name)).collect();
-        let path = self.index_path();
-        let new = path.with_extension("json.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec(&index)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        // The folder's entry must last, too. Elsewhere a folder can't be opened as a file.
-        #[cfg(unix)]
-        File::open(&self.folder)?.sync_all()?;
+        replace(&self.folder, &self.index_path(), &serde_json::to_vec(&index)?)?;
         self.index = index;
         Ok(())
     }
@@ -348,6 +391,40 @@ impl People {
         let database = name.find(".db").map(|at| &name[..at + 3])?;
         database.starts_with(&format!("{}-", self.prefix)).then_some(database)
     }
+}
+
+/// What the names of the app's files begin with. Where they are under a former name, a file under the present one says so, so
+/// that they are found when the former one is forgotten.
+fn prefix(folder: &Path, names: &[String], app_id: &str) -> Result<String> {
+    let prefixes: Vec<_> = names.iter().map(|name| tag(&format!("{name}\n{app_id}"))).collect();
+    let Some((present, former)) = prefixes.split_first() else { return Ok(tag(app_id)) };
+    let alias = folder.join(format!("{present}.alias"));
+    let is_name = |text: &String| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(known) = fs::read_to_string(&alias).ok().filter(is_name) {
+        return Ok(known);
+    }
+    let has_files = |prefix: &String| folder.join(format!("{prefix}.json")).exists();
+    match former.iter().find(|former| has_files(former)).filter(|_| !has_files(present)) {
+        Some(former) => {
+            replace(folder, &alias, former.as_bytes())?;
+            Ok(former.clone())
+        }
+        None => Ok(present.clone()),
+    }
+}
+
+/// Replaces a file: it is the old one or the new one, whatever happens.
+fn replace(folder: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    // The folder's entry must last, too. Elsewhere a folder can't be opened as a file.
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
 }
 
 /// What was one person's is another's.

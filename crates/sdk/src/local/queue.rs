@@ -71,7 +71,13 @@ impl LocalStore {
              (SELECT max(coalesce(max(position), 0), 0) + 1 FROM messages WHERE state IN (1, 2, 3)), 0)",
             (local_id.as_str(), conversation_id, body, now.epoch_ms()),
         )?;
-        self.touch(conversation_id, now)
+        self.bump(conversation_id)
+    }
+
+    /// The place of the last message in the queue.
+    pub(super) fn last_position(&self) -> Result<i64> {
+        let last = "SELECT coalesce(max(position), 0) FROM messages WHERE state IN (1, 2, 3)";
+        Ok(self.one(last, [], |row| row.get(0))?.unwrap_or_default())
     }
 
     /// What the person wrote after `seq` and the server had stored waits again, under the same names and in the same order,

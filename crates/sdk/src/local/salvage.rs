@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use protocol::Timestamp;
 use protocol::rest::User;
 use rusqlite::{Connection, Row};
 
@@ -18,6 +17,15 @@ pub(crate) struct Salvaged {
     pub(crate) user: Option<User>,
     /// By their names, which are unique.
     waiting: BTreeMap<String, Waiting>,
+}
+
+/// Where what is taken in waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was written before all that is here.
+    Before,
+    /// It was written after that.
+    Behind,
 }
 
 /// A message that waits, or was set aside.
@@ -103,8 +111,12 @@ impl LocalStore {
         Salvaged::from_connection(&self.connection)
     }
 
-    /// Takes in what waits in another file of the same person: it was written before all that waits here.
-    pub(crate) fn take_in(&mut self, salvaged: &Salvaged) -> Result<()> {
+    /// Takes in what waits in another file, before all that waits here, or behind it.
+    pub(crate) fn take_in(&mut self, salvaged: &Salvaged, place: Place) -> Result<()> {
+        let shift = match place {
+            Place::Before => -BEFORE_ALL,
+            Place::Behind => self.last_position()?.saturating_add(BEFORE_ALL),
+        };
         // What another device has begun to say, this one begins anew.
         let is_same_device = salvaged.device_id.as_deref() == Some(self.device_id.as_str());
         for (local_id, message) in &salvaged.waiting {
@@ -119,13 +131,17 @@ impl LocalStore {
                     if message.state == State::Wedged as i64 { State::Wedged } else { State::Queued } as i64,
                     &message.body,
                     message.created_at,
-                    message.position.saturating_sub(BEFORE_ALL),
+                    message.position.saturating_add(shift),
                     &message.wedged_code,
                     &message.wedged_message,
                 ),
             )?;
-            self.touch(home, Timestamp::from_epoch_ms(message.created_at))?;
+            self.bump(home)?;
         }
-        Ok(())
+        // Where there is a conversation already, it goes on there.
+        match self.newest_conversation()? {
+            Some(home) if !is_same_device => self.move_unopened(&home),
+            _ => Ok(()),
+        }
     }
 }

@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 
 use super::http::{AGENT, Credentials};
 use super::tls::Dialer;
+use super::trouble::Trouble;
 use crate::engine::Task;
-use crate::{Platform, Stream, limits};
+use crate::{Platform, Stream, WaitReason, limits};
 
 /// Where the server takes live connections.
 const PATH: &str = "/v1/socket.io/";
@@ -31,8 +32,8 @@ pub(crate) enum Told {
     Refused { code: String, message: String },
     /// Something happened.
     Event(Event),
-    /// It is over; why, in a constant phrase or the system's words.
-    Ended(String),
+    /// It is over, or could not be made.
+    Ended(Trouble),
 }
 
 /// One connection, from dialling to its end.
@@ -43,16 +44,17 @@ pub(crate) struct Link {
     pub(crate) platform: Arc<dyn Platform>,
 }
 
-type Problem = Box<dyn std::error::Error + Send + Sync>;
-
 impl Link {
     /// Connects and reports until the end. `tell` waits while what was told before is not dealt with.
     pub(crate) async fn run<F: Future<Output = ()>>(self, mut tell: impl FnMut(Told) -> F) {
         let upgraded = tokio::time::timeout(limits::CONNECT_TIMEOUT, self.upgrade()).await;
         let mut connection = match upgraded {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return tell(Told::Ended(error.to_string())).await,
-            Err(_) => return tell(Told::Ended("connect timeout".into())).await,
+            Ok(Err(trouble)) => return tell(Told::Ended(trouble)).await,
+            Err(_) => {
+                let trouble = Trouble::new(WaitReason::TimedOut, "connect timeout");
+                return tell(Told::Ended(trouble)).await;
+            }
         };
         loop {
             match connection.next().await {
@@ -65,28 +67,30 @@ impl Link {
                 }
                 ClientIncoming::Disconnected => {
                     connection.close(CloseReason::ClientClosed).await;
-                    return tell(Told::Ended("io server disconnect".into())).await;
+                    return tell(Told::Ended(lost("io server disconnect"))).await;
                 }
-                ClientIncoming::Closed(reason) => return tell(Told::Ended(reason.to_string())).await,
+                ClientIncoming::Closed(reason) => return tell(Told::Ended(lost(&reason.to_string()))).await,
             }
         }
     }
 
-    async fn upgrade(&self) -> Result<ClientConnection<Box<dyn Stream>>, Problem> {
+    async fn upgrade(&self) -> Result<ClientConnection<Box<dyn Stream>>, Trouble> {
         let stream = self.dialer.dial().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let endpoint = self.dialer.endpoint();
         let mut key = [0; 16];
         self.platform.fill_random(&mut key)?;
         let path = format!("{}{PATH}", endpoint.base_path);
-        let mut request = upgrade::request(&endpoint.authority, &path, key)?;
+        let mut request =
+            upgrade::request(&endpoint.authority, &path, key).map_err(|error| lost(&error.to_string()))?;
         request.headers_mut().insert(USER_AGENT, AGENT);
         let sent = request.clone().map(|()| Empty::<Bytes>::new());
         let answer = async {
             let response = sender.send_request(sent).await?;
             let (head, body) = response.into_parts();
-            upgrade::accepted(&request, &head)?;
-            Ok::<_, Problem>(hyper::upgrade::on(http::Response::from_parts(head, body)))
+            upgrade::accepted(&request, &head)
+                .map_err(|error| Trouble::new(WaitReason::NotTheServer, error.to_string()))?;
+            Ok::<_, Trouble>(hyper::upgrade::on(http::Response::from_parts(head, body)))
         };
         // The connection moves only while it is polled, here beside the request; it ends with this function at the latest.
         let mut driver = JoinSet::new();
@@ -98,11 +102,10 @@ impl Link {
         let upgraded = answer.await?;
         let upgraded = upgraded.await?;
         let parts: Parts<TokioIo<Box<dyn Stream>>> =
-            upgraded.downcast().map_err(|_| "the upgraded stream is not the one that was dialled")?;
+            upgraded.downcast().map_err(|_| lost("the upgraded stream is not the one that was dialled"))?;
         let Credentials { app_id, device_id, api_key } = &self.credentials;
-        let auth = to_raw_value(
-            &serde_json::json!({ "app_id": app_id, "device_id": device_id, "api_key": api_key }),
-        )?;
+        let auth = serde_json::json!({ "app_id": app_id, "device_id": device_id, "api_key": api_key });
+        let auth = to_raw_value(&auth).map_err(|error| lost(&error.to_string()))?;
         let platform = Arc::clone(&self.platform);
         let keys = move || {
             let mut key = [0; 4];
@@ -119,4 +122,8 @@ impl Link {
             keys,
         ))
     }
+}
+
+fn lost(detail: &str) -> Trouble {
+    Trouble::new(WaitReason::Lost, detail)
 }

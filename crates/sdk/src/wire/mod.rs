@@ -2,4 +2,6 @@
 
 pub(crate) mod http;
 pub(crate) mod link;
+mod proxy;
 pub(crate) mod tls;
+pub(crate) mod trouble;

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming as Body;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use protocol::rest::{ConversationAnswer, ConversationPage, Done};
+use protocol::rest::{ConversationAnswer, ConversationPage, Done, Unread};
 use protocol::{Code, ConversationId, Failure};
 use serde::Serialize;
 use serde_json::Value;
@@ -49,6 +49,9 @@ impl World {
             });
             return Ok(response);
         }
+        if request.method() == Method::POST && self.lock().swallows_posts {
+            return std::future::pending().await;
+        }
         let status = {
             let mut inner = self.lock();
             inner.fault_if(|fault| matches!(fault, Fault::Status(_)))
@@ -69,7 +72,21 @@ impl World {
         let path: Vec<_> = parts.uri.path().trim_start_matches('/').split('/').collect();
         let query = parts.uri.query().unwrap_or_default();
         Ok(match (&parts.method, path.as_slice()) {
-            (&Method::POST, ["v1", "conversations"]) => success(&self.open(&device_id)),
+            (&Method::POST, ["v1", "conversations"]) => {
+                let wish = serde_json::from_slice::<Value>(&body).expect("JSON");
+                self.describe(&device_id, &wish["device_context"]);
+                success(&self.open(&device_id))
+            }
+            (&Method::POST, ["v1", "device-context"]) => {
+                let told = serde_json::from_slice::<Value>(&body).expect("JSON");
+                self.describe(&device_id, &told["device_context"]);
+                success(&Done { success: true })
+            }
+            (&Method::GET, ["v1", "unread"]) => {
+                let listed = self.list(&device_id).conversations;
+                let unread_count = listed.iter().filter_map(|conversation| conversation.unread_count).sum();
+                success(&Unread { unread_count })
+            }
             (&Method::GET, ["v1", "conversations"]) => success(&self.list(&device_id)),
             (&Method::GET, ["v1", "conversations", id, "messages"]) => self.page(&device_id, id, query),
             (&Method::POST, ["v1", "identify"])
@@ -84,6 +101,12 @@ impl World {
             }
             _ => refusal(StatusCode::NOT_FOUND, Code::ValidationError),
         })
+    }
+
+    fn describe(&self, device_id: &str, context: &Value) {
+        if !context.is_null() {
+            self.lock().contexts.push((device_id.to_owned(), context.clone()));
+        }
     }
 
     pub(super) fn open(&self, device_id: &str) -> ConversationAnswer {
