@@ -2,6 +2,12 @@
 
 package com.replyhq.sdk.tests
 
+import android.app.Activity
+import android.app.Application
+import android.content.Context
+import android.net.ConnectivityManager
+import android.net.Network
+import com.replyhq.sdk.ChatEvent
 import com.replyhq.sdk.ClientConfig
 import com.replyhq.sdk.ConnectionState
 import com.replyhq.sdk.Delivery
@@ -11,6 +17,8 @@ import com.replyhq.sdk.ReplyHQException
 import com.replyhq.sdk.Sender
 import com.replyhq.sdk.Timeline
 import com.replyhq.sdk.User
+import com.replyhq.sdk.android.AppHooks
+import com.replyhq.sdk.withDeviceContext
 import java.io.File
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
@@ -28,16 +36,165 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
 
 fun main() {
-    test("the quickstart sends its message") {
-        Server().use { server ->
-            server.start()
-            quickstart(server.url, server.appId, server.apiKey, folder().path)
-            val agent = Agent(server)
-            expect(listOf("Hello!"), agent.messages(agent.conversations().single()).map { it.body })
-        }
-    }
+    //QQ
+    test("a stranger's program with the jar alone sends its message", ::stranger)
+    test("every error is the SDK's own, half of an emoji included", ::errors)
+    test("a client that was let go of closes", ::letGo)
+    test("what arrives is told once, what is unread is known while closed, and what is none is an error", ::events)
+    test("Android's hooks tell of networks and screens", ::hooks)
     test("errors have a code, flows end with the client, and a throwing listener harms nothing", ::wrapper)
     test("nothing is lost, doubled or out of order from the first message to the logout", ::story)
+}
+
+/** A program of its own, as an app's developer runs it; what it printed. */
+private fun program(classpath: String, main: String, vararg arguments: String): String {
+    val command = listOf("java", "-classpath", System.getenv(classpath), main) + arguments
+    val process = ProcessBuilder(command).redirectErrorStream(true).start()
+    val printed = process.inputStream.bufferedReader().readText()
+    expect(0, process.waitFor().also { if (it != 0) println(printed) })
+    return printed
+}
+
+private suspend fun quickstarts() = Server().use { server ->
+    server.start()
+    val agent = Agent(server)
+    repeat(12) { run ->
+        val printed = program(
+            "REPLYHQ_SUITE_CLASSPATH", "com.replyhq.sdk.tests.QuickstartProgramKt",
+            server.url, server.appId, server.apiKey, folder().path,
+        )
+        check("USER: Hello! (Sent)" in printed) { printed }
+        check("0 messages wait to be sent" in printed) { printed }
+        expect(List(run + 1) { "Hello!" }, agent.conversations().flatMap { agent.messages(it) }.map { it.body })
+    }
+}
+
+private suspend fun stranger() = Server().use { server ->
+    server.start()
+    val printed = program(
+        "REPLYHQ_STRANGER_CLASSPATH", "MainKt", server.url, server.appId, server.apiKey, folder().path,
+    )
+    check("USER: Hello from a jar" in printed) { printed }
+}
+
+private suspend fun errors() {
+    val config = ClientConfig("http://127.0.0.1:9", "app_1", "rhq_key_1", folder().path)
+    val half = "\uD83D\uDE00".take(1)
+    for (odd in listOf(
+        config.copy(serverUrl = half), config.copy(dataDir = half), config.copy(proxyUrl = "socks5://x"),
+        config.copy(pinnedPublicKeys = listOf("x")), config.copy(deviceContextJson = "[]"),
+        config.copy(deviceContextJson = "{"), config.copy(extraRootCertificatesPem = "x", serverUrl = "https://x"),
+    )) {
+        expect("INVALID_CONFIG", codeOf { ReplyHQClient.open(odd) })
+    }
+    expect("INVALID_CONFIG", codeOf { config.withDeviceContext(mapOf("x" to Any())) })
+    expect("INVALID_USER", codeOf { User("ann", attributes = mapOf("x" to Double.NaN)) })
+    val client = ReplyHQClient.open(config.withDeviceContext(mapOf("app_version" to "1.2.3")))
+    expect("INVALID_BODY", codeOf { client.send("cut in two: $half") })
+    expect("INVALID_USER", codeOf { client.identify(User("ann", name = half)) })
+    expect("INVALID_USER", codeOf { client.identify(User("ann", attributes = mapOf("x" to half))) })
+    expect("UNKNOWN_MESSAGE", codeOf { client.retry(half) })
+    expect("UNKNOWN_CONVERSATION", codeOf { client.markRead(half) })
+    expect("UNKNOWN_CONVERSATION", codeOf { client.timeline(half).first() })
+    expect("INVALID_CONFIG", codeOf { client.setApiKey("a\nb") })
+    expect(0L, client.drain((-5).seconds))
+    expect(0L, client.drain(kotlin.time.Duration.INFINITE))
+    val waiting = client.state.waitFor("a reason") { it.connection is ConnectionState.Waiting }.connection
+    expect("REFUSED", (waiting as ConnectionState.Waiting).reason)
+    client.shutDown()
+}
+
+private suspend fun letGo() {
+    val config = ClientConfig("http://127.0.0.1:9", "app_1", "rhq_key_1", folder().path)
+    repeat(3) {
+        openAndForget(config)
+        // Nobody knows when the garbage is collected; asked for, it is soon.
+        val again = waitFor("the folder is free") {
+            System.gc()
+            try {
+                runBlocking { ReplyHQClient.open(config) }
+            } catch (failed: ReplyHQException) {
+                expect("ALREADY_OPEN", failed.code)
+                null
+            }
+        }
+        again.shutDown()
+    }
+    waitFor("the SDK's threads to end") {
+        System.gc()
+        val names = File("/proc/self/task").listFiles().orEmpty().map { File(it, "comm").readText().trim() }
+        println(names.filter { "replyhq" in it })
+        Unit.takeIf { names.none { "replyhq" in it } }
+    }
+}
+
+private suspend fun openAndForget(config: ClientConfig) {
+    val client = ReplyHQClient.open(config) { _, _ -> }
+    client.send("Hello")
+    client.timeline().first()
+}
+
+private suspend fun events() = runBlocking {
+    Server().use { server ->
+        server.start()
+        val agent = Agent(server)
+        val config = ClientConfig(server.url, server.appId, server.apiKey, folder().path)
+        val client = ReplyHQClient.open(config)
+        val events = CopyOnWriteArrayList<ChatEvent>()
+        val listening = launch(Dispatchers.Default) { client.events.collect { events += it } }
+        client.send("Hello")
+        client.state.waitFor("sent") { it.queued == 0L && it.conversations.isNotEmpty() }
+        val conversation = agent.conversations().single()
+        agent.write(conversation, "Hello Ann")
+        waitFor("the event") { events.firstOrNull() }
+        expect("UNKNOWN_CONVERSATION", codeOf { client.timeline("conv_nowhere").toList() })
+        expect("ALREADY_OPEN", codeOf { ReplyHQClient.fetchUnread(config) })
+        client.shutDown()
+        listening.join()
+        val arrived = events.single() as ChatEvent.MessageArrived
+        expect(Pair(conversation, "Hello Ann"), Pair(arrived.conversationId, arrived.message.body))
+        agent.write(conversation, "Are you there?")
+        expect(2L, ReplyHQClient.fetchUnread(config))
+        server.kill()
+        expect("OFFLINE", codeOf { ReplyHQClient.fetchUnread(config) })
+    }
+}
+
+private suspend fun hooks() = Server().use { server ->
+    server.start()
+    val client = ReplyHQClient.open(ClientConfig(server.url, server.appId, server.apiKey, folder().path))
+    val connectivity = ConnectivityManager()
+    val application = Application(mapOf(Context.CONNECTIVITY_SERVICE to connectivity))
+    suspend fun standing(what: String, fits: (ConnectionState) -> Boolean) =
+        client.state.waitFor(what) { fits(it.connection) }
+    standing("online") { it is ConnectionState.Online }
+
+    val hooks = AppHooks(application, client, isSeen = true)
+    val network = connectivity.callbacks.single()
+    network.onAvailable(Network("wifi"))
+    network.onLost(Network("wifi"))
+    standing("no network") { it is ConnectionState.Offline }
+    network.onAvailable(Network("mobile"))
+    standing("another network") { it is ConnectionState.Online }
+    network.onAvailable(Network("wifi again"))
+    standing("made anew") { it is ConnectionState.Online }
+
+    val screens = application.callbacks.single()
+    val activity = Activity()
+    // Turned round, the app stays in front.
+    screens.onActivityStopped(activity)
+    screens.onActivityStarted(activity)
+    delay(1_000)
+    standing("still there") { it is ConnectionState.Online }
+    screens.onActivityStopped(activity)
+    standing("in the background") { it is ConnectionState.Offline }
+    screens.onActivityStarted(activity)
+    standing("in front again") { it is ConnectionState.Online }
+
+    hooks.close()
+    check(connectivity.callbacks.isEmpty() && application.callbacks.isEmpty())
+    client.shutDown()
+    AppHooks(application, client).close()
 }
 
 private suspend fun wrapper() {

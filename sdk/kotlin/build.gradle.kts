@@ -27,6 +27,7 @@ android {
     }
 
     sourceSets.named("main") {
+        kotlin.directories.add("src/android/kotlin")
         kotlin.directories.add("$target/sdk-bindings/kotlin")
         jniLibs.directories.add("$target/sdk-android/jniLibs")
     }

@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# sdk/python/build-wheel.sh: the SDK as a wheel for this machine, in target/sdk-python.
+# sdk/python/build-wheel.sh [LIBRARY]: the SDK as a wheel for this machine, in target/sdk-python. With a native library that
+# was built before, the bindings are taken as they are, too.
 #
 # Needs a C compiler, and Python with venv and pip.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-cargo xtask sdk-bindings
+library=${1:-}
+if [[ -z $library ]]; then
+    cargo xtask sdk-bindings
+    library=$(sdk/build-library.sh cdylib)
+fi
 target=${CARGO_TARGET_DIR:-target}
 folder=$target/sdk-python
 rm -rf "$folder"
 mkdir -p "$folder/package"
 cp -r sdk/python/pyproject.toml sdk/python/src "$folder/package/"
-library=$(sdk/build-library.sh cdylib)
 cp "$target/sdk-bindings/python/replyhq_sdk.py" "$library" "$folder/package/src/replyhq/"
 
 python3 -m venv "$folder/venv"

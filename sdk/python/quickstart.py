@@ -6,11 +6,11 @@ import asyncio
 from replyhq import Client
 
 
-async def quickstart(server_url, app_id, api_key, data_dir):
+async def quickstart(server_url: str, app_id: str, api_key: str, data_dir: str) -> None:
     async with Client(server_url, app_id, api_key, data_dir) as client:
         await client.identify("user-42", name="Ann", attributes={"plan": "pro", "seats": 3})
 
-        async def show():
+        async def show() -> None:
             # Each value is the whole picture, so a screen only has to show the newest one.
             async for timeline in client.timeline():
                 for item in timeline.items:

@@ -1,9 +1,12 @@
 """The SDK in Python against a real server: the quickstart, what the wrapper itself promises, and one long story."""
 
 import asyncio
+import gc
 import json
+import pickle
 import shutil
 import tempfile
+import time
 import unittest
 import urllib.request
 from pathlib import Path
@@ -129,6 +132,98 @@ class Wrapper(Setting):
         await first.close()
         async with client() as again:
             self.assertEqual(again.state.queued, 1)
+
+    async def test_every_error_is_the_sdks_own(self):
+        def client(server_url="http://127.0.0.1:9", **more):
+            return Client(server_url, "app_1", "rhq_key_1", self.folder(), **more)
+
+        half = "\ud83d"
+        for odd in (
+            {"proxy_url": "socks5://x"}, {"pinned_public_keys": ["x"]}, {"storage_key": half}, {"proxy_url": half},
+            {"device_context": {"x": "x" * 9_000}},
+        ):
+            await self.assert_code("INVALID_CONFIG", self.opened(lambda: client(**odd)))
+        await self.assert_code("INVALID_CONFIG", self.opened(lambda: client(half)))
+        async with client() as opened:
+            await self.assert_code("INVALID_BODY", opened.send(f"cut in two: {half}"))
+            await self.assert_code("INVALID_USER", opened.identify("ann", name=half))
+            await self.assert_code("INVALID_USER", opened.identify("ann", attributes={"x": object()}))
+            await self.assert_code("INVALID_USER", opened.identify("ann", attributes={"x": float("nan")}))
+            await self.assert_code("UNKNOWN_MESSAGE", opened.retry(half))
+            await self.assert_code("UNKNOWN_CONVERSATION", opened.mark_read(half))
+            await self.assert_code("INVALID_CONFIG", opened.set_api_key("a\nb"))
+            self.assertEqual([await opened.drain(-5), await opened.drain(float("inf"))], [0, 0])
+            with self.assertRaises(ReplyHQError) as caught:
+                opened.timeline(half)
+            self.assertEqual(caught.exception.code, "UNKNOWN_CONVERSATION")
+            waiting = await Watcher(opened.states()).wait_for(lambda state: state.connection.is_WAITING())
+            self.assertEqual(waiting.connection.reason, "REFUSED")
+            again = pickle.loads(pickle.dumps(caught.exception))
+            self.assertEqual((again.code, str(again)), ("UNKNOWN_CONVERSATION", str(caught.exception)))
+
+    async def opened(self, make):
+        async with make():
+            pass
+
+    async def test_values_are_readable(self):
+        async with Client("http://127.0.0.1:9", "app_1", "rhq_key_1", self.folder()) as client:
+            await client.set_network(False)
+            self.assertEqual(repr(client), "<replyhq.Client http://127.0.0.1:9: ConnectionState.OFFLINE()>")
+            local_id = await client.send("Hello")
+            [item] = (await Watcher(client.timeline()).wait_for(lambda shown: shown.items)).items
+            shown = f"TimelineItem(local_id={local_id!r}, body='Hello', sender=<Sender.USER: 0>, created_at="
+            self.assertTrue(repr(item).startswith(shown), repr(item))
+            self.assertTrue(repr(item).endswith(", delivery=Delivery.QUEUED())"), repr(item))
+            self.assertNotIn("object at 0x", repr(client.state))
+
+    async def test_a_client_that_was_let_go_of_closes(self):
+        folder = self.folder()
+        for _ in range(3):
+            client = await Client("http://127.0.0.1:9", "app_1", "rhq_key_1", folder, log=lambda *_: None).open()
+            await client.send("Hello")
+            del client
+            gc.collect()
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    again = await Client("http://127.0.0.1:9", "app_1", "rhq_key_1", folder).open()
+                    break
+                except ReplyHQError as failed:
+                    self.assertEqual(failed.code, "ALREADY_OPEN")
+                    self.assertLess(time.monotonic(), deadline)
+                    await asyncio.sleep(0.02)
+            await again.close()
+
+    async def test_what_arrives_is_told_once_and_what_is_none_is_an_error(self):
+        server, app = await self.server()
+        await server.start()
+        agent, folder = Agent(server, app), self.folder()
+
+        def client():
+            context = {"app_version": "1.2.3"}
+            return Client(server.url, app["app_id"], app["api_key"], folder, device_context=context)
+
+        async with client() as opened:
+            events = opened.events()
+            first = asyncio.create_task(anext(events))
+            await opened.send("Hello")
+            await Watcher(opened.states()).wait_for(lambda state: state.conversations and not state.queued)
+            [conversation] = await agent.conversations()
+            await agent.write(conversation, "Hello Ann")
+            event = await asyncio.wait_for(first, PATIENCE)
+            self.assertTrue(event.is_MESSAGE_ARRIVED())
+            self.assertEqual((event.conversation_id, event.message.body), (conversation, "Hello Ann"))
+            with self.assertRaises(ReplyHQError) as caught:
+                async for _ in opened.timeline("conv_nowhere"):
+                    pass
+            self.assertEqual(caught.exception.code, "UNKNOWN_CONVERSATION")
+            await self.assert_code("ALREADY_OPEN", client().fetch_unread())
+        self.assertEqual([event async for event in events], [])
+        await agent.write(conversation, "Are you there?")
+        self.assertEqual(await client().fetch_unread(), 2)
+        server.process.kill()
+        await server.process.wait()
+        await self.assert_code("OFFLINE", client().fetch_unread())
 
     async def test_a_loop_that_is_busy_gets_the_newest_and_no_backlog(self):
         async with Client("http://127.0.0.1:9", "app_1", "rhq_key_1", self.folder()) as client:

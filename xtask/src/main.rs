@@ -59,6 +59,8 @@ enum Command {
     Sdk,
     /// Only write the SDK's bindings, to be packaged
     SdkBindings,
+    /// Only make the SDK's packages for the JVM
+    SdkJar,
     /// Build and run every fuzz target
     Fuzz {
         /// How long each target runs
@@ -87,6 +89,7 @@ fn run(command: Command) -> Result<()> {
         Command::Attack { arguments } => attack::run(arguments),
         Command::Sdk => sdk::run(),
         Command::SdkBindings => sdk::bindings(),
+        Command::SdkJar => sdk::jar(),
         Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),
     }
 }

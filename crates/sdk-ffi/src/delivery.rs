@@ -88,7 +88,7 @@ trait Outlet: Send + Sync {
 /// The way to the thread, which ends when all of them are dropped.
 #[derive(Clone)]
 pub(crate) struct DeliveryThread {
-    due: mpsc::Sender<Due>,
+    due: Arc<mpsc::Sender<Due>>,
 }
 
 /// What the thread is to do.
@@ -121,9 +121,13 @@ impl DeliveryThread {
                 }
             }
         };
-        let stop = due.clone();
-        // It may have ended already.
-        let stop = Box::new(move || drop(stop.send(Due::Stop)));
+        let due = Arc::new(due);
+        // What could stop it does not keep it.
+        let stop = Arc::downgrade(&due);
+        let stop = Box::new(move || {
+            // It may have ended already.
+            let _ = stop.upgrade().map(|due| due.send(Due::Stop));
+        });
         threads::start("replyhq-calls", stop, deliver_all)
             .map_err(|error| SdkError::internal(format!("there is no thread for listeners: {error}")))?;
         Ok(Self { due })

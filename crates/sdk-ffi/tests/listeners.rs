@@ -31,6 +31,12 @@ fn config(folder: &TempDir) -> ClientConfig {
         api_key: "rhq_key_1".into(),
         data_dir: folder.path().to_str().unwrap().into(),
         extra_root_certificates_pem: None,
+        system_root_certificates: Vec::new(),
+        pinned_public_keys: Vec::new(),
+        proxy_url: None,
+        storage_key: None,
+        describes_device: true,
+        device_context_json: None,
     }
 }
 
@@ -54,6 +60,10 @@ impl<F: Fn(ClientState) -> Result<(), SdkError> + Send + Sync> StateListener for
 impl<F: Fn(Timeline) -> Result<(), SdkError> + Send + Sync> TimelineListener for Listener<F> {
     fn on_timeline(&self, timeline: Timeline) -> Result<(), SdkError> {
         (self.0)(timeline)
+    }
+
+    fn on_failed(&self, _code: String, _detail: String) -> Result<(), SdkError> {
+        Err(broken())
     }
 
     fn on_closed(&self) -> Result<(), SdkError> {

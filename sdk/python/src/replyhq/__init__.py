@@ -2,6 +2,7 @@
 
 from .client import Client, ReplyHQError
 from .replyhq_sdk import (
+    ChatEvent,
     ClientState,
     ConnectionState,
     ConversationStatus,
@@ -14,6 +15,7 @@ from .replyhq_sdk import (
 )
 
 __all__ = [
+    "ChatEvent",
     "Client",
     "ClientState",
     "ConnectionState",

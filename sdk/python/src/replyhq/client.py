@@ -1,13 +1,31 @@
 """The client as Python code uses it: coroutines and asynchronous iterators over the generated bindings."""
 
+from __future__ import annotations
+
 import asyncio
 import atexit
+import collections
 import json
+import locale
+import os
+import platform
 import threading
-import weakref
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 from . import replyhq_sdk as bindings
+from .replyhq_sdk import ChatEvent, ClientState, LogLevel, Timeline
+
+_T = TypeVar("_T")
+
+_LONGEST = 24 * 3600.0
+"""Seconds after which a wait is as good as for ever."""
+
+_EVENTS = 256
+"""Events that wait for one who takes none; further ones are missed."""
 
 
 class ReplyHQError(Exception):
@@ -16,10 +34,16 @@ class ReplyHQError(Exception):
     `code` is a constant word: the SDK's own, such as `OFFLINE`, or the server's. docs/sdk/README.md has all of them.
     """
 
-    def __init__(self, code, message):
+    code: str
+    message: str
+
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} ({code})")
         self.code = code
         self.message = message
+
+    def __reduce__(self) -> tuple[type[ReplyHQError], tuple[str, str]]:
+        return type(self), (self.code, self.message)
 
 
 class Client:
@@ -29,194 +53,272 @@ class Client:
     cancelled: a message that was given to `send` is sent. One client at a time may have a data folder open.
 
     `log(level, message)` hears the SDK's log, on a thread of the SDK's; no message and no key is in it.
-    `extra_root_certificates_pem` is for a server whose certificate is from a private authority.
+    `extra_root_certificates_pem` is for a server whose certificate is from an authority that neither browsers nor the
+    system know, `pinned_public_keys` (`sha256/…`) for one of which nothing but certain keys is to be believed.
+    `proxy_url` is an HTTP proxy, or `direct`; without it the environment says, as for other programs. `storage_key`
+    names what is stored in the place of the server's address, so that it is still found when that moves.
+    `device_context` is what agents are to know of the program, beside what the SDK tells of the system;
+    `describes_device=False` tells nothing at all.
     """
 
-    def __init__(self, server_url, app_id, api_key, data_dir, *, extra_root_certificates_pem=None, log=None):
-        self._config = bindings.ClientConfig(
-            server_url=server_url, app_id=app_id, api_key=api_key, data_dir=str(data_dir),
+    def __init__(
+        self,
+        server_url: str,
+        app_id: str,
+        api_key: str,
+        data_dir: str | os.PathLike[str],
+        *,
+        extra_root_certificates_pem: str | None = None,
+        pinned_public_keys: Sequence[str] = (),
+        proxy_url: str | None = None,
+        storage_key: str | None = None,
+        device_context: Mapping[str, Any] | None = None,
+        describes_device: bool = True,
+        log: Callable[[LogLevel, str], None] | None = None,
+    ) -> None:
+        self._server_url = server_url
+        self._config = _told_at_once("INVALID_CONFIG", lambda: bindings.ClientConfig(
+            server_url=server_url,
+            app_id=app_id,
+            api_key=api_key,
+            data_dir=os.fspath(data_dir),
             extra_root_certificates_pem=extra_root_certificates_pem,
-        )
+            pinned_public_keys=list(pinned_public_keys),
+            proxy_url=proxy_url,
+            storage_key=storage_key,
+            describes_device=describes_device,
+            device_context_json=json.dumps({**_device(), **(device_context or {})}),
+        ))
         self._logger = _Logger(log) if log else None
-        self._sdk = None
+        self._sdk: bindings.SdkClient | None = None
 
-    async def open(self):
+    def __repr__(self) -> str:
+        standing = repr(self._sdk.state().connection) if self._sdk else "not opened"
+        return f"<replyhq.Client {self._server_url}: {standing}>"
+
+    async def open(self) -> Client:
         """Opens the data folder and starts connecting; what was queued before is sent. `async with` does this.
 
         Raises `INVALID_CONFIG`, `ALREADY_OPEN`, `STORAGE`.
         """
         if self._sdk:
             raise ReplyHQError("ALREADY_OPEN", "this client was opened before")
-        self._sdk = await _told(bindings.SdkClient.open(self._config, self._logger))
-        _open_clients.add(self._sdk)
+        self._sdk = await _told("INVALID_CONFIG", lambda: bindings.SdkClient.open(self._config, self._logger))
         return self
 
-    async def close(self):
+    async def close(self) -> None:
         """Stops everything. When it returns, the data folder may be opened again; what is queued is still there."""
         if self._sdk:
             await self._sdk.shut_down()
-            _open_clients.discard(self._sdk)
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Client:
         return await self.open()
 
-    async def __aexit__(self, *_):
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self.close()
 
+    async def fetch_unread(self) -> int:
+        """How many messages the person has not read, by the server's count, while the client is not open.
+
+        For a program that wakes up to show a badge. Raises `INVALID_CONFIG`, `ALREADY_OPEN`, `OFFLINE`, `STORAGE`, or
+        the server's code.
+        """
+        return await _told("INVALID_CONFIG", lambda: bindings.fetch_unread(self._config))
+
     @property
-    def state(self):
+    def state(self) -> ClientState:
         """How the client stands: connection, conversations, unread messages."""
         return self._opened.state()
 
-    def states(self):
+    def states(self) -> AsyncIterator[ClientState]:
         """An asynchronous iterator over the states: the present one, then the newest whenever it has changed.
 
         Who is slow misses states in between. Ends when the client is closed; the last one says so.
         """
-        reader = _StateReader()
+        reader = _StateReader(1)
         return _read(reader, self._opened.subscribe_state(reader))
 
-    def timeline(self, conversation=None):
-        """As `states`, over the messages of a conversation; without a name, of the person's current one."""
-        reader = _TimelineReader()
-        return _read(reader, self._opened.subscribe_timeline(conversation, reader))
+    def timeline(self, conversation: str | None = None) -> AsyncIterator[Timeline]:
+        """As `states`, over the messages of a conversation; without a name, of the person's current one.
 
-    async def identify(self, user_id, *, name=None, email=None, attributes=None):
+        Raises `UNKNOWN_CONVERSATION` while it is read, as soon as it is known that there is none of that name.
+        """
+        reader = _TimelineReader(1)
+        subscribe = self._opened.subscribe_timeline
+        return _read(reader, _told_at_once("UNKNOWN_CONVERSATION", lambda: subscribe(conversation, reader)))
+
+    def events(self) -> AsyncIterator[ChatEvent]:
+        """An asynchronous iterator over what happens from here on, each once: messages that have just arrived.
+
+        For a sound or a banner; what is to be shown is in `timeline`. Ends when the client is closed.
+        """
+        reader = _EventReader(_EVENTS)
+        return _read(reader, self._opened.subscribe_events(reader))
+
+    async def identify(
+        self,
+        user_id: str,
+        *,
+        name: str | None = None,
+        email: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
         """Says who uses the program; `attributes` is anything else that agents should see, at most 8 KiB as JSON.
 
-        What was written without a name becomes theirs, unless they have a file here already.
+        What was written without a name becomes theirs: all of it, or, where they have a file here already, what waits
+        to be sent.
 
         Raises `INVALID_USER`, `STORAGE`, `CLOSED`.
         """
-        attributes_json = None if attributes is None else json.dumps(attributes)
+        attributes_json = None
+        if attributes is not None:
+            try:
+                attributes_json = json.dumps(attributes, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise ReplyHQError("INVALID_USER", f"attributes are what JSON has: {error}") from error
         user = bindings.User(id=user_id, name=name, email=email, attributes_json=attributes_json)
-        await _told(self._opened.identify(user))
+        await _told("INVALID_USER", lambda: self._opened.identify(user))
 
-    async def logout(self):
+    async def logout(self) -> None:
         """Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
 
         Raises `STORAGE`, `CLOSED`.
         """
-        await _told(self._opened.logout())
+        await _told("STORAGE", lambda: self._opened.logout())
 
-    async def send(self, body, conversation=None):
+    async def send(self, body: str, conversation: str | None = None) -> str:
         """Stores a message on the device, to be sent as soon as that is possible. Returns its local id.
 
         Without a conversation, it goes to the person's current one; the first message opens it. Raises `EMPTY_BODY`,
         `BODY_TOO_LONG`, `INVALID_BODY`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
         """
-        return await _told(self._opened.send(conversation, body))
+        return await _told("INVALID_BODY", lambda: self._opened.send(conversation, body))
 
-    async def retry(self, local_id):
+    async def retry(self, local_id: str) -> None:
         """Tries a wedged message again.
 
         Raises `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
         """
-        await _told(self._opened.retry(local_id))
+        await _told("UNKNOWN_MESSAGE", lambda: self._opened.retry(local_id))
 
-    async def cancel(self, local_id):
+    async def cancel(self, local_id: str) -> None:
         """Takes a message back that waits or was set aside.
 
         One that was on its way before may have reached the server all the same, and then shows up again as sent. Raises
         `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
         """
-        await _told(self._opened.cancel(local_id))
+        await _told("UNKNOWN_MESSAGE", lambda: self._opened.cancel(local_id))
 
-    async def load_older(self, conversation=None):
+    async def load_older(self, conversation: str | None = None) -> bool:
         """Makes the timeline show up to 50 older messages more, fetched where they are not on the device.
 
         Returns whether there are still more. Raises `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the
         server's code.
         """
-        return await _told(self._opened.load_older(conversation))
+        return await _told("UNKNOWN_CONVERSATION", lambda: self._opened.load_older(conversation))
 
-    async def mark_read(self, conversation=None):
+    async def mark_read(self, conversation: str | None = None) -> None:
         """Says that the person has read all that is there. Raises `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`."""
-        await _told(self._opened.mark_read(conversation))
+        await _told("UNKNOWN_CONVERSATION", lambda: self._opened.mark_read(conversation))
 
-    async def typing(self, is_typing, conversation=None):
+    async def typing(self, is_typing: bool, conversation: str | None = None) -> None:
         """Says whether the person types: true with each key, false when they leave the field.
 
         Raises `UNKNOWN_CONVERSATION`, `CLOSED`.
         """
-        await _told(self._opened.typing(conversation, is_typing))
+        await _told("UNKNOWN_CONVERSATION", lambda: self._opened.typing(conversation, is_typing))
 
-    async def set_network(self, is_available):
+    async def set_network(self, is_available: bool) -> None:
         """Says whether there is a network. Until this is called, there is taken to be one. Raises `CLOSED`."""
-        await _told(self._opened.set_network(is_available))
+        await _told("INTERNAL", lambda: self._opened.set_network(is_available))
 
-    async def network_changed(self):
+    async def network_changed(self) -> None:
         """Says that there is another network than before: a connection is made anew, at once. Raises `CLOSED`."""
-        await _told(self._opened.network_changed())
+        await _told("INTERNAL", lambda: self._opened.network_changed())
 
-    async def set_foreground(self, is_foreground):
+    async def set_foreground(self, is_foreground: bool) -> None:
         """Says whether the person sees the program; until this is called, they are taken to.
 
         In the background the queue is emptied for up to 10 s, then the connection is closed. Raises `CLOSED`.
         """
-        await _told(self._opened.set_foreground(is_foreground))
+        await _told("INTERNAL", lambda: self._opened.set_foreground(is_foreground))
 
-    async def set_api_key(self, api_key):
-        """Goes on with another API key. Raises `CLOSED`."""
-        await _told(self._opened.set_api_key(api_key))
+    async def set_api_key(self, api_key: str) -> None:
+        """Goes on with another API key. Raises `INVALID_CONFIG`, `CLOSED`."""
+        await _told("INVALID_CONFIG", lambda: self._opened.set_api_key(api_key))
 
-    async def drain(self, timeout):
+    async def drain(self, timeout: float) -> int:
         """Waits until nothing is queued, at most `timeout` seconds. Returns how many messages still are.
 
         Raises `STORAGE`, `CLOSED`.
         """
-        return await _told(self._opened.drain(timedelta(seconds=timeout)))
+        waits = timedelta(seconds=min(max(timeout, 0.0), _LONGEST))
+        return await _told("INTERNAL", lambda: self._opened.drain(waits))
 
     @property
-    def _opened(self):
+    def _opened(self) -> bindings.SdkClient:
         if not self._sdk:
             raise ReplyHQError("CLOSED", "the client was not opened")
         return self._sdk
 
 
-async def _read(reader, subscription):
+async def _read(reader: _Reader[_T], subscription: bindings.SdkSubscription) -> AsyncIterator[_T]:
     try:
-        while (snapshot := await reader.next()) is not None:
-            yield snapshot
+        while (news := await reader.next()) is not None:
+            yield news
     finally:
         subscription.cancel()
 
 
-class _Newest:
-    """The newest snapshot for one reader. Offered on the SDK's thread, taken in the event loop."""
+class _Reader(Generic[_T]):
+    """What one reader has not taken yet: the newest, or as many as may wait. Offered on the SDK's thread, taken in the
+    event loop."""
 
-    def __init__(self):
+    def __init__(self, waiting: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._newest = None
+        self._is_only_newest = waiting == 1
+        self._waiting: collections.deque[_T] = collections.deque(maxlen=waiting)
         self._has_ended = False
+        self._failure: ReplyHQError | None = None
         self._news = asyncio.Event()
 
-    def offer(self, snapshot):
+    def offer(self, news: _T) -> None:
         with self._lock:
-            is_told = self._newest is not None
-            self._newest = snapshot
+            is_told = bool(self._waiting)
+            # What is missed are snapshots that newer ones replace; of events, the newest.
+            if self._is_only_newest or len(self._waiting) < _EVENTS:
+                self._waiting.append(news)
         # What replaces a snapshot that nobody has taken is no news: a loop that is busy gets no backlog.
         if not is_told:
             self._tell()
 
-    def on_closed(self):
+    def on_failed(self, code: str, detail: str) -> None:
+        with self._lock:
+            self._failure = ReplyHQError(code, detail)
+        self._tell()
+
+    def on_closed(self) -> None:
         with self._lock:
             self._has_ended = True
         self._tell()
 
-    async def next(self):
-        """The newest snapshot that was not taken yet; `None` when there will be no more."""
+    async def next(self) -> _T | None:
+        """The oldest that was not taken yet; `None` when there will be no more."""
         while True:
             self._news.clear()
             with self._lock:
-                snapshot, self._newest = self._newest, None
-                has_ended = self._has_ended
-            if snapshot is not None or has_ended:
-                return snapshot
+                if self._waiting:
+                    return self._waiting.popleft()
+                if self._failure:
+                    raise self._failure
+                if self._has_ended:
+                    return None
             await self._news.wait()
 
-    def _tell(self):
+    def _tell(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError:
@@ -224,44 +326,97 @@ class _Newest:
             pass
 
 
-class _StateReader(_Newest, bindings.StateListener):
-    def on_state(self, state):
+class _StateReader(_Reader[ClientState], bindings.StateListener):
+    def on_state(self, state: ClientState) -> None:
         self.offer(state)
 
 
-class _TimelineReader(_Newest, bindings.TimelineListener):
-    def on_timeline(self, timeline):
+class _TimelineReader(_Reader[Timeline], bindings.TimelineListener):
+    def on_timeline(self, timeline: Timeline) -> None:
         self.offer(timeline)
 
 
+class _EventReader(_Reader[ChatEvent], bindings.EventListener):
+    def on_event(self, event: ChatEvent) -> None:
+        self.offer(event)
+
+
 class _Logger(bindings.LogListener):
-    def __init__(self, log):
+    def __init__(self, log: Callable[[LogLevel, str], None]) -> None:
         self._log = log
 
-    def on_log(self, level, message):
+    def on_log(self, level: LogLevel, message: str) -> None:
         self._log(level, message)
 
 
-async def _told(call):
-    """Makes the bindings' exceptions the SDK's."""
+async def _told(code: str, call: Callable[[], Awaitable[_T]]) -> _T:
+    """Makes the bindings' exceptions the SDK's; `code` is for a text that is none, such as half of an emoji."""
     try:
-        return await call
+        return await call()
     except bindings.SdkError.Failed as failed:
         raise ReplyHQError(failed.code, failed.detail) from failed
     except bindings.InternalError as defect:
         raise ReplyHQError("INTERNAL", str(defect)) from defect
+    except UnicodeError as error:
+        raise ReplyHQError(code, f"the text has a character that is none: {error}") from error
 
 
-_open_clients = weakref.WeakSet()
+def _told_at_once(code: str, call: Callable[[], _T]) -> _T:
+    try:
+        return call()
+    except bindings.InternalError as defect:
+        raise ReplyHQError("INTERNAL", str(defect)) from defect
+    except UnicodeError as error:
+        raise ReplyHQError(code, f"the text has a character that is none: {error}") from error
+
+
+def _device() -> dict[str, str]:
+    """What agents see of the system; nothing that would tell one device from another of its kind."""
+    language, _ = locale.getlocale()
+    known = {
+        "os_version": platform.release(),
+        "model": platform.machine(),
+        "runtime": f"Python {platform.python_version()}",
+        "locale": language,
+        "time_zone": time.strftime("%Z %z"),
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _readable(kind: type) -> None:
+    """Shows a value of the bindings as one would write it, without what is not known."""
+
+    def shown(self: Any) -> str:
+        fields = [(name, value) for name, value in vars(self).items() if not name.startswith("_")]
+        known = ", ".join(f"{name}={value!r}" for name, value in fields if value is not None)
+        return f"{type(self).__name__}({known})"
+
+    kind.__repr__ = shown  # type: ignore[assignment]
+
+
+for _kind in (bindings.ClientState, bindings.ConversationSummary, bindings.Timeline, bindings.TimelineItem):
+    _readable(_kind)
+
+
+class _Loop:
+    """An event loop, as the bindings use it: one that has ended meanwhile has nobody who waits for an answer."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.create_future = self._loop.create_future
+
+    def call_soon_threadsafe(self, call: Callable[..., object], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass
+
+
+# Without this, they print that they could not tell it.
+bindings._uniffi_get_event_loop = _Loop
 
 
 @atexit.register
-def _close_all():
-    """A thread of the SDK's must not call into an interpreter that is gone."""
-
-    async def close_all():
-        for sdk in list(_open_clients):
-            await sdk.shut_down()
-
-    if _open_clients:
-        asyncio.run(close_all())
+def _shut_down_all() -> None:
+    """No thread of the SDK's may come back into an interpreter that is gone: it would end the process with it."""
+    bindings.shut_down_all(timedelta(seconds=5))

@@ -2,10 +2,22 @@
 
 package com.replyhq.sdk
 
+import java.net.InetSocketAddress
+import java.net.Proxy
+import java.net.ProxySelector
+import java.net.URI
+import java.nio.charset.CharacterCodingException
+import java.security.KeyStore
+import java.util.Locale
+import java.util.TimeZone
+import javax.net.ssl.TrustManagerFactory
+import javax.net.ssl.X509TrustManager
 import kotlin.coroutines.cancellation.CancellationException
 import kotlin.time.Duration
+import kotlin.time.Duration.Companion.days
 import kotlin.time.toJavaDuration
 import kotlinx.coroutines.channels.awaitClose
+import kotlinx.coroutines.flow.buffer
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
@@ -25,10 +37,19 @@ class ReplyHQException(val code: String, override val message: String, cause: Th
 /**
  * A person with attributes: strings, numbers, booleans, null, lists and maps of such. At most 8 KiB as JSON.
  *
- * @throws IllegalArgumentException if an attribute is anything else.
+ * @throws ReplyHQException `INVALID_USER` if an attribute is anything else.
  */
 fun User(id: String, name: String? = null, email: String? = null, attributes: Map<String, Any?>): User =
-    User(id, name, email, attributesJson = buildString { appendJson(attributes) })
+    User(id, name, email, attributesJson = json(attributes, "INVALID_USER"))
+
+/**
+ * The configuration with what agents are to know of the app and the device, such as `app_version`, beside what the SDK
+ * tells by itself: system, version, model, language and time zone. Values as those of a person's attributes.
+ *
+ * @throws ReplyHQException `INVALID_CONFIG` if a value is anything else.
+ */
+fun ClientConfig.withDeviceContext(context: Map<String, Any?>): ClientConfig =
+    copy(deviceContextJson = json(context, "INVALID_CONFIG"))
 
 /**
  * Support chat inside an app. All of it may be used from any thread, and no call blocks its thread.
@@ -42,12 +63,8 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     /** How the client stands: connection, conversations, unread messages. The last one says that it is closed. */
     val state: StateFlow<ClientState> = states.asStateFlow()
 
-    private val subscription = sdk.subscribeState(object : StateListener {
-        override fun onState(state: ClientState) = states.update { if (it.isClosed) it else state }
-
-        // The last state has said so.
-        override fun onClosed() = Unit
-    })
+    // The listener knows the flow and not the client: who is let go of is collected, and closes.
+    private val subscription = sdk.subscribeState(StatesInto(states))
 
     companion object {
         /**
@@ -56,25 +73,43 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
          * @param log hears the SDK's log, one line at a time, on a thread of the SDK's. No message and no key is in it.
          * @throws ReplyHQException `INVALID_CONFIG`, `ALREADY_OPEN`, `STORAGE`.
          */
-        suspend fun open(config: ClientConfig, log: ((LogLevel, String) -> Unit)? = null): ReplyHQClient = told {
+        suspend fun open(
+            config: ClientConfig,
+            log: ((LogLevel, String) -> Unit)? = null,
+        ): ReplyHQClient = told("INVALID_CONFIG") {
             val logger = log?.let {
                 object : LogListener {
                     override fun onLog(level: LogLevel, message: String) = it(level, message)
                 }
             }
-            ReplyHQClient(SdkClient.open(config, logger))
+            ReplyHQClient(SdkClient.open(config.completed(), logger))
         }
+
+        /**
+         * How many messages the person has not read, by the server's count, while no client is open: for a badge, in a
+         * program that wakes up for it.
+         *
+         * @throws ReplyHQException `INVALID_CONFIG`, `ALREADY_OPEN`, `OFFLINE`, `STORAGE`, or the server's.
+         */
+        suspend fun fetchUnread(config: ClientConfig): Long =
+            told("INVALID_CONFIG") { fetchUnread(config.completed()) }
     }
 
     /**
      * The messages of a conversation that are on the device, as they change; without a name, of the person's current
      * conversation. A slow collector gets the newest. Ends when the client is closed.
+     *
+     * Fails with `UNKNOWN_CONVERSATION` as soon as it is known that there is none of that name.
      */
     fun timeline(conversation: String? = null): Flow<Timeline> = callbackFlow {
-        val subscription = told {
+        val subscription = told("UNKNOWN_CONVERSATION") {
             sdk.subscribeTimeline(conversation, object : TimelineListener {
                 override fun onTimeline(timeline: Timeline) {
                     trySend(timeline)
+                }
+
+                override fun onFailed(code: String, detail: String) {
+                    channel.close(ReplyHQException(code, detail))
                 }
 
                 override fun onClosed() {
@@ -86,18 +121,38 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     }.conflate()
 
     /**
-     * Says who uses the app. What was written without a name becomes theirs, unless they have a file here already.
+     * What happens from here on, each once: messages that have just arrived, for a sound or a banner, and that what was
+     * stored had to be begun anew. What is to be shown is in [timeline]. Ends when the client is closed.
+     */
+    val events: Flow<ChatEvent> = callbackFlow {
+        val subscription = told("INTERNAL") {
+            sdk.subscribeEvents(object : EventListener {
+                override fun onEvent(event: ChatEvent) {
+                    trySend(event)
+                }
+
+                override fun onClosed() {
+                    channel.close()
+                }
+            })
+        }
+        awaitClose { subscription.close() }
+    }.buffer(EVENTS)
+
+    /**
+     * Says who uses the app. What was written without a name becomes theirs: all of it, or, where they have a file here
+     * already, what waits to be sent.
      *
      * @throws ReplyHQException `INVALID_USER`, `STORAGE`, `CLOSED`.
      */
-    suspend fun identify(user: User) = told { sdk.identify(user) }
+    suspend fun identify(user: User) = told("INVALID_USER") { sdk.identify(user) }
 
     /**
      * Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
-    suspend fun logout() = told { sdk.logout() }
+    suspend fun logout() = told("INTERNAL") { sdk.logout() }
 
     /**
      * Stores a message on the device, to be sent as soon as that is possible; without a conversation, to the person's
@@ -106,14 +161,14 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      * @throws ReplyHQException `EMPTY_BODY`, `BODY_TOO_LONG`, `INVALID_BODY`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`,
      * `STORAGE`, `CLOSED`.
      */
-    suspend fun send(body: String, conversation: String? = null): String = told { sdk.send(conversation, body) }
+    suspend fun send(body: String, conversation: String? = null): String = told("INVALID_BODY") { sdk.send(conversation, body) }
 
     /**
      * Tries a wedged message again.
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
      */
-    suspend fun retry(localId: String) = told { sdk.retry(localId) }
+    suspend fun retry(localId: String) = told("UNKNOWN_MESSAGE") { sdk.retry(localId) }
 
     /**
      * Takes a message back that waits or was set aside. One that was on its way before may have reached the server all
@@ -121,7 +176,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
      */
-    suspend fun cancel(localId: String) = told { sdk.cancel(localId) }
+    suspend fun cancel(localId: String) = told("UNKNOWN_MESSAGE") { sdk.cancel(localId) }
 
     /**
      * Makes the timeline show up to 50 older messages more, fetched where they are not on the device. Returns whether
@@ -129,35 +184,35 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the server's.
      */
-    suspend fun loadOlder(conversation: String? = null): Boolean = told { sdk.loadOlder(conversation) }
+    suspend fun loadOlder(conversation: String? = null): Boolean = told("UNKNOWN_CONVERSATION") { sdk.loadOlder(conversation) }
 
     /**
      * Says that the person has read all that is there.
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
      */
-    suspend fun markRead(conversation: String? = null) = told { sdk.markRead(conversation) }
+    suspend fun markRead(conversation: String? = null) = told("UNKNOWN_CONVERSATION") { sdk.markRead(conversation) }
 
     /**
      * Says whether the person types: true with each key, false when they leave the field.
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `CLOSED`.
      */
-    suspend fun typing(isTyping: Boolean, conversation: String? = null) = told { sdk.typing(conversation, isTyping) }
+    suspend fun typing(isTyping: Boolean, conversation: String? = null) = told("UNKNOWN_CONVERSATION") { sdk.typing(conversation, isTyping) }
 
     /**
      * Says whether the device has a network. Until this is called, it is taken to have one.
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun setNetwork(isAvailable: Boolean) = told { sdk.setNetwork(isAvailable) }
+    suspend fun setNetwork(isAvailable: Boolean) = told("INTERNAL") { sdk.setNetwork(isAvailable) }
 
     /**
      * Says that the device is on another network than before, as when it leaves Wi-Fi: a connection is made anew, at once.
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun networkChanged() = told { sdk.networkChanged() }
+    suspend fun networkChanged() = told("INTERNAL") { sdk.networkChanged() }
 
     /**
      * Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
@@ -165,21 +220,23 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun setForeground(isForeground: Boolean) = told { sdk.setForeground(isForeground) }
+    suspend fun setForeground(isForeground: Boolean) = told("INTERNAL") { sdk.setForeground(isForeground) }
 
     /**
      * Goes on with another API key.
      *
-     * @throws ReplyHQException `CLOSED`.
+     * @throws ReplyHQException `INVALID_CONFIG`, `CLOSED`.
      */
-    suspend fun setApiKey(apiKey: String) = told { sdk.setApiKey(apiKey) }
+    suspend fun setApiKey(apiKey: String) = told("INVALID_CONFIG") { sdk.setApiKey(apiKey) }
 
     /**
      * Waits until nothing is queued, at most that long. Returns how many messages still are.
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
-    suspend fun drain(timeout: Duration): Long = told { sdk.drain(timeout.toJavaDuration()) }
+    suspend fun drain(timeout: Duration): Long = told("INTERNAL") {
+        sdk.drain(timeout.coerceIn(Duration.ZERO, 1.days).toJavaDuration())
+    }
 
     /** Stops everything. When it returns, the data folder may be opened again; what is queued is still there. */
     suspend fun shutDown() {
@@ -199,19 +256,95 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     }
 }
 
+/** Events that wait for a slow collector; further ones are missed. */
+private const val EVENTS = 256
+
+private class StatesInto(private val states: MutableStateFlow<ClientState>) : StateListener {
+    override fun onState(state: ClientState) = states.update { if (it.isClosed) it else state }
+
+    // The last state has said so.
+    override fun onClosed() = Unit
+}
+
 private val ClientState.isClosed get() = connection is ConnectionState.Closed
 
-/** Makes the bindings' exceptions the SDK's. */
-private inline fun <T> told(call: () -> T): T = try {
+/** Makes the bindings' exceptions the SDK's; [code] is for a text that is none, such as half of an emoji. */
+private inline fun <T> told(code: String, call: () -> T): T = try {
     call()
 } catch (failed: SdkException.Failed) {
     throw ReplyHQException(failed.code, failed.detail, failed)
+} catch (noText: CharacterCodingException) {
+    throw ReplyHQException(code, "the text has half of a character, as where one was cut in two", noText)
 } catch (defect: InternalException) {
     throw ReplyHQException("INTERNAL", defect.message ?: "the SDK failed", defect)
 } catch (cancelled: CancellationException) {
     throw cancelled
 } catch (destroyed: IllegalStateException) {
     throw ReplyHQException("CLOSED", "the client is closed", destroyed)
+}
+
+/** With what Java or Android knows of the system, where the app has not said it. */
+private fun ClientConfig.completed(): ClientConfig = copy(
+    systemRootCertificates = systemRootCertificates.ifEmpty { systemRootCertificates() },
+    proxyUrl = proxyUrl ?: systemProxy(serverUrl),
+    deviceContextJson = if (describesDevice) withDevice(deviceContextJson) else null,
+)
+
+/** What the app tells goes before what the system does. */
+private fun withDevice(told: String?): String {
+    val device = json(device(), "INVALID_CONFIG").dropLast(1)
+    val more = told?.trim()?.takeIf { it.startsWith('{') } ?: return told ?: "$device}"
+    return if (more.drop(1).trimStart().startsWith('}')) "$device}" else "$device,${more.drop(1)}"
+}
+
+/** Nothing that would tell one device from another of its kind. */
+private fun device(): Map<String, Any?> = mapOf(
+    "platform" to (if (android("VERSION", "RELEASE") != null) "android" else null),
+    "os_version" to (android("VERSION", "RELEASE") ?: System.getProperty("os.version")),
+    "model" to (model() ?: System.getProperty("os.arch")),
+    "runtime" to System.getProperty("java.version")?.takeIf { it != "0" }?.let { "Java $it" },
+    "locale" to Locale.getDefault().toLanguageTag(),
+    "time_zone" to TimeZone.getDefault().id,
+).filterValues { it != null }
+
+private fun model(): String? {
+    val model = android(null, "MODEL") ?: return null
+    val maker = android(null, "MANUFACTURER") ?: return model
+    return if (model.startsWith(maker, ignoreCase = true)) model else "$maker $model"
+}
+
+/** A field of `android.os.Build`, or of a class in it; nothing where this is no Android. */
+private fun android(inner: String?, field: String): String? = try {
+    val name = if (inner == null) "android.os.Build" else "android.os.Build$$inner"
+    Class.forName(name).getField(field).get(null) as? String
+} catch (_: ReflectiveOperationException) {
+    null
+}
+
+/** The authorities that Java or Android trusts, those of a company among them. */
+private fun systemRootCertificates(): List<ByteArray> = try {
+    val factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm())
+    factory.init(null as KeyStore?)
+    val managers = factory.trustManagers.filterIsInstance<X509TrustManager>()
+    managers.flatMap { it.acceptedIssuers.asList() }.map { it.encoded }
+} catch (_: java.security.GeneralSecurityException) {
+    emptyList()
+}
+
+private fun systemProxy(serverUrl: String): String? = try {
+    val proxies = ProxySelector.getDefault()?.select(URI(serverUrl)).orEmpty()
+    val address = proxies.firstOrNull { it.type() == Proxy.Type.HTTP }?.address() as? InetSocketAddress
+    address?.let { if (':' in it.hostString) "http://[${it.hostString}]:${it.port}" else "http://${it.hostString}:${it.port}" }
+} catch (_: java.net.URISyntaxException) {
+    null
+} catch (_: IllegalArgumentException) {
+    null
+}
+
+private fun json(map: Map<String, Any?>, code: String): String = try {
+    buildString { appendJson(map) }
+} catch (wrong: IllegalArgumentException) {
+    throw ReplyHQException(code, wrong.message ?: "it is not what JSON has", wrong)
 }
 
 private fun StringBuilder.appendJson(value: Any?) {
