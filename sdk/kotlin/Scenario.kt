@@ -36,7 +36,7 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeoutOrNull
 
 fun main() {
-    //QQ
+    test("the quickstart prints what it sends, each time", ::quickstarts)
     test("a stranger's program with the jar alone sends its message", ::stranger)
     test("every error is the SDK's own, half of an emoji included", ::errors)
     test("a client that was let go of closes", ::letGo)
@@ -122,9 +122,16 @@ private suspend fun letGo() {
     }
     waitFor("the SDK's threads to end") {
         System.gc()
-        val names = File("/proc/self/task").listFiles().orEmpty().map { File(it, "comm").readText().trim() }
-        println(names.filter { "replyhq" in it })
-        Unit.takeIf { names.none { "replyhq" in it } }
+        Unit.takeIf { threads().none { it.startsWith("replyhq-") } }
+    }
+}
+
+private fun threads(): List<String> = File("/proc/self/task").listFiles().orEmpty().mapNotNull {
+    try {
+        File(it, "comm").readText()
+    } catch (_: java.io.IOException) {
+        // It has ended meanwhile.
+        null
     }
 }
 

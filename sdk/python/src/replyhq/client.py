@@ -77,18 +77,23 @@ class Client:
         log: Callable[[LogLevel, str], None] | None = None,
     ) -> None:
         self._server_url = server_url
-        self._config = _told_at_once("INVALID_CONFIG", lambda: bindings.ClientConfig(
-            server_url=server_url,
-            app_id=app_id,
-            api_key=api_key,
-            data_dir=os.fspath(data_dir),
-            extra_root_certificates_pem=extra_root_certificates_pem,
-            pinned_public_keys=list(pinned_public_keys),
-            proxy_url=proxy_url,
-            storage_key=storage_key,
+        try:
+            device_context_json = json.dumps({**_device(), **(device_context or {})}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ReplyHQError("INVALID_CONFIG", f"the device's context is what JSON has: {error}") from error
+        wrong = "INVALID_CONFIG"
+        self._config = bindings.ClientConfig(
+            server_url=_whole(server_url, wrong),
+            app_id=_whole(app_id, wrong),
+            api_key=_whole(api_key, wrong),
+            data_dir=_whole(os.fspath(data_dir), wrong),
+            extra_root_certificates_pem=_whole(extra_root_certificates_pem, wrong),
+            pinned_public_keys=[_whole(key, wrong) for key in pinned_public_keys],
+            proxy_url=_whole(proxy_url, wrong),
+            storage_key=_whole(storage_key, wrong),
             describes_device=describes_device,
-            device_context_json=json.dumps({**_device(), **(device_context or {})}),
-        ))
+            device_context_json=device_context_json,
+        )
         self._logger = _Logger(log) if log else None
         self._sdk: bindings.SdkClient | None = None
 
@@ -103,7 +108,7 @@ class Client:
         """
         if self._sdk:
             raise ReplyHQError("ALREADY_OPEN", "this client was opened before")
-        self._sdk = await _told("INVALID_CONFIG", lambda: bindings.SdkClient.open(self._config, self._logger))
+        self._sdk = await _told(bindings.SdkClient.open(self._config, self._logger))
         return self
 
     async def close(self) -> None:
@@ -125,7 +130,7 @@ class Client:
         For a program that wakes up to show a badge. Raises `INVALID_CONFIG`, `ALREADY_OPEN`, `OFFLINE`, `STORAGE`, or
         the server's code.
         """
-        return await _told("INVALID_CONFIG", lambda: bindings.fetch_unread(self._config))
+        return await _told(bindings.fetch_unread(self._config))
 
     @property
     def state(self) -> ClientState:
@@ -146,8 +151,8 @@ class Client:
         Raises `UNKNOWN_CONVERSATION` while it is read, as soon as it is known that there is none of that name.
         """
         reader = _TimelineReader(1)
-        subscribe = self._opened.subscribe_timeline
-        return _read(reader, _told_at_once("UNKNOWN_CONVERSATION", lambda: subscribe(conversation, reader)))
+        named = _whole(conversation, "UNKNOWN_CONVERSATION")
+        return _read(reader, self._opened.subscribe_timeline(named, reader))
 
     def events(self) -> AsyncIterator[ChatEvent]:
         """An asynchronous iterator over what happens from here on, each once: messages that have just arrived.
@@ -178,15 +183,19 @@ class Client:
                 attributes_json = json.dumps(attributes, allow_nan=False)
             except (TypeError, ValueError, RecursionError) as error:
                 raise ReplyHQError("INVALID_USER", f"attributes are what JSON has: {error}") from error
-        user = bindings.User(id=user_id, name=name, email=email, attributes_json=attributes_json)
-        await _told("INVALID_USER", lambda: self._opened.identify(user))
+        wrong = "INVALID_USER"
+        user = bindings.User(
+            id=_whole(user_id, wrong), name=_whole(name, wrong), email=_whole(email, wrong),
+            attributes_json=attributes_json,
+        )
+        await _told(self._opened.identify(user))
 
     async def logout(self) -> None:
         """Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
 
         Raises `STORAGE`, `CLOSED`.
         """
-        await _told("STORAGE", lambda: self._opened.logout())
+        await _told(self._opened.logout())
 
     async def send(self, body: str, conversation: str | None = None) -> str:
         """Stores a message on the device, to be sent as soon as that is possible. Returns its local id.
@@ -194,14 +203,14 @@ class Client:
         Without a conversation, it goes to the person's current one; the first message opens it. Raises `EMPTY_BODY`,
         `BODY_TOO_LONG`, `INVALID_BODY`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
         """
-        return await _told("INVALID_BODY", lambda: self._opened.send(conversation, body))
+        return await _told(self._opened.send(_whole(conversation, "UNKNOWN_CONVERSATION"), _whole(body, "INVALID_BODY")))
 
     async def retry(self, local_id: str) -> None:
         """Tries a wedged message again.
 
         Raises `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
         """
-        await _told("UNKNOWN_MESSAGE", lambda: self._opened.retry(local_id))
+        await _told(self._opened.retry(_whole(local_id, "UNKNOWN_MESSAGE")))
 
     async def cancel(self, local_id: str) -> None:
         """Takes a message back that waits or was set aside.
@@ -209,7 +218,7 @@ class Client:
         One that was on its way before may have reached the server all the same, and then shows up again as sent. Raises
         `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
         """
-        await _told("UNKNOWN_MESSAGE", lambda: self._opened.cancel(local_id))
+        await _told(self._opened.cancel(_whole(local_id, "UNKNOWN_MESSAGE")))
 
     async def load_older(self, conversation: str | None = None) -> bool:
         """Makes the timeline show up to 50 older messages more, fetched where they are not on the device.
@@ -217,37 +226,37 @@ class Client:
         Returns whether there are still more. Raises `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the
         server's code.
         """
-        return await _told("UNKNOWN_CONVERSATION", lambda: self._opened.load_older(conversation))
+        return await _told(self._opened.load_older(_whole(conversation, "UNKNOWN_CONVERSATION")))
 
     async def mark_read(self, conversation: str | None = None) -> None:
         """Says that the person has read all that is there. Raises `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`."""
-        await _told("UNKNOWN_CONVERSATION", lambda: self._opened.mark_read(conversation))
+        await _told(self._opened.mark_read(_whole(conversation, "UNKNOWN_CONVERSATION")))
 
     async def typing(self, is_typing: bool, conversation: str | None = None) -> None:
         """Says whether the person types: true with each key, false when they leave the field.
 
         Raises `UNKNOWN_CONVERSATION`, `CLOSED`.
         """
-        await _told("UNKNOWN_CONVERSATION", lambda: self._opened.typing(conversation, is_typing))
+        await _told(self._opened.typing(_whole(conversation, "UNKNOWN_CONVERSATION"), is_typing))
 
     async def set_network(self, is_available: bool) -> None:
         """Says whether there is a network. Until this is called, there is taken to be one. Raises `CLOSED`."""
-        await _told("INTERNAL", lambda: self._opened.set_network(is_available))
+        await _told(self._opened.set_network(is_available))
 
     async def network_changed(self) -> None:
         """Says that there is another network than before: a connection is made anew, at once. Raises `CLOSED`."""
-        await _told("INTERNAL", lambda: self._opened.network_changed())
+        await _told(self._opened.network_changed())
 
     async def set_foreground(self, is_foreground: bool) -> None:
         """Says whether the person sees the program; until this is called, they are taken to.
 
         In the background the queue is emptied for up to 10 s, then the connection is closed. Raises `CLOSED`.
         """
-        await _told("INTERNAL", lambda: self._opened.set_foreground(is_foreground))
+        await _told(self._opened.set_foreground(is_foreground))
 
     async def set_api_key(self, api_key: str) -> None:
         """Goes on with another API key. Raises `INVALID_CONFIG`, `CLOSED`."""
-        await _told("INVALID_CONFIG", lambda: self._opened.set_api_key(api_key))
+        await _told(self._opened.set_api_key(_whole(api_key, "INVALID_CONFIG")))
 
     async def drain(self, timeout: float) -> int:
         """Waits until nothing is queued, at most `timeout` seconds. Returns how many messages still are.
@@ -255,7 +264,7 @@ class Client:
         Raises `STORAGE`, `CLOSED`.
         """
         waits = timedelta(seconds=min(max(timeout, 0.0), _LONGEST))
-        return await _told("INTERNAL", lambda: self._opened.drain(waits))
+        return await _told(self._opened.drain(waits))
 
     @property
     def _opened(self) -> bindings.SdkClient:
@@ -349,25 +358,30 @@ class _Logger(bindings.LogListener):
         self._log(level, message)
 
 
-async def _told(code: str, call: Callable[[], Awaitable[_T]]) -> _T:
-    """Makes the bindings' exceptions the SDK's; `code` is for a text that is none, such as half of an emoji."""
+async def _told(call: Awaitable[_T]) -> _T:
+    """Makes the bindings' exceptions the SDK's."""
     try:
-        return await call()
+        return await call
     except bindings.SdkError.Failed as failed:
         raise ReplyHQError(failed.code, failed.detail) from failed
     except bindings.InternalError as defect:
         raise ReplyHQError("INTERNAL", str(defect)) from defect
-    except UnicodeError as error:
-        raise ReplyHQError(code, f"the text has a character that is none: {error}") from error
 
 
-def _told_at_once(code: str, call: Callable[[], _T]) -> _T:
-    try:
-        return call()
-    except bindings.InternalError as defect:
-        raise ReplyHQError("INTERNAL", str(defect)) from defect
-    except UnicodeError as error:
-        raise ReplyHQError(code, f"the text has a character that is none: {error}") from error
+_Text = TypeVar("_Text", str, "str | None")
+
+
+def _whole(text: _Text, code: str) -> _Text:
+    """The text, if it is one: half of a pair of surrogates, as a program that cuts or decodes wrongly leaves it, is none.
+
+    To be asked before the bindings are, which lose what they have begun with when they find that out themselves.
+    """
+    if text is not None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ReplyHQError(code, f"the text has a character that is none: {error}") from error
+    return text
 
 
 def _device() -> dict[str, str]:

@@ -6,7 +6,6 @@ import java.net.InetSocketAddress
 import java.net.Proxy
 import java.net.ProxySelector
 import java.net.URI
-import java.nio.charset.CharacterCodingException
 import java.security.KeyStore
 import java.util.Locale
 import java.util.TimeZone
@@ -76,7 +75,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
         suspend fun open(
             config: ClientConfig,
             log: ((LogLevel, String) -> Unit)? = null,
-        ): ReplyHQClient = told("INVALID_CONFIG") {
+        ): ReplyHQClient = told {
             val logger = log?.let {
                 object : LogListener {
                     override fun onLog(level: LogLevel, message: String) = it(level, message)
@@ -92,7 +91,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
          * @throws ReplyHQException `INVALID_CONFIG`, `ALREADY_OPEN`, `OFFLINE`, `STORAGE`, or the server's.
          */
         suspend fun fetchUnread(config: ClientConfig): Long =
-            told("INVALID_CONFIG") { fetchUnread(config.completed()) }
+            told { com.replyhq.sdk.fetchUnread(config.completed()) }
     }
 
     /**
@@ -102,8 +101,8 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      * Fails with `UNKNOWN_CONVERSATION` as soon as it is known that there is none of that name.
      */
     fun timeline(conversation: String? = null): Flow<Timeline> = callbackFlow {
-        val subscription = told("UNKNOWN_CONVERSATION") {
-            sdk.subscribeTimeline(conversation, object : TimelineListener {
+        val subscription = told {
+            sdk.subscribeTimeline(conversation?.whole("UNKNOWN_CONVERSATION"), object : TimelineListener {
                 override fun onTimeline(timeline: Timeline) {
                     trySend(timeline)
                 }
@@ -125,7 +124,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      * stored had to be begun anew. What is to be shown is in [timeline]. Ends when the client is closed.
      */
     val events: Flow<ChatEvent> = callbackFlow {
-        val subscription = told("INTERNAL") {
+        val subscription = told {
             sdk.subscribeEvents(object : EventListener {
                 override fun onEvent(event: ChatEvent) {
                     trySend(event)
@@ -145,14 +144,17 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `INVALID_USER`, `STORAGE`, `CLOSED`.
      */
-    suspend fun identify(user: User) = told("INVALID_USER") { sdk.identify(user) }
+    suspend fun identify(user: User) = told {
+        for (text in listOf(user.id, user.name, user.email, user.attributesJson)) text?.whole("INVALID_USER")
+        sdk.identify(user)
+    }
 
     /**
      * Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
-    suspend fun logout() = told("INTERNAL") { sdk.logout() }
+    suspend fun logout() = told { sdk.logout() }
 
     /**
      * Stores a message on the device, to be sent as soon as that is possible; without a conversation, to the person's
@@ -161,14 +163,16 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      * @throws ReplyHQException `EMPTY_BODY`, `BODY_TOO_LONG`, `INVALID_BODY`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`,
      * `STORAGE`, `CLOSED`.
      */
-    suspend fun send(body: String, conversation: String? = null): String = told("INVALID_BODY") { sdk.send(conversation, body) }
+    suspend fun send(body: String, conversation: String? = null): String = told {
+        sdk.send(conversation?.whole("UNKNOWN_CONVERSATION"), body.whole("INVALID_BODY"))
+    }
 
     /**
      * Tries a wedged message again.
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
      */
-    suspend fun retry(localId: String) = told("UNKNOWN_MESSAGE") { sdk.retry(localId) }
+    suspend fun retry(localId: String) = told { sdk.retry(localId.whole("UNKNOWN_MESSAGE")) }
 
     /**
      * Takes a message back that waits or was set aside. One that was on its way before may have reached the server all
@@ -176,7 +180,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
      */
-    suspend fun cancel(localId: String) = told("UNKNOWN_MESSAGE") { sdk.cancel(localId) }
+    suspend fun cancel(localId: String) = told { sdk.cancel(localId.whole("UNKNOWN_MESSAGE")) }
 
     /**
      * Makes the timeline show up to 50 older messages more, fetched where they are not on the device. Returns whether
@@ -184,35 +188,41 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the server's.
      */
-    suspend fun loadOlder(conversation: String? = null): Boolean = told("UNKNOWN_CONVERSATION") { sdk.loadOlder(conversation) }
+    suspend fun loadOlder(conversation: String? = null): Boolean = told {
+        sdk.loadOlder(conversation?.whole("UNKNOWN_CONVERSATION"))
+    }
 
     /**
      * Says that the person has read all that is there.
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
      */
-    suspend fun markRead(conversation: String? = null) = told("UNKNOWN_CONVERSATION") { sdk.markRead(conversation) }
+    suspend fun markRead(conversation: String? = null) = told {
+        sdk.markRead(conversation?.whole("UNKNOWN_CONVERSATION"))
+    }
 
     /**
      * Says whether the person types: true with each key, false when they leave the field.
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `CLOSED`.
      */
-    suspend fun typing(isTyping: Boolean, conversation: String? = null) = told("UNKNOWN_CONVERSATION") { sdk.typing(conversation, isTyping) }
+    suspend fun typing(isTyping: Boolean, conversation: String? = null) = told {
+        sdk.typing(conversation?.whole("UNKNOWN_CONVERSATION"), isTyping)
+    }
 
     /**
      * Says whether the device has a network. Until this is called, it is taken to have one.
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun setNetwork(isAvailable: Boolean) = told("INTERNAL") { sdk.setNetwork(isAvailable) }
+    suspend fun setNetwork(isAvailable: Boolean) = told { sdk.setNetwork(isAvailable) }
 
     /**
      * Says that the device is on another network than before, as when it leaves Wi-Fi: a connection is made anew, at once.
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun networkChanged() = told("INTERNAL") { sdk.networkChanged() }
+    suspend fun networkChanged() = told { sdk.networkChanged() }
 
     /**
      * Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
@@ -220,21 +230,21 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun setForeground(isForeground: Boolean) = told("INTERNAL") { sdk.setForeground(isForeground) }
+    suspend fun setForeground(isForeground: Boolean) = told { sdk.setForeground(isForeground) }
 
     /**
      * Goes on with another API key.
      *
      * @throws ReplyHQException `INVALID_CONFIG`, `CLOSED`.
      */
-    suspend fun setApiKey(apiKey: String) = told("INVALID_CONFIG") { sdk.setApiKey(apiKey) }
+    suspend fun setApiKey(apiKey: String) = told { sdk.setApiKey(apiKey.whole("INVALID_CONFIG")) }
 
     /**
      * Waits until nothing is queued, at most that long. Returns how many messages still are.
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
-    suspend fun drain(timeout: Duration): Long = told("INTERNAL") {
+    suspend fun drain(timeout: Duration): Long = told {
         sdk.drain(timeout.coerceIn(Duration.ZERO, 1.days).toJavaDuration())
     }
 
@@ -268,13 +278,35 @@ private class StatesInto(private val states: MutableStateFlow<ClientState>) : St
 
 private val ClientState.isClosed get() = connection is ConnectionState.Closed
 
-/** Makes the bindings' exceptions the SDK's; [code] is for a text that is none, such as half of an emoji. */
-private inline fun <T> told(code: String, call: () -> T): T = try {
+/**
+ * The text, if it is one: cut in two, a character outside the first plane, such as an emoji, is none any more. To be asked
+ * before the bindings are, which lose what they have begun with when they find that out themselves.
+ */
+private fun String.whole(code: String): String {
+    var at = 0
+    while (at < length) {
+        val isPair = this[at].isHighSurrogate() && at + 1 < length && this[at + 1].isLowSurrogate()
+        if (this[at].isSurrogate() && !isPair) {
+            throw ReplyHQException(code, "the text has half of a character at $at, as where one was cut in two")
+        }
+        at += if (isPair) 2 else 1
+    }
+    return this
+}
+
+private fun ClientConfig.whole(): ClientConfig {
+    val texts = listOf(
+        serverUrl, appId, apiKey, dataDir, extraRootCertificatesPem, proxyUrl, storageKey, deviceContextJson,
+    )
+    for (text in texts + pinnedPublicKeys) text?.whole("INVALID_CONFIG")
+    return this
+}
+
+/** Makes the bindings' exceptions the SDK's. */
+private inline fun <T> told(call: () -> T): T = try {
     call()
 } catch (failed: SdkException.Failed) {
     throw ReplyHQException(failed.code, failed.detail, failed)
-} catch (noText: CharacterCodingException) {
-    throw ReplyHQException(code, "the text has half of a character, as where one was cut in two", noText)
 } catch (defect: InternalException) {
     throw ReplyHQException("INTERNAL", defect.message ?: "the SDK failed", defect)
 } catch (cancelled: CancellationException) {
@@ -284,7 +316,7 @@ private inline fun <T> told(code: String, call: () -> T): T = try {
 }
 
 /** With what Java or Android knows of the system, where the app has not said it. */
-private fun ClientConfig.completed(): ClientConfig = copy(
+private fun ClientConfig.completed(): ClientConfig = whole().copy(
     systemRootCertificates = systemRootCertificates.ifEmpty { systemRootCertificates() },
     proxyUrl = proxyUrl ?: systemProxy(serverUrl),
     deviceContextJson = if (describesDevice) withDevice(deviceContextJson) else null,
