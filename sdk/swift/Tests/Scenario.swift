@@ -9,6 +9,7 @@ struct Scenario {
         // Into a file as well: what was done before a crash is told.
         setvbuf(stdout, nil, _IOLBF, 0)
         await test("the quickstart sends its message", sendsTheQuickstartsMessage)
+        await test("what arrives is told once, what is unread is known while closed, and what is none is an error", events)
         await test("errors have a code, and sequences end with the client", wrapper)
         await test("nothing is lost, doubled or out of order from the first message to the logout", story)
     }
@@ -33,6 +34,37 @@ private func sendsTheQuickstartsMessage() async throws {
     let conversations = try await agent.conversations()
     try expect(1, conversations.count)
     try expect(["Hello!"], try await agent.messages(conversations[0]).map { try text($0, "body") })
+}
+
+private func events() async throws {
+    let (server, folder) = (try Server(), try temporaryFolder())
+    defer { discard(server, folder) }
+    try await server.start()
+    let agent = Agent(server)
+    let config = try ClientConfig(
+        serverUrl: server.url, appId: server.appId, apiKey: server.apiKey, dataDir: folder.path
+    ).with(deviceContext: ["app_version": "1.2.3"])
+    let client = try await ReplyHQClient.open(config: config)
+    let arrived = Watcher(client.events())
+    try await client.send("Hello")
+    _ = try await Watcher(client.states()).wait("sent") { $0.queued == 0 && !$0.conversations.isEmpty }
+    let conversation = try await agent.conversations()[0]
+    try await agent.write(conversation, "Hello Ann")
+    _ = try await arrived.wait("the answer") { event in
+        if case .messageArrived(let id, let message) = event {
+            return id == conversation && message.body == "Hello Ann"
+        }
+        return false
+    }
+    try await expectCode("UNKNOWN_CONVERSATION") {
+        do {
+            for try await _ in client.timeline(of: "conv_nowhere") {}
+        }
+    }
+    try await expectCode("ALREADY_OPEN") { _ = try await ReplyHQClient.unread(config: config) }
+    await client.shutDown()
+    try await agent.write(conversation, "Are you there?")
+    try expect(2, try await ReplyHQClient.unread(config: config))
 }
 
 private func wrapper() async throws {
@@ -172,7 +204,7 @@ private actor Watcher<Snapshot> {
     private var hasEnded = false
     private var seen: [String: Set<Delivery>] = [:]
 
-    init(_ snapshots: AsyncStream<Snapshot>) {
+    init<Snapshots: AsyncSequence & Sendable>(_ snapshots: Snapshots) where Snapshots.Element == Snapshot {
         Task { await self.watch(snapshots) }
     }
 
@@ -197,14 +229,19 @@ private actor Watcher<Snapshot> {
 
     private func isDone() -> Bool { hasEnded }
 
-    private func watch(_ snapshots: AsyncStream<Snapshot>) async {
-        for await snapshot in snapshots {
-            newest = snapshot
-            for item in (snapshot as? Timeline)?.items ?? [] {
-                seen[item.localId, default: []].insert(item.delivery)
+    private func watch<Snapshots: AsyncSequence>(_ snapshots: Snapshots) async where Snapshots.Element == Snapshot {
+        do {
+            for try await snapshot in snapshots {
+                newest = snapshot
+                for item in (snapshot as? Timeline)?.items ?? [] {
+                    seen[item.localId, default: []].insert(item.delivery)
+                }
             }
+            hasEnded = true
+        } catch {
+            // Waited for in vain.
+            print("the sequence failed: \(error)")
         }
-        hasEnded = true
     }
 }
 

@@ -30,6 +30,57 @@ extension User {
     }
 }
 
+extension ClientConfig {
+    /// The configuration with what agents are to know of the app and the device, such as `app_version`, beside what the
+    /// SDK tells by itself: system, version, model, language and time zone. Anything that `JSONSerialization` takes.
+    ///
+    /// - Throws: `INVALID_CONFIG` for anything else.
+    public func with(deviceContext: [String: Any]) throws -> ClientConfig {
+        guard JSONSerialization.isValidJSONObject(deviceContext) else {
+            throw ReplyHQError(code: "INVALID_CONFIG", message: "the device's context holds what JSON has no form for")
+        }
+        var config = self
+        let json = try JSONSerialization.data(withJSONObject: deviceContext)
+        config.deviceContextJson = String(decoding: json, as: UTF8.self)
+        return config
+    }
+
+    /// With what the system knows, which the app's own words go before.
+    fileprivate func completed() -> ClientConfig {
+        guard describesDevice else { return self }
+        var known = deviceKnown()
+        if let told = deviceContextJson {
+            // What is no object is left to the SDK to refuse.
+            guard let more = try? JSONSerialization.jsonObject(with: Data(told.utf8)) as? [String: Any] else {
+                return self
+            }
+            known.merge(more) { _, app in app }
+        }
+        return (try? with(deviceContext: known)) ?? self
+    }
+}
+
+/// Nothing that would tell one device from another of its kind.
+private func deviceKnown() -> [String: Any] {
+    let version = ProcessInfo.processInfo.operatingSystemVersion
+    var known: [String: Any] = [
+        "os_version": "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)",
+        "locale": Locale.current.identifier,
+        "time_zone": TimeZone.current.identifier,
+    ]
+    if let appVersion = Bundle.main.infoDictionary?["CFBundleShortVersionString"] as? String {
+        known["app_version"] = appVersion
+    }
+    #if canImport(Darwin)
+    var machine = utsname()
+    uname(&machine)
+    known["model"] = withUnsafeBytes(of: &machine.machine) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    #endif
+    return known
+}
+
 /// Support chat inside an app. All of it may be used from any thread, and no call blocks its thread.
 ///
 /// A call goes on to its end even if the task that waits for it is cancelled: a message that was given to `send` is
@@ -51,7 +102,17 @@ public final class ReplyHQClient: Sendable {
         log: (@Sendable (LogLevel, String) -> Void)? = nil
     ) async throws -> ReplyHQClient {
         let logger = log.map { LogRelay($0) }
-        return ReplyHQClient(try await told { try await SdkClient.open(config: config, logger: logger) })
+        let completed = config.completed()
+        return ReplyHQClient(try await told { try await SdkClient.open(config: completed, logger: logger) })
+    }
+
+    /// How many messages the person has not read, by the server's count, while no client is open: for a badge, in an app
+    /// that wakes up for it.
+    ///
+    /// - Throws: `INVALID_CONFIG`, `ALREADY_OPEN`, `OFFLINE`, `STORAGE`, or the server's code.
+    public static func unread(config: ClientConfig) async throws -> Int64 {
+        let completed = config.completed()
+        return try await told { try await fetchUnread(config: completed) }
     }
 
     /// How the client stands: connection, conversations, unread messages.
@@ -67,9 +128,9 @@ public final class ReplyHQClient: Sendable {
     }
 
     /// As `states()`, over the messages of a conversation that are on the device; without a name, of the person's
-    /// current conversation.
-    public func timeline(of conversation: String? = nil) -> AsyncStream<Timeline> {
-        AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
+    /// current conversation. Fails with `UNKNOWN_CONVERSATION` as soon as it is known that there is none of that name.
+    public func timeline(of conversation: String? = nil) -> AsyncThrowingStream<Timeline, Error> {
+        AsyncThrowingStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
             let subscription = sdk.subscribeTimeline(
                 conversation: conversation,
                 listener: TimelineRelay(continuation)
@@ -78,7 +139,17 @@ public final class ReplyHQClient: Sendable {
         }
     }
 
-    /// Says who uses the app. What was written without a name becomes theirs, unless they have a file here already.
+    /// What happens from here on, each once: messages that have just arrived, for a sound or a banner, and that what was
+    /// stored had to be begun anew. What is to be shown is in `timeline`. Ends when the client is closed.
+    public func events() -> AsyncStream<ChatEvent> {
+        AsyncStream(bufferingPolicy: .bufferingOldest(256)) { continuation in
+            let subscription = sdk.subscribeEvents(listener: EventRelay(continuation))
+            continuation.onTermination = { _ in subscription.cancel() }
+        }
+    }
+
+    /// Says who uses the app. What was written without a name becomes theirs: all of it, or, where they have a file here
+    /// already, what waits to be sent.
     ///
     /// - Throws: `INVALID_USER`, `STORAGE`, `CLOSED`.
     public func identify(_ user: User) async throws {
@@ -164,7 +235,7 @@ public final class ReplyHQClient: Sendable {
 
     /// Goes on with another API key.
     ///
-    /// - Throws: `CLOSED`.
+    /// - Throws: `INVALID_CONFIG`, `CLOSED`.
     public func setApiKey(_ apiKey: String) async throws {
         try await told { try await self.sdk.setApiKey(apiKey: apiKey) }
     }
@@ -174,7 +245,7 @@ public final class ReplyHQClient: Sendable {
     /// - Throws: `STORAGE`, `CLOSED`.
     @discardableResult
     public func drain(timeout: TimeInterval) async throws -> Int64 {
-        try await told { try await self.sdk.drain(timeout: timeout) }
+        try await told { try await self.sdk.drain(timeout: min(max(timeout, 0), 86_400)) }
     }
 
     /// Stops everything. When it returns, the data folder may be opened again; what is queued is still there.
@@ -215,14 +286,34 @@ private final class StateRelay: StateListener, @unchecked Sendable {
 }
 
 private final class TimelineRelay: TimelineListener, @unchecked Sendable {
-    private let continuation: AsyncStream<Timeline>.Continuation
+    private let continuation: AsyncThrowingStream<Timeline, Error>.Continuation
 
-    init(_ continuation: AsyncStream<Timeline>.Continuation) {
+    init(_ continuation: AsyncThrowingStream<Timeline, Error>.Continuation) {
         self.continuation = continuation
     }
 
     func onTimeline(timeline: Timeline) throws {
         continuation.yield(timeline)
+    }
+
+    func onFailed(code: String, detail: String) throws {
+        continuation.finish(throwing: ReplyHQError(code: code, message: detail))
+    }
+
+    func onClosed() throws {
+        continuation.finish()
+    }
+}
+
+private final class EventRelay: EventListener, @unchecked Sendable {
+    private let continuation: AsyncStream<ChatEvent>.Continuation
+
+    init(_ continuation: AsyncStream<ChatEvent>.Continuation) {
+        self.continuation = continuation
+    }
+
+    func onEvent(event: ChatEvent) throws {
+        continuation.yield(event)
     }
 
     func onClosed() throws {
