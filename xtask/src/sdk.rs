@@ -182,7 +182,7 @@ mod tests {
             ("kotlin.md", "sdk/kotlin/Quickstart.kt", "kotlin"),
             ("swift.md", "sdk/swift/Tests/Quickstart.swift", "swift"),
             ("python.md", "sdk/python/quickstart.py", "python"),
-            ("rust.md", "crates/sdk/tests/quickstart.rs", "rust"),
+            ("rust.md", "sdk/rust/src/main.rs", "rust"),
         ] {
             let code = marked(&fs::read_to_string(tool::root().join(file)).unwrap());
             assert!(code.lines().count() > 5, "{file} has no marked region");

@@ -33,6 +33,10 @@ pub struct ClientConfig {
     /// Names what is stored, in the place of the server's address: with it queue and history stay when that moves.
     #[uniffi(default = None)]
     pub storage_key: Option<String>,
+    /// The device's name where this is the first start with this SDK: an app that comes from another one goes on as the
+    /// device that it was.
+    #[uniffi(default = None)]
+    pub first_device_id: Option<String>,
     /// Whether agents are told what the device is: system, versions, model, language and time zone.
     #[uniffi(default = true)]
     pub describes_device: bool,
@@ -243,6 +247,7 @@ impl TryFrom<ClientConfig> for sdk::Config {
             pinned_public_keys,
             proxy_url,
             storage_key,
+            first_device_id,
             describes_device,
             device_context_json,
         } = config;
@@ -256,6 +261,7 @@ impl TryFrom<ClientConfig> for sdk::Config {
             Some(url) => sdk::Proxy::Url(url),
         };
         config.storage_key = storage_key;
+        config.first_device_id = first_device_id;
         let context = device_context_json.as_deref().map(serde_json::from_str).transpose();
         let context = context.map_err(|error| {
             SdkError::invalid_config(format!("the device's context is a JSON object: {error}"))

@@ -35,6 +35,7 @@ fn config(folder: &TempDir) -> ClientConfig {
         pinned_public_keys: Vec::new(),
         proxy_url: None,
         storage_key: None,
+        first_device_id: None,
         describes_device: true,
         device_context_json: None,
     }

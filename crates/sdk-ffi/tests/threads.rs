@@ -31,6 +31,7 @@ async fn client(folder: &TempDir) -> Result<Arc<SdkClient>, SdkError> {
         pinned_public_keys: Vec::new(),
         proxy_url: None,
         storage_key: None,
+        first_device_id: None,
         describes_device: true,
         device_context_json: None,
     };

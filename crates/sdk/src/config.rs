@@ -23,7 +23,8 @@ pub struct Config {
     /// browsers trust.
     pub extra_root_certificates_pem: Option<String>,
     /// The certificates of the system's authorities, each as DER, which are trusted beside those that browsers trust. What can't
-    /// be read as one is passed over: systems have such.
+    /// be read as one is passed over: systems have such. On Linux, macOS and Windows they are found without this, also those
+    /// that `SSL_CERT_FILE` names.
     pub system_root_certificates: Vec<Vec<u8>>,
     /// Public keys of which one has to be in the server's chain of certificates, as `sha256/` and the base64 of the SHA-256 of
     /// the key's `SubjectPublicKeyInfo`; what certificate is shown for it does not matter. Empty: any that is trusted.
@@ -33,6 +34,9 @@ pub struct Config {
     /// Names what is stored, in the place of the server's host and port: with it queue and history stay when the address moves.
     /// What was stored under the address before there was a key is found and goes on.
     pub storage_key: Option<String>,
+    /// The device's name where this is the first start with this SDK: an app that comes from another one goes on as the device
+    /// that it was, with its conversations. 1 to 128 characters; it does not count once there is anything in the folder.
+    pub first_device_id: Option<String>,
     /// What agents are to know of the device and the app, beside what the SDK knows itself: its version, and the kind of
     /// system. `None` tells nothing at all. At most 8 KiB as JSON.
     pub device_context: Option<serde_json::Map<String, serde_json::Value>>,
@@ -69,6 +73,7 @@ impl Config {
             pinned_public_keys: Vec::new(),
             proxy: Proxy::System,
             storage_key: None,
+            first_device_id: None,
             device_context: Some(serde_json::Map::new()),
         }
     }

@@ -86,3 +86,26 @@ async fn what_was_stored_under_an_odd_spelling_is_found() {
     assert!(is_found(&world, folder.path(), "http://Chat.Example.com:8080", None).await);
     assert!(is_found(&world, folder.path(), "http://chat.example.com:8080", None).await, "and from then on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_comes_from_another_sdk_goes_on_as_the_device_that_it_was() {
+    let world = World::new(5);
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = async |first: &str| {
+        let mut config = Config::new(ADDRESS, "app_1", "rhq_key_1", folder.path());
+        config.first_device_id = Some(first.to_owned());
+        sdk::ChatClient::open(config, std::sync::Arc::new(world.clone())).await
+    };
+    for odd in ["", "a\nb", &"x".repeat(129)] {
+        assert!(matches!(open(odd).await.err(), Some(sdk::ClientError::InvalidConfig(_))), "{odd:?}");
+    }
+    let client = open("android_1f3a").await.expect("a client");
+    assert_eq!(client.subscribe_state().current().device_id.as_str(), "android_1f3a");
+    client.close().await;
+    let client = open("another").await.expect("a client");
+    assert_eq!(client.subscribe_state().current().device_id.as_str(), "android_1f3a", "the first counts");
+    client.logout().await.expect("it works");
+    let next = client.subscribe_state().current().device_id.clone();
+    assert!(next.starts_with("dev_"), "{next}: who comes next is somebody else");
+    client.close().await;
+}

@@ -12,7 +12,6 @@ mod full_disk;
 mod networks;
 mod people;
 mod phone;
-mod quickstart;
 mod sending;
 mod stories;
 mod story;

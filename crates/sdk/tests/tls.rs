@@ -265,3 +265,32 @@ async fn what_is_no_certificate_is_a_clear_error() {
         assert!(matches!(outcome.err(), Some(ClientError::InvalidConfig(_))), "{wrong}");
     }
 }
+
+/// The address and the app that a process of its own is to talk to, which trusts what the system does.
+const CHILD: &str = "REPLYHQ_TEST_TLS_CHILD";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    let Ok(scene) = std::env::var(CHILD) else { return };
+    let [url, app_id, api_key, folder] = scene.split(' ').collect::<Vec<_>>()[..] else { panic!("{scene}") };
+    let config = Config::new(url, app_id, api_key, folder);
+    let client = ChatClient::open(config, Arc::new(Logged::default())).await.expect("a client");
+    is_talked_to(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_that_the_system_trusts_is_trusted() {
+    let scene = Scene::new(&["localhost"]).await;
+    let (url, folder) = (format!("https://localhost:{}", scene.port), scene.folder.path().display());
+    let output = tokio::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "tls::child", "--nocapture"])
+        .env(CHILD, format!("{url} {} {} {folder}", scene.app.app_id, scene.app.api_key))
+        // Where OpenSSL and others look, too.
+        .env("SSL_CERT_FILE", scene.certificates.authority())
+        .output()
+        .await
+        .expect("a process");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let conversations = scene.app.as_agent().get("/v1/admin/conversations").await.ok();
+    assert_eq!(conversations["conversations"].as_array().map(Vec::len), Some(1));
+}

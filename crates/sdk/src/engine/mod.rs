@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ConversationId;
+use protocol::limits::DEVICE_ID_CHARS;
 use protocol::rest::Unread;
 use socketio::Outgoing;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -178,6 +179,12 @@ impl Engine {
         if !is_header(&config.app_id) || !is_header(&config.api_key) {
             return Err(ClientError::InvalidConfig("app_id or api_key has a character that is none".into()));
         }
+        if let Some(device_id) = &config.first_device_id
+            && (device_id.is_empty() || device_id.chars().count() > DEVICE_ID_CHARS || !is_header(device_id))
+        {
+            let what = format!("first_device_id has a character that is none, or not 1 to {DEVICE_ID_CHARS}");
+            return Err(ClientError::InvalidConfig(what));
+        }
         let dialer = Dialer::new(&config, Arc::clone(&platform))?;
         let device_context = config.device_context.as_ref().map(context::described).transpose()?;
         let mut people = People::open(
@@ -186,7 +193,7 @@ impl Engine {
             &config.app_id,
             Arc::clone(&platform),
         )?;
-        let mut store = people.current()?;
+        let mut store = people.current(config.first_device_id.clone())?;
         let socket_config = socketio::Config {
             max_payload: MAX_PAYLOAD,
             max_pending_events: limits::BUFFERED,

@@ -23,6 +23,8 @@ pub(crate) struct People {
     /// What the names of this app's files begin with.
     prefix: String,
     index: Index,
+    /// The device's name, where nothing is here yet.
+    first_device_id: Option<String>,
     /// Messages that were saved from files that were damaged, which the app is to be told of.
     recovered: Vec<u64>,
     platform: Arc<dyn Platform>,
@@ -75,6 +77,7 @@ impl People {
             folder: folder.to_owned(),
             prefix,
             index: Index::default(),
+            first_device_id: None,
             recovered: Vec::new(),
             platform,
             _lock: lock,
@@ -96,8 +99,9 @@ impl People {
         Ok(people)
     }
 
-    /// The file of who was there last.
-    pub(crate) fn current(&mut self) -> Result<LocalStore> {
+    /// The file of who was there last. Where there is none yet, the device has this name, if one is given.
+    pub(crate) fn current(&mut self, first_device_id: Option<String>) -> Result<LocalStore> {
+        self.first_device_id = first_device_id.filter(|_| self.index.files.is_empty());
         let person = self.index.current.clone();
         self.file_of(&person)
     }
@@ -348,6 +352,10 @@ impl People {
     }
 
     fn new_device(&self) -> Result<String> {
+        // Only as long as there has never been another one: who logs out is somebody else.
+        if let Some(first) = self.first_device_id.as_ref().filter(|_| self.index.devices.is_empty()) {
+            return Ok(first.clone());
+        }
         Ok(format!("dev_{}", random::name(&*self.platform)?))
     }
 

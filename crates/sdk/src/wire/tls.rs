@@ -93,6 +93,8 @@ fn client_config(config: &Config) -> Result<Arc<ClientConfig>, ClientError> {
     roots.add_parsable_certificates(
         config.system_root_certificates.iter().map(|certificate| certificate.as_slice().into()),
     );
+    #[cfg(not(any(target_os = "android", target_os = "ios")))]
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = CryptoProvider { key_provider: &NoKeys, ..rustls::crypto::ring::default_provider() };
     let provider = Arc::new(provider);
     let wrong = |error: &dyn std::error::Error| ClientError::InvalidConfig(error.to_string());

@@ -56,7 +56,8 @@ class Client:
     `extra_root_certificates_pem` is for a server whose certificate is from an authority that neither browsers nor the
     system know, `pinned_public_keys` (`sha256/…`) for one of which nothing but certain keys is to be believed.
     `proxy_url` is an HTTP proxy, or `direct`; without it the environment says, as for other programs. `storage_key`
-    names what is stored in the place of the server's address, so that it is still found when that moves.
+    names what is stored in the place of the server's address, so that it is still found when that moves;
+    `first_device_id` names the device where nothing is stored yet, for a program that comes from another SDK.
     `device_context` is what agents are to know of the program, beside what the SDK tells of the system;
     `describes_device=False` tells nothing at all.
     """
@@ -72,6 +73,7 @@ class Client:
         pinned_public_keys: Sequence[str] = (),
         proxy_url: str | None = None,
         storage_key: str | None = None,
+        first_device_id: str | None = None,
         device_context: Mapping[str, Any] | None = None,
         describes_device: bool = True,
         log: Callable[[LogLevel, str], None] | None = None,
@@ -91,6 +93,7 @@ class Client:
             pinned_public_keys=[_whole(key, wrong) for key in pinned_public_keys],
             proxy_url=_whole(proxy_url, wrong),
             storage_key=_whole(storage_key, wrong),
+            first_device_id=_whole(first_device_id, wrong),
             describes_device=describes_device,
             device_context_json=device_context_json,
         )

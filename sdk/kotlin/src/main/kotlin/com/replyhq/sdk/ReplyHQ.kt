@@ -296,7 +296,8 @@ private fun String.whole(code: String): String {
 
 private fun ClientConfig.whole(): ClientConfig {
     val texts = listOf(
-        serverUrl, appId, apiKey, dataDir, extraRootCertificatesPem, proxyUrl, storageKey, deviceContextJson,
+        serverUrl, appId, apiKey, dataDir, extraRootCertificatesPem, proxyUrl, storageKey, firstDeviceId,
+        deviceContextJson,
     )
     for (text in texts + pinnedPublicKeys) text?.whole("INVALID_CONFIG")
     return this
