@@ -6,6 +6,7 @@ WORKDIR /build
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock clippy.toml ./
 COPY crates crates
+COPY sdk/rust sdk/rust
 COPY xtask xtask
 # The caches are shared between builds and are no part of the image, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 const CHUNK: usize = 16 * 1024;
+/// Connections that may wait for being accepted.
+const BACKLOG: u32 = 16;
 
 /// What the proxy does with the bytes of all connections, those that are open and those to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,10 @@ pub enum Passage {
     AnswersHeld,
     /// Resets connections as soon as they are made.
     Refused,
+    /// Answers whoever connects with this and hangs up, as an ingress, a firewall or a captive portal do.
+    Answered(&'static str),
+    /// Answers no try to connect, not even with a refusal: the kernel drops what would open a connection.
+    Swallowed,
 }
 
 /// A proxy on a port of its own, which stays the same when the server behind it moves. Dropped, it resets all
@@ -37,6 +43,7 @@ pub struct FaultProxy {
     target: Arc<Mutex<SocketAddr>>,
     passage: watch::Sender<Passage>,
     cuts: watch::Sender<u64>,
+    freezes: watch::Sender<u64>,
     task: AbortHandle,
 }
 
@@ -46,13 +53,17 @@ impl FaultProxy {
     /// # Errors
     /// If there is no free port.
     pub async fn start(target: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let target = Arc::new(Mutex::new(target));
         let (passage, passing) = watch::channel(Passage::Free);
         let (cuts, cutting) = watch::channel(0);
-        let task = tokio::spawn(accept(listener, Arc::clone(&target), passing, cutting)).abort_handle();
-        Ok(Self { address, target, passage, cuts, task })
+        let (freezes, freezing) = watch::channel(0);
+        let ends = Ends { passage: passing, cuts: cutting, freezes: freezing };
+        let task = tokio::spawn(accept(listener, Arc::clone(&target), ends)).abort_handle();
+        Ok(Self { address, target, passage, cuts, freezes, task })
     }
 
     /// Where clients connect.
@@ -70,6 +81,12 @@ impl FaultProxy {
         self.passage.send_replace(passage);
     }
 
+    /// Lets all connections that there are fall silent for ever, both ways and without a word; new ones pass. A network that was
+    /// left for another.
+    pub fn freeze(&self) {
+        self.freezes.send_modify(|freezes| *freezes += 1);
+    }
+
     /// Resets all connections that there are, once. Bytes that are held are lost.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
@@ -83,33 +100,66 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: Arc<Mutex<SocketAddr>>,
+/// What the proxy tells its connections.
+#[derive(Clone)]
+struct Ends {
     passage: watch::Receiver<Passage>,
     cuts: watch::Receiver<u64>,
-) {
+    freezes: watch::Receiver<u64>,
+}
+
+async fn accept(listener: TcpListener, target: Arc<Mutex<SocketAddr>>, mut ends: Ends) {
     loop {
+        if *ends.passage.borrow_and_update() == Passage::Swallowed {
+            let Ok(()) = swallow(&listener, &mut ends.passage).await else { return };
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            changed = ends.passage.changed() => match changed {
+                Ok(()) => continue,
+                // The proxy is gone.
+                Err(_) => return,
+            },
+        };
         // What fails is the connection that was about to be made, or this process has no files left: the next may
         // do better.
-        let Ok((client, _)) = listener.accept().await else {
+        let Ok((client, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
         let target = *target.lock().unwrap_or_else(PoisonError::into_inner);
-        tokio::spawn(carry(client, target, passage.clone(), cuts.clone()));
+        tokio::spawn(carry(client, target, ends.clone()));
     }
 }
 
-async fn carry(
-    mut client: TcpStream,
-    target: SocketAddr,
-    passage: watch::Receiver<Passage>,
-    mut cuts: watch::Receiver<u64>,
-) {
+/// Fills the queue of connections that nobody has accepted, whereupon Linux drops what would open another, and empties it when
+/// the passage is another one.
+async fn swallow(listener: &TcpListener, passage: &mut watch::Receiver<Passage>) -> Result<()> {
+    let address = listener.local_addr()?;
+    let mut filling = Vec::new();
+    // One that is not made at once finds the queue full.
+    while let Ok(made) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        filling.push(made?);
+    }
+    passage.wait_for(|passage| *passage != Passage::Swallowed).await?;
+    drop(filling);
+    Ok(())
+}
+
+async fn carry(mut client: TcpStream, target: SocketAddr, ends: Ends) {
+    let Ends { passage, mut cuts, mut freezes } = ends;
     cuts.mark_unchanged();
-    if *passage.borrow() == Passage::Refused {
-        return reset(&client);
+    freezes.mark_unchanged();
+    let now = *passage.borrow();
+    match now {
+        Passage::Refused => return reset(&client),
+        Passage::Answered(answer) => {
+            // Who asks may go whenever they like.
+            let _ = client.read(&mut [0; 4_096]).await;
+            let _ = client.write_all(answer.as_bytes()).await;
+            return;
+        }
+        _ => {}
     }
     let Ok(mut server) = TcpStream::connect(target).await else { return reset(&client) };
     // Without it the kernel would add delays that nobody asked for; an open socket takes it.
@@ -122,6 +172,11 @@ async fn carry(
             _ = async { tokio::join!(there, back) } => false,
             // The proxy is gone, or wants it so.
             _ = cuts.changed() => true,
+            Ok(()) = freezes.changed() => {
+                // The streams stay open, and nobody reads them.
+                let _ = cuts.changed().await;
+                true
+            }
         }
     };
     if is_cut {
@@ -219,5 +274,40 @@ mod tests {
         proxy.set(Passage::Refused);
         let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
         assert!(tokio::time::timeout(SOON, refused.read_u8()).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_frozen_says_nothing_any_more_and_what_comes_after_passes() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = FaultProxy::start(server.local_addr().unwrap()).await.unwrap();
+        let mut old = TcpStream::connect(proxy.address()).await.unwrap();
+        let (mut accepted, _) = server.accept().await.unwrap();
+        accepted.write_u8(1).await.unwrap();
+        assert_eq!(byte(&mut old).await, 1);
+        proxy.freeze();
+        let mut new = TcpStream::connect(proxy.address()).await.unwrap();
+        server.accept().await.unwrap().0.write_u8(2).await.unwrap();
+        assert_eq!(byte(&mut new).await, 2);
+        accepted.write_u8(3).await.unwrap();
+        let silence = tokio::time::timeout(Duration::from_millis(200), old.read_u8()).await;
+        assert!(silence.is_err(), "neither a byte nor an end: {silence:?}");
+    }
+
+    #[tokio::test]
+    async fn who_stands_between_answers_or_swallows() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = FaultProxy::start(server.local_addr().unwrap()).await.unwrap();
+        proxy.set(Passage::Answered("HTTP/1.1 404 Not Found\r\n\r\n"));
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(SOON, client.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        proxy.set(Passage::Swallowed);
+        let connect = || TcpStream::connect(proxy.address());
+        // It takes a moment until the queue is full.
+        while tokio::time::timeout(Duration::from_millis(500), connect()).await.is_ok() {}
+        proxy.set(Passage::Free);
+        tokio::time::timeout(SOON, connect()).await.unwrap().unwrap();
     }
 }
