@@ -13,8 +13,8 @@ use crate::local::{Error, LocalStore, UNOPENED};
 use crate::subscription::Shown;
 use crate::typing::Typing;
 use crate::{
-    ChatEvent, ClientState, ConnectionState, ConversationSummary, LogLevel, Platform, Timeline, WaitReason,
-    limits,
+    ChatEvent, ClientState, ConnectionState, ConversationSummary, LogLevel, Platform, Timeline, TimelineItem,
+    WaitReason, limits,
 };
 
 /// Who looks at what, and what of it has changed.
@@ -186,7 +186,8 @@ impl Engine {
             if is_all_changed || view.is_new || view.conversation.is_none() || changed.contains(&conversation)
             {
                 view.is_new = false;
-                let timeline = self.timeline(&conversation)?;
+                let shown = view.show.borrow().clone();
+                let timeline = self.timeline(&conversation, &shown)?;
                 view.show.send_if_modified(|shown| {
                     let is_news = !matches!(shown, Shown::Timeline(shown) if **shown == timeline);
                     if is_news {
@@ -204,13 +205,26 @@ impl Engine {
         Ok(self.store.newest_conversation()?.unwrap_or_else(|| UNOPENED.into()))
     }
 
-    fn timeline(&self, conversation: &ConversationId) -> Result<Timeline, Error> {
+    /// The picture of a conversation; of what was shown before, what is in it still is taken over.
+    fn timeline(&self, conversation: &ConversationId, shown: &Shown) -> Result<Timeline, Error> {
         let window = self.views.window(conversation);
-        let mut waiting = self.store.waiting_items(conversation, window + 1)?;
+        let names = self.store.waiting_names(conversation, window + 1)?;
+        let known = match shown {
+            Shown::Timeline(timeline) => timeline.items.as_slice(),
+            Shown::Nothing | Shown::Unknown => &[],
+        };
+        let mut waiting = Vec::with_capacity(names.len());
+        for (local_id, state) in &names[names.len().saturating_sub(window)..] {
+            let is_it =
+                |item: &&TimelineItem| item.local_id == *local_id && state.is_shown_as(&item.delivery);
+            match known.iter().rev().find(is_it) {
+                Some(item) => waiting.push(item.clone()),
+                None => waiting.extend(self.store.waiting_item(conversation, local_id)?),
+            }
+        }
         let lowest = self.store.newest_gap(conversation)?.map_or(1, |gap| gap.last + 1);
-        let (items, has_older) = if waiting.len() > window {
+        let (items, has_older) = if names.len() > window {
             // What waits is the newest. Were all of it in the picture, each message of a long queue would cost as much as all.
-            waiting.remove(0);
             (waiting, true)
         } else {
             let stored = self.store.conversation(conversation)?;
@@ -233,12 +247,12 @@ impl Engine {
 
     /// Whether there is more than what the timeline shows.
     pub(super) fn has_older(&self, conversation: &ConversationId) -> Result<bool, Error> {
-        Ok(self.timeline(conversation)?.has_older)
+        Ok(self.timeline(conversation, &Shown::Nothing)?.has_older)
     }
 
     /// Whether more than what the timeline shows is stored, without a hole between.
     pub(super) fn has_older_stored(&self, conversation: &ConversationId) -> Result<bool, Error> {
-        let timeline = self.timeline(conversation)?;
+        let timeline = self.timeline(conversation, &Shown::Nothing)?;
         let is_all_waiting = timeline.items.first().is_some_and(|item| item.seq.is_none());
         if is_all_waiting && timeline.has_older && timeline.items.len() >= self.views.window(conversation) {
             return Ok(true);

@@ -1,6 +1,6 @@
 //! Messages that the server has stored: one way in, whichever way they came.
 
-use protocol::{Message, MessageId, MessageStatus, Sender, Timestamp};
+use protocol::{LocalId, Message, MessageId, MessageStatus, Sender, Timestamp};
 use rusqlite::Row;
 
 use super::queue::State;
@@ -143,18 +143,26 @@ impl LocalStore {
         Ok(items)
     }
 
-    /// The last `limit` messages that wait to be sent, in their order, those that were set aside included.
-    pub(crate) fn waiting_items(&self, conversation_id: &str, limit: usize) -> Result<Vec<TimelineItem>> {
-        let mut items = self.all(
-            concat!(
-                item_columns!(),
-                "WHERE conversation_id = ?1 AND state IN (1, 2, 3) ORDER BY position DESC LIMIT ?2"
-            ),
+    /// The last `limit` messages that wait to be sent, in their order, those that were set aside included: only what is in the
+    /// index.
+    pub(crate) fn waiting_names(&self, conversation_id: &str, limit: usize) -> Result<Vec<(LocalId, State)>> {
+        let mut names = self.all(
+            "SELECT local_id, state FROM messages WHERE conversation_id = ?1 AND state IN (1, 2, 3) \
+             ORDER BY position DESC LIMIT ?2",
             (conversation_id, integer(limit as u64)),
-            |row| item(row, Marks::default()),
+            |row| Ok((row.get::<_, String>(0)?.into(), State::of(row.get(1)?))),
         )?;
-        items.reverse();
-        Ok(items)
+        names.reverse();
+        Ok(names)
+    }
+
+    /// One message that waits.
+    pub(crate) fn waiting_item(&self, conversation_id: &str, local_id: &str) -> Result<Option<TimelineItem>> {
+        self.one(
+            concat!(item_columns!(), "WHERE local_id = ?2 AND conversation_id = ?1"),
+            [conversation_id, local_id],
+            |row| item(row, Marks::default()),
+        )
     }
 
     /// Whether the message is stored by the server, as far as is known here.
@@ -169,7 +177,11 @@ impl LocalStore {
 
     /// The newest message of a conversation, one that waits to be sent included.
     pub(crate) fn newest_item(&self, conversation_id: &str, marks: Marks) -> Result<Option<TimelineItem>> {
-        match self.waiting_items(conversation_id, 1)?.pop() {
+        let waiting = match self.waiting_names(conversation_id, 1)?.pop() {
+            Some((local_id, _)) => self.waiting_item(conversation_id, &local_id)?,
+            None => None,
+        };
+        match waiting {
             Some(item) => Ok(Some(item)),
             None => Ok(self.stored_items(conversation_id, 0, marks, 1)?.pop()),
         }

@@ -3,7 +3,7 @@
 use protocol::{ConversationId, LocalId, Timestamp};
 
 use super::{LocalStore, Result, counted, integer};
-use crate::limits;
+use crate::{Delivery, limits};
 
 /// What is sent again has its row's number less this as its place in the queue: in the order in which it was written, or
 /// first came here, and before all that was written since.
@@ -29,6 +29,13 @@ impl State {
             4 => Self::Cancelled,
             _ => Self::Stored,
         }
+    }
+}
+
+impl State {
+    /// Whether a picture that shows this of a message would show the same again.
+    pub(crate) fn is_shown_as(self, delivery: &Delivery) -> bool {
+        matches!((self, delivery), (Self::Queued, Delivery::Queued) | (Self::Sending, Delivery::Sending))
     }
 }
 
@@ -112,21 +119,26 @@ impl LocalStore {
 
     /// The first message of each conversation that has any to send and none on its way.
     pub(crate) fn heads(&self) -> Result<Vec<Head>> {
-        self.all(
-            "SELECT m.conversation_id, m.local_id, m.body FROM messages m JOIN \
-             (SELECT conversation_id, min(position) AS first FROM messages WHERE state IN (1, 2) \
-             AND state IN (1, 2, 3) GROUP BY conversation_id) h \
-             ON m.conversation_id = h.conversation_id AND m.position = h.first \
-             WHERE m.state = 1 ORDER BY m.position",
+        // All but the text is in the index; with `min`, the other columns are those of the first message.
+        let first = self.all(
+            "SELECT conversation_id, local_id, state, min(position) FROM messages \
+             WHERE state IN (1, 2, 3) AND state <> 3 GROUP BY conversation_id ORDER BY 4",
             [],
-            |row| {
-                Ok(Head {
-                    conversation_id: row.get::<_, String>(0)?.into(),
-                    local_id: row.get::<_, String>(1)?.into(),
-                    body: row.get(2)?,
-                })
-            },
-        )
+            |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, State::of(row.get(2)?))),
+        )?;
+        let mut heads = Vec::new();
+        for (conversation_id, local_id, _) in
+            first.into_iter().filter(|(_, _, state)| *state == State::Queued)
+        {
+            let body = self.one(
+                "SELECT body FROM messages WHERE local_id = ?1 AND conversation_id = ?2",
+                [&local_id, &conversation_id],
+                |row| row.get(0),
+            )?;
+            let (conversation_id, local_id) = (conversation_id.into(), local_id.into());
+            heads.extend(body.map(|body| Head { conversation_id, local_id, body }));
+        }
+        Ok(heads)
     }
 
     /// The message is about to be sent: counted before, so that one that ends the process is found out.
