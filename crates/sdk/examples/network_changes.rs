@@ -101,7 +101,7 @@ async fn measured(app: &TestApp, run: usize, change: Change) -> Duration {
     let written = serde_json::json!({ "local_id": format!("answer {run}"), "body": "an answer" });
     match change {
         Change::Changed | Change::Available | Change::Foreground | Change::Writes | Change::Nothing => {
-            proxy.freeze()
+            proxy.freeze();
         }
         Change::Reset => proxy.cut(),
         Change::Swallowed => {

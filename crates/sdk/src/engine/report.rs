@@ -169,7 +169,7 @@ impl Engine {
                 self.told_receipt(&conversation, seq, true, outcome.and_then(|args| parse(&args)))
             }
             Request::Seek { conversation } => {
-                self.found(&conversation, outcome.and_then(|args| parse(&args)))
+                self.found(&conversation, &outcome.and_then(|args| parse(&args)))
             }
         }
     }

@@ -29,7 +29,7 @@ impl Engine {
     pub(super) fn found(
         &mut self,
         conversation: &ConversationId,
-        outcome: Result<JoinedConversation, Failed>,
+        outcome: &Result<JoinedConversation, Failed>,
     ) -> Result<(), Error> {
         match outcome {
             Ok(_) => self.know(conversation),
