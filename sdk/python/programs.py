@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from replyhq import Client, LogLevel
+from replyhq import ChatEvent, Client, LogLevel
 
 LINES = threading.Event()
 
@@ -89,7 +89,36 @@ async def interrupted(client: Client) -> None:
     await asyncio.sleep(60)
 
 
-PROGRAMS = {program.__name__: program for program in (closed, left_open, let_go, raises, exits, interrupted)}
+async def writes(client: Client) -> None:
+    """Says what it has written as soon as it is on the disk, until it is killed."""
+    async with client:
+        for number in range(100_000):
+            text = f"{os.getpid()} {number}"
+            await client.send(text)
+            print(text, flush=True)
+            # As fast as the server takes it, in the long run.
+            while client.state.queued > 20:
+                await asyncio.sleep(0.01)
+
+
+async def drains(client: Client) -> None:
+    async with client:
+        print(await client.drain(60), flush=True)
+
+
+async def watches(client: Client) -> None:
+    """Prints what arrives, until it is killed."""
+    async with client:
+        await client.send("Hello")
+        print("ready", await client.drain(60), flush=True)
+        async for event in client.events():
+            if isinstance(event, ChatEvent.MESSAGE_ARRIVED):
+                print(event.message.body, flush=True)
+
+
+PROGRAMS = {program.__name__: program for program in (
+    closed, left_open, let_go, raises, exits, interrupted, writes, drains, watches,
+)}
 
 
 def main() -> None:
