@@ -76,7 +76,7 @@ class Document(Setting):
             )
             printed, _ = await asyncio.wait_for(run.communicate(), RUN)
             self.assertEqual(run.returncode, 0, printed.decode())
-            self.assertIn("16/16", printed.decode())
+            self.assertIn("18/18", printed.decode())
         answer = await self.send_once()
         self.assertIn(answer, (200, 201), "and it goes on")
 
