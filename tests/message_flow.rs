@@ -281,6 +281,11 @@ async fn what_the_agents_have_read_is_seen_by_both_sides_and_counts_as_unread_no
     );
 }
 
+async fn device_says(app: &TestApp, conversation: &str, number: u32) {
+    let sent = json!({ "local_id": format!("later {number}"), "body": "x" });
+    app.as_device("phone").post(&messages_of(conversation), &sent).await.ok();
+}
+
 #[tokio::test]
 async fn what_the_person_has_not_read_is_counted_for_the_device() {
     let server = TestServer::without_limits().await;
@@ -320,6 +325,10 @@ async fn what_the_person_has_not_read_is_counted_for_the_device() {
         agent.post(&admin_messages_of(&conversation), &sent).await.ok();
     }
     assert_eq!(unread().await, 1_000, "what counting costs is bounded");
+    for number in 0..10 {
+        device_says(&app, &conversation, number).await;
+    }
+    assert_eq!(unread().await, 990, "by whomever the messages are that it would read past");
 }
 
 #[tokio::test]

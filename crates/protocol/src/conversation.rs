@@ -34,7 +34,7 @@ pub struct Conversation {
     /// When its last message came or its status changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
-    /// Agents' messages that the person has not read, counted up to 1,000. Only in answers to the device by REST.
+    /// Agents' messages that the person has not read, among the newest 1,000. Only in answers to the device by REST.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread_count: Option<u64>,
 }

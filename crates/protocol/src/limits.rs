@@ -37,7 +37,7 @@ pub const CONNECTIONS_PER_DEVICE: u32 = 20;
 pub const ROOMS_PER_DEVICE_CONNECTION: usize = 100;
 /// Conversations that one agent connection may be joined to.
 pub const ROOMS_PER_AGENT_CONNECTION: usize = 1_000;
-/// Unread messages of one conversation that are counted for a device; more are told as so many.
+/// Of a conversation's messages, so many of the newest are looked at to count what a device has not read.
 pub const UNREAD_COUNTED: u64 = 1_000;
 /// Rows in a page when nothing is said.
 pub const PAGE: u32 = 50;

@@ -120,8 +120,8 @@ pub struct ConversationPage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Unread {
-    /// Agents' messages that the person has not read, in all conversations that the device shows; of each, 1,000 are counted
-    /// at most.
+    /// Agents' messages that the person has not read, in all conversations that the device shows; of each, the newest 1,000
+    /// messages are looked at.
     pub unread_count: u64,
 }
 

@@ -15,6 +15,9 @@ use crate::engine::{Engine, Work};
 use crate::types::signed;
 use crate::{ChatEvent, ClientConfig, ClientState, LogLevel, SdkError, Timeline, User};
 
+/// How long the app's listeners may take with what they hear last.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
 /// A client on a thread of its own. Apps use the wrapper of their language, which has the same methods.
 ///
 /// All calls go on to their end even if the app stops waiting for them. Let go of without being
@@ -164,7 +167,7 @@ impl SdkClient {
     }
 
     /// Stops everything and releases the data folder. What is queued stays there, for the next time. When it returns all
-    /// listeners have heard of it, and none is called any more. Not called `close`: in Kotlin every object of ours has one
+    /// listeners have heard of it and none is called any more, unless one has taken 5 s with that. Not called `close`: in Kotlin every object of ours has one
     /// already, which is not asynchronous.
     pub async fn shut_down(&self) {
         let (client, delivery, log) = (self.client.clone(), self.delivery.clone(), self.log.clone());
@@ -175,7 +178,8 @@ impl SdkClient {
                 // One that was cancelled has told nobody, as it should.
                 let _ = pump.await;
             }
-            delivery.flush().await;
+            // One that waits for this very call, or hangs, is not waited for.
+            let _ = tokio::time::timeout(LAST_CALLS, delivery.flush()).await;
             log.end();
             Ok(())
         };

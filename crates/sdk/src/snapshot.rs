@@ -15,7 +15,7 @@ pub struct ClientState {
     /// Newest activity first.
     pub conversations: Vec<ConversationSummary>,
     /// Messages of agents that the person has not read: a badge. By the server's count where not all of them are here, which
-    /// counts up to 1,000 of each conversation.
+    /// looks at the newest 1,000 of each conversation.
     pub unread: u64,
     /// Messages that wait to be sent, or are on their way.
     pub queued: u64,

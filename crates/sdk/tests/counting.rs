@@ -57,6 +57,23 @@ async fn what_was_missed_in_a_long_absence_is_counted_by_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reading_asks_for_no_list() {
+    let (world, phone, _folder) = start().await;
+    phone.client.send(None, "one").await.expect("room");
+    phone.shows(&["one"]).await;
+    sleep(SECOND * 5).await;
+    let before = world.lists();
+    for number in 1..=5 {
+        world.agent_says(0, "an answer");
+        phone.state("unread", |state| state.unread == 1).await;
+        phone.client.mark_read(None).await.expect("open");
+        sleep(SECOND * 5).await;
+        assert_eq!(world.conversations()[0].device_read, 1 + number, "it is told");
+    }
+    assert_eq!(world.lists(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closed_client_can_be_asked_for_its_badge() {
     let (world, phone, folder) = start().await;
     phone.client.send(None, "one").await.expect("room");

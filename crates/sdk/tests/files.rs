@@ -188,6 +188,34 @@ async fn who_goes_back_to_an_older_app_goes_on_and_what_waited_is_sent_by_the_ne
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_of_a_version_to_come_is_kept_when_its_person_comes_back_too() {
+    for was_somebody in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let world = live(folder.path()).await;
+        let [of_ada] = &databases(folder.path())[..] else { panic!("one person") };
+        let phone = Phone::in_world(&world, folder.path()).await;
+        phone.client.identify(User { id: "bob".into(), ..ada() }).await.expect("a person");
+        if !was_somebody {
+            phone.client.logout().await.expect("it works");
+            phone.client.send(None, "without a name").await.expect("room");
+        }
+        phone.client.close().await;
+        let known = version(of_ada);
+        set_version(of_ada, TO_COME);
+
+        let phone = Phone::in_world(&world, folder.path()).await;
+        phone.client.identify(ada()).await.expect("a person");
+        phone.client.close().await;
+        assert_eq!(version(of_ada), TO_COME, "it is there, as it was");
+        set_version(of_ada, known);
+        let phone = Phone::in_world(&world, folder.path()).await;
+        let waiting = 2 + u64::from(!was_somebody);
+        phone.state("what waits in all", |state| (state.queued, state.wedged) == (waiting, 1)).await;
+        phone.client.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_logs_out_leaves_no_file_of_a_version_to_come() {
     let (world, folder, _) = after_a_version_to_come().await;
     let phone = Phone::in_world(&world, folder.path()).await;

@@ -121,6 +121,8 @@ struct Inner {
     /// What devices were said to be.
     contexts: Vec<(String, Value)>,
     swallows_posts: bool,
+    /// How often the conversations were listed.
+    lists: usize,
     /// Messages that were refused for good at least once.
     refused: HashSet<LocalId>,
     forgotten: HashSet<LocalId>,
@@ -199,6 +201,11 @@ impl World {
     /// What devices were said to be, in order.
     pub(crate) fn contexts(&self) -> Vec<(String, Value)> {
         self.lock().contexts.clone()
+    }
+
+    /// How often the conversations were listed.
+    pub(crate) fn lists(&self) -> usize {
+        self.lock().lists
     }
 
     /// From here on a POST is never answered, as some firewalls do it, or is again.

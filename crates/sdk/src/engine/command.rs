@@ -212,9 +212,11 @@ impl Engine {
         // What was done before this was for the person before.
         self.finish();
         self.reply(reply, ());
-        // What is under way for the person before goes on when they are back: nothing has crashed.
-        self.store.end_attempts()?;
-        self.store.commit()?;
+        if !self.people.is_current(&user.id) {
+            // What is under way for the person before goes on when they are back: nothing has crashed.
+            self.store.end_attempts()?;
+            self.store.commit()?;
+        }
         if self.people.change_to(&user.id, &mut self.store)? {
             self.begin_anew();
         }

@@ -278,8 +278,9 @@ impl Engine {
                 Marks { delivered: seq, delivered_told: seq, read, read_told: read, ..Marks::default() }
             }
         };
-        if read > 0 && change.by == Side::User {
-            // On another connection of the device's: what is left of it, the server knows.
+        let known = self.store.conversation(&change.conversation_id)?.map_or(0, |stored| stored.marks.read);
+        if change.by == Side::User && read > known {
+            // Not what was read here: on another connection of the device's: what is left of it, the server knows.
             self.store.forget_unread(&change.conversation_id)?;
             self.listing.want();
         }

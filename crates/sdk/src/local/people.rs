@@ -114,17 +114,18 @@ impl People {
         if person == former {
             return Ok(false);
         }
-        let mut index = self.index.clone();
-        index.current.clone_from(&person);
-        if former == NOBODY && !index.files.contains_key(&person) {
+        if former == NOBODY && !self.index.files.contains_key(&person) {
+            let mut index = self.index.clone();
             for_another(&mut index.files, NOBODY, &person);
             for_another(&mut index.aside, NOBODY, &person);
+            index.current = person;
             self.replace_index(index)?;
             return Ok(false);
         }
         let mut theirs = self.file_of(&person)?;
-        index.files.clone_from(&self.index.files);
-        index.devices.clone_from(&self.index.devices);
+        // Only now: what was found out of their files is in it.
+        let mut index = self.index.clone();
+        index.current.clone_from(&person);
         index.waiting.remove(&person);
         let counts = current.counts()?;
         if former != NOBODY {
@@ -144,12 +145,19 @@ impl People {
         if taken.is_err() {
             theirs.roll_back();
         }
+        // They are the current person from here on, whatever became of it.
         *current = theirs;
-        taken?;
-        if let Some(file) = file {
-            self.let_go_of(&person, &file)?;
+        let let_go = taken.and_then(|()| file.map_or(Ok(()), |file| self.let_go_of(&person, &file)));
+        if let Err(error) = let_go {
+            let what = format!("what was written without a name is taken in at the next start: {error}");
+            self.platform.log(LogLevel::Error, &what);
         }
         Ok(true)
+    }
+
+    /// Whether this person is the current one.
+    pub(crate) fn is_current(&self, user_id: &UserId) -> bool {
+        self.index.current == tag(user_id)
     }
 
     /// Messages that wait for other persons to be the current one again.

@@ -135,7 +135,8 @@ impl World {
 
     fn list(&self, device_id: &str) -> ConversationPage {
         let now = self.now();
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.lists += 1;
         let of_device = inner.conversations.iter().filter(|stored| stored.device_id == device_id);
         ConversationPage {
             conversations: of_device.map(|stored| stored.shown(now)).collect(),

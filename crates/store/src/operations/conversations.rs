@@ -236,16 +236,22 @@ macro_rules! with_newest {
     };
 }
 
-/// How many messages of agents the person has not read in a conversation, of those that are counted
-/// ([`UNREAD_COUNTED`](protocol::limits::UNREAD_COUNTED)): what one costs is bounded.
+/// How many messages of agents the person has not read, among a conversation's newest
+/// ([`UNREAD_COUNTED`](protocol::limits::UNREAD_COUNTED)): what counting reads is bounded, whoever wrote it.
 macro_rules! unread_of {
     ($conversation:literal) => {
         concat!(
-            "(SELECT count(*) FROM (SELECT 1 FROM messages u WHERE u.conversation_id = ",
+            "(SELECT count(*) FROM messages u WHERE u.conversation_id = ",
             $conversation,
-            ".id AND u.seq > ",
+            ".id AND u.sender <> 'user' AND u.seq > CASE WHEN ",
             $conversation,
-            ".device_read_seq AND u.sender <> 'user' LIMIT 1000) AS unread)"
+            ".device_read_seq > ",
+            $conversation,
+            ".last_seq - 1000 THEN ",
+            $conversation,
+            ".device_read_seq ELSE ",
+            $conversation,
+            ".last_seq - 1000 END)"
         )
     };
 }
