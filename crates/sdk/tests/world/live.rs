@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::event::Named;
-use protocol::{Code, ConversationId, Sender, Timestamp};
+use protocol::event::{Named, StatusChange};
+use protocol::{Code, ConversationId, MessageStatus, Sender, Side, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use socketio::{AckId, Config, Connection, Event, Frame, Incoming, Outgoing};
@@ -128,6 +128,17 @@ impl World {
                     stored.device_read = stored.device_read.max(seq);
                 }
                 ack(outgoing, event.ack, &json!({ "success": true }));
+                // The device's own connections hear of it, too.
+                let status = if is_read { MessageStatus::Read } else { MessageStatus::Delivered };
+                let conversation_id = stored.id.clone();
+                let change = StatusChange {
+                    conversation_id: conversation_id.clone(),
+                    up_to_seq: seq,
+                    status,
+                    by: Side::User,
+                    at: now,
+                };
+                inner.tell(&conversation_id, &change);
             }
             "typing:start" | "typing:stop" => {
                 if !inner.peers[at].joined.contains(id.as_str()) {
