@@ -120,6 +120,8 @@ struct Victim {
 impl Victim {
     async fn of(server: &TestServer) -> Self {
         let app = server.app().await;
+        // Before there is anything to hear of: who comes later is told of it once more by the look at what was missed.
+        let mut agent = app.agent().await;
         let conversation = app.conversation("phone").await;
         let path = format!("/v1/conversations/{conversation}/messages");
         app.as_device("phone").post(&path, &json!({ "local_id": "1", "body": "secret question" })).await.ok();
@@ -129,8 +131,11 @@ impl Victim {
         let message = answer["message"]["id"].as_str().unwrap().to_owned();
         let mut device = app.device("phone").await;
         device.expect("conversation:joined").await;
-        let mut agent = app.agent().await;
+        for name in ["session:connect", "presence:change"] {
+            agent.expect(name).await;
+        }
         agent.done("conversation:join", json!({ "conversation_id": conversation })).await;
+        while agent.expect("conversation:updated").await["conversation"]["last_seq"] != 2 {}
         let before = state(&app, &conversation).await;
         Self { app, conversation, message, device, agent, before }
     }
