@@ -63,11 +63,15 @@ impl Look {
             self.server_started = Some(changes.server_started);
             for changed in changes.conversations {
                 let id = &changed.conversation.conversation.id;
-                if self.missed.get(id).is_some_and(|before| before.is_shown != changed.is_shown) {
+                let has_missed = fanout.has_missed(&changed);
+                // The look before was behind the news, or is by now: nobody lacks what was heard of since.
+                let is_other =
+                    self.missed.get(id).is_some_and(|before| before.is_shown != changed.is_shown);
+                if is_other || !has_missed {
                     self.missed.remove(id);
                 }
-                if fanout.has_missed(&changed) {
-                    found.insert(changed.conversation.conversation.id.clone(), changed);
+                if has_missed {
+                    found.insert(id.clone(), changed);
                 }
             }
             self.cursor = Some(changes.next);
