@@ -107,7 +107,7 @@ async fn every_event_to_an_agent_has_its_documented_form() {
         .ok();
     let conversation = app.conversation("phone").await;
     insta::assert_snapshot!(form(&agent.expect("conversation:updated").await),
-        @r#"{"conversation":{"app_id":"[app]","created_at":"[time]","device_id":"phone","id":"[conversation]","last_seq":0,"status":"open","unread_count":0,"updated_at":"[time]","user_id":"u1"},"last_message":null}"#);
+        @r#"{"conversation":{"app_id":"[app]","created_at":"[time]","device_id":"phone","id":"[conversation]","last_seq":0,"status":"open","unread_count":0,"updated_at":"[time]","user_id":"u1","user_name":"Grace"},"last_message":null}"#);
     agent.done("conversation:join", json!(conversation)).await;
     insta::assert_snapshot!(form(&agent.expect("conversation:joined").await),
         @r#"{"conversation_id":"[conversation]","last_seq":0}"#);
@@ -115,12 +115,12 @@ async fn every_event_to_an_agent_has_its_documented_form() {
     insta::assert_snapshot!(form(&agent.expect("session:connect").await),
         @r#"{"app_id":"[app]","connected_at":"[time]","connection_id":"[connection]","device_id":"phone","user_info":{"name":"Grace","user_id":"u1"}}"#);
     insta::assert_snapshot!(form(&agent.expect("presence:change").await),
-        @r#"{"active_connections":1,"app_id":"[app]","device_id":"phone","is_online":true}"#);
+        @r#"{"active_connections":1,"app_id":"[app]","device_id":"phone","is_online":true,"user_info":{"name":"Grace","user_id":"u1"}}"#);
     device.say(&conversation, "d1", "Where?").await;
     insta::assert_snapshot!(form(&agent.expect("message:new").await),
         @r#"{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","sender_name":"Grace","seq":1,"status":"sent"}"#);
     insta::assert_snapshot!(form(&agent.expect("conversation:updated").await),
-        @r#"{"conversation":{"app_id":"[app]","created_at":"[time]","device_id":"phone","id":"[conversation]","last_seq":1,"status":"open","unread_count":1,"updated_at":"[time]","user_id":"u1"},"last_message":{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","sender_name":"Grace","seq":1,"status":"sent"}}"#);
+        @r#"{"conversation":{"app_id":"[app]","created_at":"[time]","device_id":"phone","id":"[conversation]","last_seq":1,"status":"open","unread_count":1,"updated_at":"[time]","user_id":"u1","user_name":"Grace"},"last_message":{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","sender_name":"Grace","seq":1,"status":"sent"}}"#);
     let answer = agent.say(&conversation, "a1", "Here").await;
     device
         .done("message:read", json!({ "conversation_id": conversation, "up_to_message_id": answer["id"] }))
@@ -134,7 +134,7 @@ async fn every_event_to_an_agent_has_its_documented_form() {
     insta::assert_snapshot!(form(&agent.expect("session:disconnect").await),
         @r#"{"app_id":"[app]","connection_id":"[connection]","device_id":"phone","reason":"transport close"}"#);
     insta::assert_snapshot!(form(&agent.expect("presence:change").await),
-        @r#"{"active_connections":0,"app_id":"[app]","device_id":"phone","is_online":false}"#);
+        @r#"{"active_connections":0,"app_id":"[app]","device_id":"phone","is_online":false,"user_info":{"name":"Grace","user_id":"u1"}}"#);
     agent.emit("ping", json!({})).await;
     insta::assert_snapshot!(form(&agent.expect("pong").await), @"{}");
     agent.emit("sessions:list", json!({ "app_id": "app_other" })).await;

@@ -29,6 +29,7 @@ mod p3_ordered;
 mod p5_recovered;
 mod p7_polite;
 mod p8_separate;
+mod people;
 mod redis_modes;
 mod sdk_scenario;
 mod storage_failure;

@@ -4,16 +4,35 @@ use std::time::Duration;
 
 use protocol::limits::Action;
 use protocol::rest::AuditPage;
-use protocol::{AppId, AuditEntry, Failure, Permission, Permissions, Timestamp, TokenId};
+use protocol::{AppId, AuditEntry, Code, Failure, Permission, Permissions, Timestamp, TokenId};
 use store::{
-    Act, AllowOrigins, App, CreateApp, CreateToken, EndOldKey, FindToken, ListActs, ListApps, ListTokens,
-    RevokeToken, RotateKey, Rotated, Token,
+    Act, App, AppChange, ChangeApp, CreateApp, CreateToken, EndOldKey, FindApp, FindToken, IdentityPolicy,
+    ListActs, ListApps, ListTokens, RevokeToken, RotateKey, Rotated, Token,
 };
 
 use crate::{Agent, Chat, Page, Principal, credential, input};
 
 /// Who the command line is in the audit log.
 const COMMAND_LINE: &str = "cli";
+
+/// By whom something is administered.
+#[derive(Debug, Clone)]
+pub enum By {
+    /// Whoever runs the server.
+    CommandLine,
+    /// An agent, within their own app.
+    Agent(Agent),
+}
+
+impl By {
+    /// Whether an app is any business of theirs.
+    pub(crate) fn may_touch(&self, app_id: &AppId) -> bool {
+        match self {
+            Self::CommandLine => true,
+            Self::Agent(agent) => agent.app_id == *app_id,
+        }
+    }
+}
 
 /// A new app, with its key, which is not to be had again.
 #[derive(Debug, Clone)]
@@ -44,10 +63,30 @@ pub struct RotatedKey {
 
 impl Chat {
     fn act(&self, app_id: &AppId, action: &'static str, target: &str) -> Act {
+        self.act_by(&By::CommandLine, app_id, action, target)
+    }
+
+    /// # Errors
+    /// `FORBIDDEN`, or `RATE_LIMITED`: an agent needs the permission to manage.
+    pub(crate) fn may_manage(&self, by: &By) -> Result<(), Failure> {
+        match by {
+            By::CommandLine => Ok(()),
+            By::Agent(agent) => {
+                agent.require(Permission::Manage)?;
+                self.limit(Action::Change, &Principal::Agent(agent.clone()))
+            }
+        }
+    }
+
+    /// The record of an act that is about to be done.
+    pub(crate) fn act_by(&self, by: &By, app_id: &AppId, action: &'static str, target: &str) -> Act {
         Act {
             app_id: app_id.clone(),
             at: self.ambient.now(),
-            actor: COMMAND_LINE.into(),
+            actor: match by {
+                By::CommandLine => COMMAND_LINE.into(),
+                By::Agent(agent) => agent.actor().into(),
+            },
             action,
             target: target.into(),
             details: None,
@@ -92,6 +131,8 @@ impl Chat {
             old_key: None,
             created_at: self.ambient.now(),
             allowed_origins: Vec::new(),
+            identity: IdentityPolicy::Claimed,
+            requires_device_secret: false,
         };
         let mut act = self.act(&app_id, "app.create", &app_id);
         act.details = Some(details);
@@ -144,21 +185,48 @@ impl Chat {
         Ok(if ended || self.app_exists(app_id).await? { Some(ended) } else { None })
     }
 
-    /// Takes the pages that may use the app's key by their origins; none is any. `None` if there is no such app, else the
-    /// origins as they are kept.
+    /// Changes an app: its name, whose word it takes for who somebody is, whether devices have to show a secret, and the
+    /// origins of the pages that may use its key (none is any). `None` if there is no such app, else the app as it is then.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR`, `SERVER_ERROR`.
-    pub async fn allow_origins(
+    /// `FORBIDDEN`, `MISSING_PARAMS`, `VALIDATION_ERROR`, `SERVER_ERROR`.
+    pub async fn change_app(
         &self,
+        by: &By,
         app_id: &AppId,
-        origins: &[String],
-    ) -> Result<Option<Vec<String>>, Failure> {
-        let origins: Vec<_> = origins.iter().map(|origin| input::origin(origin)).collect::<Result<_, _>>()?;
-        let mut act = self.act(app_id, "app.allow_origins", app_id);
-        act.details = Some(serde_json::json!({ "origins": origins }));
-        let allowing = AllowOrigins { id: app_id.clone(), origins: origins.clone(), act };
-        Ok(self.write(allowing).await?.then_some(origins))
+        mut change: AppChange,
+    ) -> Result<Option<App>, Failure> {
+        self.may_manage(by)?;
+        if let Some(name) = &change.name {
+            input::name("name", name)?;
+        }
+        if let Some(origins) = &mut change.allowed_origins {
+            *origins = origins.iter().map(|origin| input::origin(origin)).collect::<Result<_, _>>()?;
+        }
+        let mut act = self.act_by(by, app_id, "app.change", app_id);
+        let mut details = serde_json::Map::new();
+        let mut tell = |field: &str, value: Option<serde_json::Value>| {
+            details.extend(value.map(|value| (field.to_owned(), value)));
+        };
+        tell("name", change.name.as_ref().map(|name| name.as_str().into()));
+        tell("identity", change.identity.map(|identity| identity.as_str().into()));
+        tell("require_device_secret", change.requires_device_secret.map(Into::into));
+        tell("allowed_origins", change.allowed_origins.as_ref().map(|origins| serde_json::json!(origins)));
+        act.details = Some(details.into());
+        let changed = self.write(ChangeApp { id: app_id.clone(), change, act }).await?;
+        self.apps.forget(app_id);
+        Ok(changed)
+    }
+
+    /// The agent's app.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
+    pub async fn app_of(&self, agent: &Agent) -> Result<App, Failure> {
+        agent.require(Permission::Manage)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
+        let found = self.read(FindApp { id: agent.app_id.clone() }).await?;
+        found.ok_or_else(|| Failure::new(Code::NotFound, "there is no such app"))
     }
 
     /// Makes an admin token. `None` if there is no such app.

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use cluster::Signal;
+use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, Failure, Timestamp, UserInfo};
 use store::{
-    App, Credential, FindApp, FindDeviceLogin, FindTokenByHash, FindVoid, KeyId, LatestConversation, Token,
-    TouchOldKey, TouchToken,
+    App, ClaimDevice, Credential, DeviceLogin, DeviceStanding, FindApp, FindDevice, FindDeviceLogin,
+    FindTokenByHash, FindVoid, KeyId, LatestConversation, Token, TouchOldKey, TouchToken,
 };
 
-use crate::{Address, Agent, Chat, Device, credential, input};
+use crate::{Address, Agent, Chat, Device, Principal, Restrictions, blocked, credential, input};
 
 /// How stale `last_used_at` may be, so that a busy token does not cost a write for each use.
 const TOUCH_EVERY_MS: i64 = 60_000;
@@ -22,6 +24,8 @@ pub struct DeviceCredentials<'a> {
     pub device_id: &'a str,
     /// The app's key.
     pub api_key: &'a str,
+    /// The device's secret, if it has one.
+    pub device_secret: Option<&'a str>,
     /// Where it is, if that is known.
     pub address: Option<Address>,
     /// The origin of the page that asks, if it is one: apps send none.
@@ -42,42 +46,82 @@ pub struct DeviceAccess {
 }
 
 impl Chat {
-    /// Checks a device's credential.
+    /// Checks a device's credential, for a connection.
     ///
     /// # Errors
     /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `INVALID_CREDENTIALS`, `FORBIDDEN` for a page of an origin that the app does
-    /// not take, or `AUTH_ERROR` if it could not be checked.
+    /// not take, `BLOCKED`, `RATE_LIMITED`, or `AUTH_ERROR` if it could not be checked.
     pub async fn authenticate_device(&self, shown: DeviceCredentials<'_>) -> Result<DeviceAccess, Failure> {
-        let device = form(shown)?;
-        let Device { app_id, device_id, .. } = device.clone();
+        let named = form(shown)?;
+        let (app_id, device_id) = (named.app_id.clone(), named.device_id.clone());
         let login = self.store.read(FindDeviceLogin { app_id, device_id }).await;
-        let login = login.map_err(|error| self.not_checked(&error))?;
-        let login = login.ok_or_else(invalid)?;
-        let credential = self.check_key(&shown, &login.app).await?;
-        Ok(DeviceAccess { device, user_info: login.user_info, latest: login.latest, credential })
+        let DeviceLogin { app, standing, latest } =
+            login.map_err(|error| self.not_checked(&error))?.ok_or_else(invalid)?;
+        let credential = self.check_key(&shown, &app).await?;
+        let standing = self.check_owner(&shown, &named, &app, standing).await?;
+        let device = Device { restrictions: Restrictions::of(&standing), ..named };
+        if standing.is_blocked {
+            return Err(blocked());
+        }
+        let latest = latest.filter(|_| !standing.needs_identity);
+        Ok(DeviceAccess { device, user_info: standing.user_info, latest, credential })
     }
 
-    /// As [`authenticate_device`](Self::authenticate_device), where nothing is wanted but a yes. A key that was withdrawn may
-    /// be good for a second more.
+    /// As [`authenticate_device`](Self::authenticate_device), where nothing is wanted but a yes, and a blocked device may
+    /// still read. A key that was withdrawn may be good for a second more, and what the device may do may be a second old.
     ///
     /// # Errors
-    /// The same.
+    /// The same, but for `BLOCKED`.
     pub async fn check_device(&self, shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
-        let device = form(shown)?;
-        let id = &device.app_id;
+        let named = form(shown)?;
+        let key = (named.app_id.clone(), named.device_id.clone());
         let asked_at = self.ambient.elapsed();
-        // Only a yes is believed: another key, or another page, may be good since.
-        if let Some(app) = self.apps.get(id, asked_at)
+        // Only a yes is believed: another key, page or secret may be good since.
+        if let Some(app) = self.apps.get(&named.app_id, asked_at)
+            && let Some(standing) = self.devices.get(&key, asked_at)
             && self.check_key(&shown, &app).await.is_ok()
+            && is_owner(&shown, &app, &standing) == Owns::Yes
         {
-            return Ok(device);
+            return Ok(Device { restrictions: Restrictions::of(&standing), ..named });
         }
-        let app =
-            self.store.read(FindApp { id: id.clone() }).await.map_err(|error| self.not_checked(&error))?;
-        let app = Arc::new(app.ok_or_else(invalid)?);
-        self.apps.put(id.clone(), Arc::clone(&app), asked_at);
+        let (app_id, device_id) = key.clone();
+        let app = self.store.read(FindApp { id: app_id.clone() }).await;
+        let app = Arc::new(app.map_err(|error| self.not_checked(&error))?.ok_or_else(invalid)?);
+        self.apps.put(app_id.clone(), Arc::clone(&app), asked_at);
         self.check_key(&shown, &app).await?;
+        let standing = self.store.read(FindDevice { app_id, device_id }).await;
+        let standing = standing.map_err(|error| self.not_checked(&error))?;
+        let standing = self.check_owner(&shown, &named, &app, standing).await?;
+        let device = Device { restrictions: Restrictions::of(&standing), ..named };
+        self.devices.put(key, Arc::new(standing), asked_at);
         Ok(device)
+    }
+
+    /// Whether whoever names the device may: they have its secret, or it has none. Who shows the first one has it from then
+    /// on. Answers how the device stands then.
+    async fn check_owner(
+        &self,
+        shown: &DeviceCredentials<'_>,
+        device: &Device,
+        app: &App,
+        standing: DeviceStanding,
+    ) -> Result<DeviceStanding, Failure> {
+        let secret = match is_owner(shown, app, &standing) {
+            Owns::Yes => return Ok(standing),
+            Owns::No => return Err(invalid()),
+            Owns::HasToShow => return Err(Failure::missing("device_secret")),
+            Owns::Claims(secret) => secret,
+        };
+        input::device_secret(secret)?;
+        let principal = Principal::Device(device.clone());
+        self.told_of(Action::Claim, self.limiter.check(Action::Claim, &principal))?;
+        let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+        let secret_hash = credential::hash(secret);
+        let claim = ClaimDevice { app_id, device_id, secret_hash, now: self.ambient.now() };
+        let standing = self.store.write(claim).await.map_err(|error| self.not_checked(&error))?;
+        self.publish(device.app_id.clone(), Signal::Revoked {});
+        // Of two who come first at once, one is told.
+        if is_owner(shown, app, &standing) == Owns::Yes { Ok(standing) } else { Err(invalid()) }
     }
 
     /// Which of the app's keys was shown, if it is good and may be used from there.
@@ -190,6 +234,27 @@ fn is_fresh(last_used_at: Option<Timestamp>, now: Timestamp) -> bool {
     last_used_at.is_some_and(|last| now.epoch_ms() - last.epoch_ms() < TOUCH_EVERY_MS)
 }
 
+/// Whether somebody owns the name of a device.
+#[derive(Debug, PartialEq, Eq)]
+enum Owns<'a> {
+    Yes,
+    No,
+    /// They would, with this secret: nobody does yet.
+    Claims(&'a str),
+    /// Nobody does, and the app wants somebody to.
+    HasToShow,
+}
+
+fn is_owner<'a>(shown: &DeviceCredentials<'a>, app: &App, standing: &DeviceStanding) -> Owns<'a> {
+    match (shown.device_secret, &standing.secret_hash) {
+        (Some(secret), Some(hash)) if credential::matches(secret, hash) => Owns::Yes,
+        (_, Some(_)) => Owns::No,
+        (Some(secret), None) => Owns::Claims(secret),
+        (None, None) if app.requires_device_secret => Owns::HasToShow,
+        (None, None) => Owns::Yes,
+    }
+}
+
 /// The device that a credential of the right form names.
 fn form(shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
     for (name, value) in
@@ -200,7 +265,12 @@ fn form(shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
         }
     }
     input::device_id(shown.device_id)?;
-    Ok(Device { app_id: shown.app_id.into(), device_id: shown.device_id.into(), address: shown.address })
+    Ok(Device {
+        app_id: shown.app_id.into(),
+        device_id: shown.device_id.into(),
+        address: shown.address,
+        restrictions: Restrictions::default(),
+    })
 }
 
 /// A browser says which page asks, and pages can't make it lie. Where the app has a list, only those on it may.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use cluster::Signal;
 use protocol::event::{AgentTyping, UserTyping};
 use protocol::limits::Action;
-use protocol::rest::{ConversationPage, InboxPage, OpenConversation, User};
+use protocol::rest::{ConversationPage, Identity, InboxPage, OpenConversation};
 use protocol::{
-    ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation, Permission,
-    encoded,
+    AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation,
+    Permission, encoded,
 };
 use store::{
-    Act, CountUnread, FindConversation, Identified, Identify, InboxCursor, ListConversations, Opened, Scope,
+    Act, CountUnread, DeviceStanding, FindConversation, FindDevice, FindLatest, Identified, Identify,
+    InboxCursor, LatestConversation, ListConversations, ListIdentityKeys, NowAt, Opened, Outcome, Scope,
     SetStatus, TellContext,
 };
 
+use crate::identity_token::{self, Proven, Refusal};
 use crate::messages::no_conversation;
-use crate::{Agent, Chat, Device, Page, Principal, input};
+use crate::{Agent, Chat, Device, Page, Principal, blocked, input};
 
 impl Chat {
     /// The device's open conversation, or a new one.
@@ -29,28 +31,35 @@ impl Chat {
         wish: OpenConversation,
     ) -> Result<Conversation, Failure> {
         let _entered = self.accepting()?;
-        if let Some(user) = &wish.user {
-            input::user(user)?;
+        match &wish.user {
+            // Who says who is there need not be told to.
+            Some(_) if device.restrictions.is_blocked => return Err(blocked()),
+            Some(user) => input::user(user)?,
+            None => device.require(Permission::SendMessages)?,
         }
         let device_context =
             wish.device_context.map(|context| input::context("device_context", &context)).transpose()?;
         self.limit_newcomer(Action::Open, device).await?;
         let now = self.ambient.now();
         let tells_user = wish.user.is_some();
-        let change = self.begin_identity_change(device);
-        let told = change.clone();
+        let change = self.begin_identity_change(device, None);
+        let tell = change.clone();
         let opening = store::OpenConversation {
             app_id: device.app_id.clone(),
             device_id: device.device_id.clone(),
             id: ConversationId::new(now, self.ambient.chance()),
-            user: wish.user,
+            who: wish.user.map(NowAt::Claimed),
             device_context,
             now,
         };
-        let opened = self.written(opening, move |chat, opened| {
-            let Opened { conversation: inbox, unread_count, is_new, has_left } = opened;
+        let place = (device.app_id.clone(), device.device_id.clone());
+        let opened = self.written(opening, move |chat, outcome| {
+            let Opened { conversation: inbox, unread_count, is_new, has_left } = told(outcome)?;
+            if tells_user {
+                chat.devices.forget(&place);
+            }
             if has_left {
-                chat.tell_identity_change(told);
+                chat.tell_identity_change(tell);
             }
             let conversation =
                 Conversation { unread_count: Some(unread_count), ..inbox.conversation.clone() };
@@ -71,6 +80,7 @@ impl Chat {
     /// # Errors
     /// `SERVER_ERROR`.
     pub async fn conversations_of(&self, device: &Device, page: Page) -> Result<ConversationPage, Failure> {
+        device.require(Permission::ViewConversations)?;
         let principal = Principal::Device(device.clone());
         self.limit(Action::Read, &principal)?;
         let scope = principal.scope();
@@ -86,11 +96,21 @@ impl Chat {
         Ok(ConversationPage { conversations, has_more })
     }
 
+    /// The newest conversation that the device shows.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn latest_of(&self, device: &Device) -> Result<Option<LatestConversation>, Failure> {
+        let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+        self.read(FindLatest { app_id, device_id }).await
+    }
+
     /// How many messages of agents the person at the device has not read.
     ///
     /// # Errors
     /// `RATE_LIMITED`, `SERVER_ERROR`.
     pub async fn unread_of(&self, device: &Device) -> Result<u64, Failure> {
+        device.require(Permission::ViewConversations)?;
         self.limit(Action::Read, &Principal::Device(device.clone()))?;
         let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
         self.read(CountUnread { app_id, device_id }).await
@@ -176,7 +196,7 @@ impl Chat {
             act: Act {
                 app_id: agent.app_id.clone(),
                 at: self.ambient.now(),
-                actor: agent.token_id.to_string(),
+                actor: agent.actor().into(),
                 action,
                 target: id.into(),
                 details: None,
@@ -201,38 +221,72 @@ impl Chat {
         Ok(row)
     }
 
-    /// Remembers who uses the device; `None` is nobody. When this is answered, nobody there sees anything any more of the one
-    /// who was there before.
+    /// Remembers who uses the device. When this is answered, nobody there sees anything any more of the one who was there
+    /// before. `connection` is the one that says so, if one does: it is not closed with the device's others. Answers how the
+    /// device stands then.
     ///
     /// # Errors
-    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SHUTTING_DOWN`, `SERVER_ERROR`.
-    pub async fn identify(self: &Arc<Self>, device: &Device, user: Option<User>) -> Result<(), Failure> {
+    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `INVALID_CREDENTIALS` for a token that proves nothing, `VERIFICATION_REQUIRED`,
+    /// `RATE_LIMITED`, `SHUTTING_DOWN`, `SERVER_ERROR`.
+    pub async fn identify(
+        self: &Arc<Self>,
+        device: &Device,
+        identity: Identity,
+        connection: Option<&ConnectionId>,
+    ) -> Result<DeviceStanding, Failure> {
         let _entered = self.accepting()?;
-        if let Some(user) = &user {
+        if let Identity::Claimed(user) = &identity {
             input::user(user)?;
         }
         self.limit_newcomer(Action::Identify, device).await?;
         let now = self.ambient.now();
         let Device { app_id, device_id, .. } = device.clone();
-        let change = self.begin_identity_change(device);
-        let told = change.clone();
-        let identified = self.written(
-            Identify { app_id, device_id, user, now },
-            move |chat, Identified { conversations, has_left }| {
-                if has_left {
-                    chat.tell_identity_change(told);
-                }
-                for inbox in conversations {
-                    let app_id = inbox.conversation.app_id.clone();
-                    chat.publish(app_id, Signal::Conversation(Box::new(inbox)));
-                }
-                Ok(has_left)
+        let who = match identity {
+            Identity::Nobody => NowAt::Nobody,
+            Identity::Claimed(user) => NowAt::Claimed(user),
+            Identity::Token(token) => match self.proven_by(&app_id, &token).await? {
+                Ok(Proven { user, proof }) => NowAt::Proven(user, proof),
+                Err(refusal) => return self.still_proven(device, refusal).await,
             },
-        );
-        if identified.await? {
+        };
+        let change = self.begin_identity_change(device, connection);
+        let tell = change.clone();
+        let place = (app_id.clone(), device_id.clone());
+        let identified = self.written(Identify { app_id, device_id, who, now }, move |chat, outcome| {
+            let Identified { conversations, has_left, standing } = told(outcome)?;
+            chat.devices.forget(&place);
+            if has_left {
+                chat.tell_identity_change(tell);
+            }
+            for inbox in conversations {
+                let app_id = inbox.conversation.app_id.clone();
+                chat.publish(app_id, Signal::Conversation(Box::new(inbox)));
+            }
+            Ok((has_left, standing))
+        });
+        let (has_left, standing) = identified.await?;
+        if has_left {
             self.finish_identity_change(&change).await;
         }
-        Ok(())
+        Ok(standing)
+    }
+
+    async fn proven_by(&self, app_id: &AppId, token: &str) -> Result<Result<Proven, Refusal>, Failure> {
+        let keys = self.read(ListIdentityKeys { app_id: app_id.clone() }).await?;
+        Ok(identity_token::verify(token, &keys, self.ambient.now()))
+    }
+
+    /// A token that has expired changes nothing where it has been believed before: the device stays bound to its person.
+    async fn still_proven(&self, device: &Device, refusal: Refusal) -> Result<DeviceStanding, Failure> {
+        if let Refusal::Expired(user_id) = &refusal {
+            let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+            let standing = self.read(FindDevice { app_id, device_id }).await?;
+            let is_there = standing.user_info.as_ref().is_some_and(|info| info.user_id == *user_id);
+            if standing.is_proven && is_there {
+                return Ok(standing);
+            }
+        }
+        Err(refusal.into())
     }
 
     /// Remembers what the app wants agents to know of the device, in the place of what it told before. Counts as identifying.
@@ -245,6 +299,7 @@ impl Chat {
         context: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<(), Failure> {
         let _entered = self.accepting()?;
+        device.require(Permission::SendMessages)?;
         let device_context = input::context("device_context", context)?;
         self.limit_newcomer(Action::Identify, device).await?;
         let Device { app_id, device_id, .. } = device.clone();
@@ -291,6 +346,20 @@ impl Chat {
         };
         self.publish(principal.app_id().clone(), signal);
         Ok(())
+    }
+}
+
+/// What has come of telling who is at a device.
+fn told<T>(outcome: Outcome<T>) -> Result<T, Failure> {
+    match outcome {
+        Outcome::Done(done) => Ok(done),
+        Outcome::NotProven => {
+            let message = "this app takes nobody's word for who they are: identify with a token";
+            Err(Failure::new(Code::VerificationRequired, message))
+        }
+        Outcome::KeyRetired => {
+            Err(Failure::new(Code::InvalidCredentials, "the token proves nothing: its key has been retired"))
+        }
     }
 }
 

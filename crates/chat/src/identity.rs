@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{IdentityChange, Signal};
-use protocol::AppId;
+use protocol::{AppId, ConnectionId};
 
 use crate::round::Round;
 use crate::{Chat, Device};
@@ -24,9 +24,14 @@ pub(crate) struct Change {
 }
 
 impl Chat {
-    pub(crate) fn begin_identity_change(&self, device: &Device) -> Change {
+    /// `except` is the connection that brings it, if one does: it goes on, as whom it is now.
+    pub(crate) fn begin_identity_change(&self, device: &Device, except: Option<&ConnectionId>) -> Change {
         let heard = self.rounds.identity_changes.begin(self.round_name());
-        let told = IdentityChange { device_id: device.device_id.clone(), name: heard.name.clone() };
+        let told = IdentityChange {
+            device_id: device.device_id.clone(),
+            name: heard.name.clone(),
+            except: except.cloned(),
+        };
         Change { app_id: device.app_id.clone(), told, heard }
     }
 

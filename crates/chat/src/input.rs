@@ -1,7 +1,7 @@
 //! How many rows are asked for, and the form of all else that comes in.
 
 pub(crate) use protocol::input::{body, context, device_id, local_id, name, user};
-use protocol::limits::{PAGE, PAGE_MAX, SESSIONS_PAGE_MAX};
+use protocol::limits::{DEVICE_SECRET_CHARS, PAGE, PAGE_MAX, SESSIONS_PAGE_MAX};
 use protocol::{Failure, encoded};
 use serde::Serialize;
 
@@ -36,6 +36,20 @@ pub(crate) fn foreign_key(key: &str) -> Result<(), Failure> {
         let (least, most) = (FOREIGN_KEY_CHARS.start(), FOREIGN_KEY_CHARS.end());
         return Err(Failure::invalid(format!(
             "a key is {least} to {most} letters, digits, and any of - _ . ~ + / ="
+        )));
+    }
+    Ok(())
+}
+
+/// A device's own secret: enough of it to be no guess, and nothing that a header could not carry.
+///
+/// # Errors
+/// `VALIDATION_ERROR`, without the secret in it.
+pub(crate) fn device_secret(secret: &str) -> Result<(), Failure> {
+    if !DEVICE_SECRET_CHARS.contains(&secret.len()) || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let (least, most) = (DEVICE_SECRET_CHARS.start(), DEVICE_SECRET_CHARS.end());
+        return Err(Failure::invalid(format!(
+            "device_secret is {least} to {most} characters of ASCII, without spaces"
         )));
     }
     Ok(())

@@ -11,15 +11,19 @@ mod credential;
 mod crowd;
 mod handle;
 mod identity;
+mod identity_keys;
+mod identity_token;
 mod in_flight;
 mod input;
 mod messages;
 mod observer;
+mod people;
 mod presence;
 mod principal;
 mod rate_limit;
 mod receipts;
 mod recent;
+mod revocations;
 mod round;
 
 use std::net::IpAddr;
@@ -29,26 +33,28 @@ use std::time::Duration;
 
 use cluster::{Cluster, Envelope, Signal};
 use protocol::limits::Action;
-use protocol::{AppId, Code, ConnectionId, Failure};
+use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
 pub use store::Credential;
-use store::{App, CheckWritable, Read, Store, Token, Write};
+use store::{App, CheckWritable, DeviceStanding, Read, Store, Token, Write};
 use tokio::sync::oneshot;
 
-pub use self::administration::{NewApp, NewToken, RotatedKey};
+pub use self::administration::{By, NewApp, NewToken, RotatedKey};
 pub use self::ambient::Ambient;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
 use self::crowd::Crowds;
 pub use self::crowd::crowded_out;
 pub use self::handle::Handles;
+pub use self::identity_keys::{NewIdentitySecret, identity_key};
 pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
 pub use self::observer::{Observer, SendResult};
-pub use self::principal::{Address, Agent, Device, Principal};
+pub use self::principal::{Address, Agent, Device, Principal, Restrictions, blocked};
 use self::rate_limit::Limiter;
 pub use self::rate_limit::Rates;
 pub use self::receipts::Receipt;
 use self::recent::Recent;
+pub use self::revocations::{Revoked, RevokedDevices};
 pub use self::round::Rounds;
 
 /// The rules, with all they need. Shared by every handler.
@@ -65,6 +71,7 @@ pub struct Chat {
     /// By id, and by the SHA-256 of the secret.
     apps: Recent<AppId, Arc<App>>,
     tokens: Recent<String, Arc<Token>>,
+    devices: Recent<(AppId, DeviceId), Arc<DeviceStanding>>,
     in_flight: InFlight,
     is_draining: AtomicBool,
     /// When the database was last tried, and whether it took a write.
@@ -132,6 +139,7 @@ impl Chat {
             observer,
             apps: Recent::default(),
             tokens: Recent::default(),
+            devices: Recent::default(),
             in_flight: InFlight::default(),
             is_draining: AtomicBool::new(false),
             writable: tokio::sync::Mutex::new(None),

@@ -1,9 +1,11 @@
 //! Who is connected.
 
-use cluster::{Totals, Watching};
+use cluster::{Edge, Totals, Watching};
 use protocol::limits::Action;
 use protocol::rest::{Presence, SessionPage, Stats};
 use protocol::{AppId, ConnectionId, Failure, Permission, Session, encoded};
+
+use store::{NameDevices, TouchDevice};
 
 use crate::{Agent, Chat, Device, Page, Principal, input};
 
@@ -27,8 +29,18 @@ impl Chat {
     }
 
     /// Removes a device's connection; presence is announced if it was the last. `reason` is in Socket.IO's words.
-    pub async fn disconnect(&self, app_id: &AppId, connection_id: &ConnectionId, reason: &str) {
-        self.cluster.registry.leave(app_id, connection_id, reason).await;
+    /// When a device was last here is noted with its last connection on this node, where anything is kept of it.
+    pub async fn disconnect(&self, device: &Device, connection_id: &ConnectionId, reason: &str) {
+        let edge = self.cluster.registry.leave(&device.app_id, connection_id, reason).await;
+        if edge == Edge::BecameOffline {
+            let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
+            // Nobody waits for it, and it is worth no more than a log line where it fails.
+            self.store.submit(TouchDevice { app_id, device_id, now: self.ambient.now() }, |noted| {
+                if let Err(error) = noted {
+                    tracing::debug!(%error, "when a device was last here could not be noted");
+                }
+            });
+        }
     }
 
     /// The app's live connections.
@@ -49,7 +61,13 @@ impl Chat {
         let fitting = encoded::fitting(&sessions);
         let has_more = list.has_more || fitting < sessions.len();
         sessions.truncate(fitting);
+        let devices = sessions.iter().map(|session| session.device_id.clone()).collect();
+        let named = self.read(NameDevices { app_id: agent.app_id.clone(), devices }).await;
         for session in &mut sessions {
+            // As it is now; what was told when it connected, where that can't be asked.
+            if let Ok(named) = &named {
+                session.user_info = named.get(&session.device_id).cloned();
+            }
             session.device_id = self.known_as(agent, &session.device_id);
         }
         Ok(SessionPage { sessions, has_more })

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use protocol::{
     AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
 };
-use store::Scope;
+use store::{DeviceStanding, Scope};
 
 /// Who is asking, after their credential was found good.
 #[derive(Debug, Clone)]
@@ -25,6 +25,47 @@ pub struct Device {
     pub device_id: DeviceId,
     /// Where it is, if that is known.
     pub address: Option<Address>,
+    /// What it may do for now.
+    pub restrictions: Restrictions,
+}
+
+/// What a device may do for now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// The agents have blocked it, or the person at it: it says nothing more.
+    pub is_blocked: bool,
+    /// It has to be told who is there before it does or sees anything.
+    pub needs_identity: bool,
+    /// Rises whenever what was let in before has to go.
+    pub version: u64,
+}
+
+impl Restrictions {
+    /// What a device may do that stands so.
+    pub fn of(standing: &DeviceStanding) -> Self {
+        let DeviceStanding { is_blocked, needs_identity, version, .. } = *standing;
+        Self { is_blocked, needs_identity, version }
+    }
+}
+
+impl Device {
+    /// # Errors
+    /// `IDENTITY_REQUIRED` if it has to be told who is there; `BLOCKED` if it is to say something and may not.
+    pub fn require(&self, permission: Permission) -> Result<(), Failure> {
+        if self.restrictions.needs_identity {
+            let message = "what proved who is at this device holds no longer: identify again";
+            return Err(Failure::new(Code::IdentityRequired, message));
+        }
+        if self.restrictions.is_blocked && permission == Permission::SendMessages {
+            return Err(blocked());
+        }
+        Ok(())
+    }
+}
+
+/// What somebody is told who is blocked.
+pub fn blocked() -> Failure {
+    Failure::new(Code::Blocked, "the agents take nothing more from this device or person")
 }
 
 /// Where somebody is in the network, as far as the server can tell.
@@ -65,6 +106,11 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Who they are in what is recorded: the agent, or where a program acts for nobody, its token.
+    pub fn actor(&self) -> &str {
+        self.token_id.as_str()
+    }
+
     /// # Errors
     /// `FORBIDDEN` if the token lacks the permission.
     pub fn require(&self, permission: Permission) -> Result<(), Failure> {
@@ -115,10 +161,11 @@ impl Principal {
     }
 
     /// # Errors
-    /// `FORBIDDEN` if this is an agent whose token lacks the permission. A device needs none: its scope is its own.
+    /// `FORBIDDEN` if this is an agent whose token lacks the permission. A device needs none, for its scope is its own, but
+    /// may have to be told who is there, or be blocked: see [`Device::require`].
     pub fn require(&self, permission: Permission) -> Result<(), Failure> {
         match self {
-            Self::Device(_) => Ok(()),
+            Self::Device(device) => device.require(permission),
             Self::Agent(agent) => agent.require(permission),
         }
     }

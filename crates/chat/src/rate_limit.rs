@@ -186,10 +186,15 @@ mod tests {
     use protocol::Timestamp;
 
     use super::*;
-    use crate::Device;
+    use crate::{Device, Restrictions};
 
     fn device(name: &str) -> Principal {
-        Principal::Device(Device { app_id: "app_1".into(), device_id: name.into(), address: None })
+        Principal::Device(Device {
+            app_id: "app_1".into(),
+            device_id: name.into(),
+            address: None,
+            restrictions: Restrictions::default(),
+        })
     }
 
     fn limiter_at(clock_ms: &Arc<AtomicU64>, rates: &Rates) -> Limiter {
@@ -245,7 +250,12 @@ mod tests {
 
     fn at(name: &str, address: &str, may_be_shared: bool) -> Principal {
         let address = Some(Address { ip: address.parse().unwrap(), may_be_shared });
-        Principal::Device(Device { app_id: "app_1".into(), device_id: name.into(), address })
+        Principal::Device(Device {
+            app_id: "app_1".into(),
+            device_id: name.into(),
+            address,
+            restrictions: Restrictions::default(),
+        })
     }
 
     /// How many of `most` devices with made-up names may open a conversation at once, each from its address.

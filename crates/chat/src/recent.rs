@@ -46,6 +46,14 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         entries.insert(key, (now, value));
     }
 
+    /// Forgets what is kept: it is known to be another now.
+    pub(crate) fn forget<Q: Eq + Hash + ?Sized>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
     /// Changes what is kept, which is no newer for that.
     pub(crate) fn change<Q: Eq + Hash + ?Sized>(&self, key: &Q, change: impl FnOnce(&mut V))
     where

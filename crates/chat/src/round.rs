@@ -30,6 +30,7 @@ impl Rounds {
             | Signal::SessionDisconnect(_)
             | Signal::Presence(_)
             | Signal::IdentityChanged(_)
+            | Signal::Revoked {}
             | Signal::Crowded(_)
             | Signal::CrowdedOut(..) => {}
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use chat::{Ambient, Chat, Device, Parts, Principal, Sending};
+use chat::{Ambient, Chat, Device, Parts, Principal, Restrictions, Sending};
 use protocol::rest::OpenConversation;
 use store::{Location, Purpose, Store};
 
@@ -21,7 +21,12 @@ async fn nothing_is_stored_after_the_last_write_was_waited_for() {
     let new_chat = || Chat::new(Parts::alone(Arc::clone(&store), Ambient::system()));
     let chat = new_chat();
     let app = chat.create_app("Shop").await.unwrap();
-    let device = Device { app_id: app.app_id, device_id: "phone".into(), address: None };
+    let device = Device {
+        app_id: app.app_id,
+        device_id: "phone".into(),
+        address: None,
+        restrictions: Restrictions::default(),
+    };
     let conversation = chat.open_conversation(&device, OpenConversation::default()).await.unwrap().id;
     let late = Arc::new(AtomicU64::new(0));
     for round in 0..ROUNDS {

@@ -37,6 +37,8 @@ pub enum Signal {
     Presence(PresenceChange),
     /// Somebody else is at a device: its connections are to be closed.
     IdentityChanged(IdentityChange),
+    /// Devices have been revoked: the database says which.
+    Revoked {},
     /// One node has closed the connections of the change with this name.
     IdentityHeard(String),
     /// A device has more connections than it may have: each node counts its own.
@@ -72,6 +74,9 @@ pub struct IdentityChange {
     pub device_id: DeviceId,
     /// The change's own name, under which each node answers.
     pub name: String,
+    /// The connection that brought it, which stays: it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<ConnectionId>,
 }
 
 impl Envelope {
@@ -159,7 +164,7 @@ mod tests {
         assert_eq!(names.len(), SIGNALS, "each signal has a line");
     }
 
-    const SIGNALS: usize = 13;
+    const SIGNALS: usize = 14;
 
     /// Whoever adds a signal adds its line to the file.
     fn name(signal: &Signal) -> &'static str {
@@ -173,6 +178,7 @@ mod tests {
             Signal::SessionDisconnect(_) => "SessionDisconnect",
             Signal::Presence(_) => "Presence",
             Signal::IdentityChanged(_) => "IdentityChanged",
+            Signal::Revoked {} => "Revoked",
             Signal::IdentityHeard(_) => "IdentityHeard",
             Signal::Crowded(_) => "Crowded",
             Signal::CrowdCounted(..) => "CrowdCounted",

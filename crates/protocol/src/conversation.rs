@@ -48,6 +48,12 @@ pub struct InboxConversation {
     pub conversation: Conversation,
     /// The user's messages that no agent has read.
     pub unread_count: u64,
+    /// The person's name, if it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+    /// Whether the person was proven to be who they say they are when it became theirs. Left out where they were not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_verified: bool,
     /// Whether the device is connected now. Absent in events, which tell it by `presence:change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_online: Option<bool>,
@@ -58,7 +64,7 @@ impl InboxConversation {
     /// has missed nothing. Nodes of different versions may number differently; then one of them tells twice.
     pub fn fingerprint(&self) -> u64 {
         // Whoever adds a field decides here whether an inbox misses something without its change.
-        let Self { conversation, unread_count, is_online: _ } = self;
+        let Self { conversation, unread_count, user_name, is_verified, is_online: _ } = self;
         let Conversation {
             status,
             last_seq,
@@ -74,7 +80,8 @@ impl InboxConversation {
             unread_count: _,
         } = conversation;
         let mut hasher = DefaultHasher::new();
-        (status, last_seq, updated_at.epoch_ms(), user_id, unread_count).hash(&mut hasher);
+        (status, last_seq, updated_at.epoch_ms(), user_id, user_name, is_verified, unread_count)
+            .hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -27,8 +27,16 @@ pub enum Code {
     LocalIdConflict,
     /// Too many, too fast; the answer says when to try again.
     RateLimited,
+    /// There is no such thing, or it is another app's.
+    NotFound,
     /// Somebody else is at the device now: connect again, as whom it is.
     IdentityChanged,
+    /// What proved who is at the device holds no longer: identify again, with a fresh token or as nobody.
+    IdentityRequired,
+    /// This app takes nobody's word for who they are: identify with a token.
+    VerificationRequired,
+    /// The agents have blocked the device, or the person at it.
+    Blocked,
     /// The newest messages that were given out are no longer there: connect again, and find the last one that is.
     HistoryChanged,
     /// The device has as many connections as it may.
@@ -53,7 +61,11 @@ impl Code {
             Self::MessageTooLong => "MESSAGE_TOO_LONG",
             Self::LocalIdConflict => "LOCAL_ID_CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
+            Self::NotFound => "NOT_FOUND",
             Self::IdentityChanged => "IDENTITY_CHANGED",
+            Self::IdentityRequired => "IDENTITY_REQUIRED",
+            Self::VerificationRequired => "VERIFICATION_REQUIRED",
+            Self::Blocked => "BLOCKED",
             Self::HistoryChanged => "HISTORY_CHANGED",
             Self::TooManyConnections => "TOO_MANY_CONNECTIONS",
             Self::ShuttingDown => "SHUTTING_DOWN",
@@ -76,6 +88,10 @@ impl Code {
             | Self::Forbidden
             | Self::ConversationNotFound
             | Self::MessageNotFound
+            | Self::NotFound
+            | Self::IdentityRequired
+            | Self::VerificationRequired
+            | Self::Blocked
             | Self::ValidationError
             | Self::MessageTooLong
             | Self::LocalIdConflict => false,

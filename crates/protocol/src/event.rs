@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId, MessageStatus,
-    Side, Timestamp,
+    Side, Timestamp, UserInfo,
 };
 
 /// The namespace of devices.
@@ -152,6 +152,9 @@ pub struct PresenceChange {
     pub is_online: bool,
     /// How many.
     pub active_connections: u32,
+    /// Who was at the device when it connected, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_info: Option<UserInfo>,
 }
 
 /// The server is leaving.

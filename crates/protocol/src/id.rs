@@ -72,6 +72,14 @@ macro_rules! text_id {
 }
 
 text_id!(
+    /// A key by which an app's backend proves who its people are. `idk_…`
+    IdentityKeyId
+);
+text_id!(
+    /// An agent: a person who answers. `agt_…`
+    AgentId
+);
+text_id!(
     /// An app: a tenant. `app_…`
     AppId
 );
@@ -145,6 +153,8 @@ made_id!(AppId, "app_");
 made_id!(ConversationId, "conv_");
 made_id!(ConnectionId, "conn_");
 made_id!(TokenId, "tok_");
+made_id!(IdentityKeyId, "idk_");
+made_id!(AgentId, "agt_");
 
 impl MessageId {
     /// The id of the message that has `seq` in `conversation`, with 20 bits of `chance`.

@@ -23,7 +23,10 @@ mod time;
 pub use audit::AuditEntry;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};
-pub use id::{AppId, ConnectionId, ConversationId, DeviceId, LocalId, MessageId, TokenId, UserId};
+pub use id::{
+    AgentId, AppId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId, TokenId,
+    UserId,
+};
 pub use message::{Message, MessageStatus, Sender, Side};
 pub use permission::{Permission, Permissions};
 pub use session::{Session, UserInfo};

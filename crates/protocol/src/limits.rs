@@ -51,6 +51,16 @@ pub const SESSIONS_PAGE_MAX: u32 = 1_000;
 pub const PING_INTERVAL: Duration = Duration::from_secs(25);
 /// How long a pong may take.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Characters of a device's own secret.
+pub const DEVICE_SECRET_CHARS: std::ops::RangeInclusive<usize> = 32..=128;
+/// Bytes of a token that proves who somebody is, at most; of a public key, too.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+/// How far a token's end may be ahead, at most.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far the clock of whoever made a token may be off.
+pub const TOKEN_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+/// Keys of one app that prove identities at one time: the present one, and the one before or after it.
+pub const IDENTITY_KEYS_LIVE: u64 = 2;
 /// How long typing is shown that is not repeated.
 pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
 /// How long a handshake may take, from the first byte to the accepted namespace.
@@ -75,6 +85,8 @@ pub enum Action {
     Open,
     /// Say who uses a device, or what it is: `POST /v1/identify`, `POST /v1/device-context`.
     Identify,
+    /// Own a device's name by a secret, for the first time.
+    Claim,
     /// Connect a socket, and log in on one.
     Connect,
     /// Join a conversation.
@@ -117,10 +129,11 @@ pub struct Rate {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Send,
         Self::Open,
         Self::Identify,
+        Self::Claim,
         Self::Connect,
         Self::Join,
         Self::Receipt,
@@ -136,6 +149,7 @@ impl Action {
             Self::Send => "sends",
             Self::Open => "conversations opened",
             Self::Identify => "people identified",
+            Self::Claim => "devices claimed",
             Self::Connect => "connections",
             Self::Join => "joins",
             Self::Receipt => "receipts",
@@ -152,6 +166,7 @@ impl Action {
             Self::Send => "send",
             Self::Open => "open",
             Self::Identify => "identify",
+            Self::Claim => "claim",
             Self::Connect => "connect",
             Self::Join => "join",
             Self::Receipt => "receipt",
@@ -199,6 +214,9 @@ pub const RATES: &[(Action, By, Rate)] = &[
     (Action::Identify, By::Device, rate(60, 60)),
     (Action::Identify, By::Address, rate(600, 300)),
     (Action::Identify, By::App, rate(1_800, 300)),
+    (Action::Claim, By::Device, rate(60, 60)),
+    (Action::Claim, By::Address, rate(600, 300)),
+    (Action::Claim, By::App, rate(6_000, 2_000)),
     (Action::Connect, By::Device, rate(600, 100)),
     (Action::Connect, By::Address, rate(6_000, 2_000)),
     (Action::Join, By::Device, rate(1_200, 400)),

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Receipts;
-use crate::rest::SessionPage;
+use crate::rest::{Identify, SessionPage};
 use crate::{Message, MessageId};
 
 /// A request, which always travels under the same event name.
@@ -36,6 +36,7 @@ requests! {
     ReadMessages => "message:read" -> Nothing,
     SubscribeToApp => "app:subscribe" -> Nothing,
     ListSessions => "sessions:list" -> SessionPage,
+    Identify => "identify" -> Nothing,
 }
 
 /// The name of the one event whose ack is no object but the text `"pong"`; without an ack it is answered by the event
@@ -59,6 +60,12 @@ pub struct DeviceAuth {
     pub device_id: String,
     /// The app's key.
     pub api_key: String,
+    /// The device's own secret, 32 to 128 characters: whoever shows one first owns the device's name from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_secret: Option<String>,
+    /// Proof of who is at the device, as `identify` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_token: Option<String>,
 }
 
 /// What an agent shows when they connect to `/admin`.

@@ -1,8 +1,11 @@
 //! The bodies of REST requests and answers.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{AuditEntry, Conversation, DeviceId, InboxConversation, Message, Session, UserId};
+use crate::{
+    AppId, AuditEntry, Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, Session,
+    Timestamp, UserId,
+};
 
 /// Who uses a device, as the app tells it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,15 +38,60 @@ pub struct OpenConversation {
     pub device_context: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// `POST /v1/identify`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `POST /v1/identify`, and the event `identify`: either a `user` or a `token`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Identify {
-    /// Who uses the device; `null` is nobody.
-    // Named so that it has to be there: who leaves it out has forgotten it.
-    #[serde(deserialize_with = "Option::deserialize")]
-    #[cfg_attr(feature = "openapi", schema(required = true))]
-    pub user: Option<User>,
+    /// Who uses the device, as the app says; `null` is nobody. Who leaves it out has forgotten it, or has a token.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<User>))]
+    pub user: Option<Option<User>>,
+    /// Proof of who uses the device: a JWT that the app's own backend has signed, with `sub`, `exp`, and perhaps `name`,
+    /// `email` and `attributes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// `null` is something else than nothing.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<User>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// Who is at a device, as an [`Identify`] says it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Identity {
+    /// Nobody.
+    Nobody,
+    /// Somebody, by the app's word.
+    Claimed(User),
+    /// Somebody, by a token.
+    Token(String),
+}
+
+impl From<Identity> for Identify {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::Nobody => Self { user: Some(None), token: None },
+            Identity::Claimed(user) => Self { user: Some(Some(user)), token: None },
+            Identity::Token(token) => Self { user: None, token: Some(token) },
+        }
+    }
+}
+
+impl TryFrom<Identify> for Identity {
+    type Error = Failure;
+
+    /// # Errors
+    /// `MISSING_PARAMS` if it says nothing, `VALIDATION_ERROR` if it says both.
+    fn try_from(said: Identify) -> Result<Self, Failure> {
+        match (said.user, said.token) {
+            (None, None) => Err(Failure::missing("user or token")),
+            (Some(_), Some(_)) => Err(Failure::invalid("either user or token, and not both")),
+            (Some(None), None) => Ok(Self::Nobody),
+            (Some(Some(user)), None) => Ok(Self::Claimed(user)),
+            (None, Some(token)) => Ok(Self::Token(token)),
+        }
+    }
 }
 
 /// `POST /v1/device-context`
@@ -53,6 +101,182 @@ pub struct TellContext {
     /// What the app wants agents to know of the device, at most 8 KiB of JSON; takes the place of what was told before.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub device_context: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Who writes in a conversation, as agents see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PersonAnswer {
+    /// The person; absent while nobody was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonInfo>,
+    /// The device that opened the conversation, and after it those at which the person is verified; at most 100.
+    pub devices: Vec<PersonsDevice>,
+    /// What else they have written, the newest first; at most 20.
+    pub conversations: Vec<InboxConversation>,
+}
+
+/// What is known of a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PersonInfo {
+    /// The app's own id for the person.
+    pub id: UserId,
+    /// Their name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Their e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// What else the app told of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub attributes: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Whether the app's backend has proved it. Else it is only what a device says.
+    pub is_verified: bool,
+    /// Whether the agents have blocked the person.
+    pub is_blocked: bool,
+}
+
+/// A device of a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PersonsDevice {
+    /// The device.
+    pub device_id: DeviceId,
+    /// What its app told of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub device_context: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Whether it is connected now.
+    pub is_online: bool,
+    /// By how many connections.
+    pub active_connections: u32,
+    /// When it was last connected, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_seen_at: Option<Timestamp>,
+    /// Whether the agents have blocked the device.
+    pub is_blocked: bool,
+    /// Whether the person is verified there now.
+    pub is_verified: bool,
+}
+
+/// `PATCH /v1/admin/devices/{device_id}`, `PATCH /v1/admin/people/{user_id}`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeBlocked {
+    /// Whether they are to be blocked.
+    pub blocked: bool,
+}
+
+/// Whether somebody is blocked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BlockedAnswer {
+    /// The device, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+    /// The person, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// Whether they are blocked.
+    pub blocked: bool,
+}
+
+/// A key by which an app's own backend proves who its people are, without the key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IdentityKeyInfo {
+    /// Its id: what a token may name as `kid`.
+    pub id: IdentityKeyId,
+    /// `HS256`, `ES256`, `EdDSA` or `RS256`.
+    pub algorithm: String,
+    /// When it was made or uploaded.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When it was retired: it proves nothing since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub retired_at: Option<Timestamp>,
+}
+
+/// The keys of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IdentityKeys {
+    /// All of them, in the order in which they came.
+    pub keys: Vec<IdentityKeyInfo>,
+}
+
+/// `POST /v1/admin/app/identity-keys`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddIdentityKey {
+    /// A public key as PEM: EC on P-256, Ed25519 or RSA. Without it, a secret for HS256 is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+}
+
+/// A key that was added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IdentityKeyAdded {
+    /// Its id.
+    pub id: IdentityKeyId,
+    /// What it is for.
+    pub algorithm: String,
+    /// The secret, if one was made: it is not to be had again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// An app, as its agents see it who manage it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AppAnswer {
+    /// The app.
+    pub app: AppInfo,
+}
+
+/// An app, as its agents see it who manage it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AppInfo {
+    /// Its id.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// Whose word it takes for who somebody is: `claimed` is that of the program at the device, `verified` only that of the
+    /// app's own backend, by a token.
+    pub identity: String,
+    /// Whether a device has to show a secret of its own.
+    pub require_device_secret: bool,
+    /// The origins of the pages that may use its key; none is any.
+    pub allowed_origins: Vec<String>,
+    /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// By what its backend proves who its people are.
+    pub identity_keys: Vec<IdentityKeyInfo>,
+}
+
+/// `PATCH /v1/admin/app`: what is to be other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeApp {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `claimed` or `verified`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Whether a device has to show a secret of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_device_secret: Option<bool>,
+    /// The origins of the pages that may use its key; none is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_origins: Option<Vec<String>>,
 }
 
 /// A message to send. `Idempotency-Key` serves where `local_id` is missing.

@@ -106,6 +106,7 @@ pub fn socket() -> serde_json::Result<Value> {
     let mut client = Namespace { auth: definitions.refer::<DeviceAuth>(), ..Namespace::default() };
     definitions.of_both(&mut client);
     definitions.request::<ReportDelivery>(&mut client);
+    definitions.request::<crate::rest::Identify>(&mut client);
     definitions.event::<AgentTyping>(&mut client);
     let mut admin = Namespace { auth: definitions.refer::<AgentAuth>(), ..Namespace::default() };
     definitions.of_both(&mut admin);

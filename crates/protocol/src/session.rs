@@ -17,7 +17,7 @@ pub struct Session {
     /// Since when it is connected.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub connected_at: Timestamp,
-    /// Who is at the device, if the app told before the device connected.
+    /// Who is at the device, if that was told: in lists now, in events when the device connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_info: Option<UserInfo>,
 }

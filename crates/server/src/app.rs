@@ -181,6 +181,8 @@ impl App {
         }
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_credentials(&shared.chat).await });
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move { shared.connections.watch_revocations(&shared.chat).await });
         tasks.spawn(memory::give_back(
             Arc::clone(&self.shared.sockets.meter),
             Arc::clone(&self.shared.metrics),
@@ -241,8 +243,12 @@ impl Here {
     fn deliver(&self, Envelope { app_id, signal }: &Envelope) -> Option<Signal> {
         match signal {
             Signal::IdentityChanged(change) => {
-                self.connections.close_device(app_id, &change.device_id);
+                self.connections.close_device(app_id, &change.device_id, change.except.as_ref());
                 Some(Signal::IdentityHeard(change.name.clone()))
+            }
+            Signal::Revoked {} => {
+                self.connections.look_for_revocations();
+                None
             }
             Signal::Crowded(crowd) => {
                 let mine = self.connections.of_device(app_id, &crowd.device_id);

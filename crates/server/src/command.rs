@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, Parts};
+use chat::{Ambient, By, Chat, NewIdentitySecret, Parts, identity_key};
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use protocol::{AppId, Code, Failure, Permission, Permissions};
 use serde_json::{Value, json};
-use store::{App, Location, Purpose, Store, Token};
+use store::{App, AppChange, IdentityPolicy, Location, Purpose, Store, Token};
 
 use crate::healthcheck::Healthcheck;
 use crate::settings::{self, DatabaseSettings, Settings};
@@ -40,6 +40,12 @@ pub enum Command {
     /// Admin tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keys by which an app's own backend proves who its people are
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Devices: who owns their names, and who is at them
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// The record of administrative acts, newest first
     Audit {
         /// Only this app's
@@ -117,6 +123,23 @@ pub enum AppCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Change an app: its name, whose word it takes for who somebody is, whether devices need a secret
+    Set {
+        /// The app's id
+        app: String,
+        /// Its name, for people
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// `claimed` believes the program at the device; `verified` wants a token of the app's own backend
+        #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
+        identity: Option<IdentityPolicy>,
+        /// Whether a device has to show a secret of its own: `true` shuts out clients that have none
+        #[arg(long, value_name = "BOOL")]
+        require_device_secret: Option<bool>,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Give an app another key; the old one is void at once, or good for a while beside it
     RotateKey {
         /// The app's id
@@ -178,6 +201,83 @@ pub enum TokenCommand {
     },
 }
 
+/// Keys by which an app's own backend proves who its people are.
+#[derive(Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Make a secret for HS256; prints it, which is shown this once
+    AddSecret {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take a public key as PEM, for ES256 (EC on P-256), EdDSA (Ed25519) or RS256 (RSA), by its kind
+    AddKey {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// The file with the key
+        #[arg(long, value_name = "FILE")]
+        public_key: PathBuf,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// An app's keys, the retired ones too
+    List {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Retire a key: it proves nothing more
+    Retire {
+        /// The key's id
+        id: String,
+        /// End what it has proved, too: devices that were bound by it are asked for a fresh token
+        #[arg(long)]
+        end_bindings: bool,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Devices: who owns their names, and who is at them.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Let a device's name be claimed anew by whoever comes first; nobody is at it until then
+    Reset {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// The device's id
+        device: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End the binding of a device to its verified person; its app is asked for a fresh token
+    Unbind {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// The device's id
+        device: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+fn parse_policy(text: &str) -> Result<IdentityPolicy, String> {
+    IdentityPolicy::parse(text).ok_or_else(|| "expected claimed or verified".into())
+}
+
 fn parse_permission(text: &str) -> Result<Permission, String> {
     Permission::parse(text).ok_or_else(|| format!("expected one of {}", permission_names()))
 }
@@ -234,9 +334,17 @@ impl Command {
                 AppCommand::Create { output, .. }
                 | AppCommand::List { output }
                 | AppCommand::AllowOrigins { output, .. }
+                | AppCommand::Set { output, .. }
                 | AppCommand::RotateKey { output, .. }
                 | AppCommand::EndOldKey { output, .. },
             )
+            | Self::Identity(
+                IdentityCommand::AddSecret { output, .. }
+                | IdentityCommand::AddKey { output, .. }
+                | IdentityCommand::List { output, .. }
+                | IdentityCommand::Retire { output, .. },
+            )
+            | Self::Device(DeviceCommand::Reset { output, .. } | DeviceCommand::Unbind { output, .. })
             | Self::Token(
                 TokenCommand::Create { output, .. }
                 | TokenCommand::List { output, .. }
@@ -332,7 +440,9 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
         }
         Command::App(AppCommand::AllowOrigins { app, origins, output }) => {
             let app_id = AppId::from(app);
-            let kept = open(&output).await?.allow_origins(&app_id, &origins).await?.ok_or_else(no_app)?;
+            let change = AppChange { allowed_origins: Some(origins), ..AppChange::default() };
+            let changed = open(&output).await?.change_app(&By::CommandLine, &app_id, change).await?;
+            let kept = changed.ok_or_else(no_app)?.allowed_origins;
             let answer = json!({ "app_id": app_id, "allowed_origins": kept });
             Ok(output.print(&answer, || match kept.as_slice() {
                 [] => "pages of any origin may use the app's key".into(),
@@ -359,6 +469,47 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             let ended = open(&output).await?.end_old_key(&app_id).await?.ok_or_else(no_app)?;
             Ok(output.print(&json!({ "app_id": app_id, "ended": ended }), || {
                 if ended { "ended".into() } else { "there is no old key that is good".into() }
+            }))
+        }
+        Command::App(AppCommand::Set { app, name, identity, require_device_secret, output }) => {
+            let app_id = AppId::from(app);
+            let change = AppChange {
+                name,
+                identity,
+                requires_device_secret: require_device_secret,
+                allowed_origins: None,
+            };
+            if change == AppChange::default() {
+                return Err(Failure::invalid("say what to set: --name, --identity, --require-device-secret"));
+            }
+            let changed = open(&output).await?.change_app(&By::CommandLine, &app_id, change).await?;
+            let app = changed.ok_or_else(no_app)?;
+            let answer = json!({
+                "app_id": app.id,
+                "name": app.name,
+                "identity": app.identity.as_str(),
+                "require_device_secret": app.requires_device_secret,
+            });
+            Ok(output.print(&answer, || {
+                let (identity, secret) = (app.identity.as_str(), app.requires_device_secret);
+                format!("{}  {}  identity: {identity}, device secret required: {secret}", app.id, app.name)
+            }))
+        }
+        Command::Identity(command) => run_identity(command).await,
+        Command::Device(DeviceCommand::Reset { app, device, output }) => {
+            let app_id = AppId::from(app);
+            if !open(&output).await?.reset_device(&By::CommandLine, &app_id, &device).await? {
+                return Err(no_device());
+            }
+            let answer = json!({ "app_id": app_id, "device_id": device, "reset": true });
+            Ok(output.print(&answer, || "reset: whoever shows a secret first owns it".into()))
+        }
+        Command::Device(DeviceCommand::Unbind { app, device, output }) => {
+            let app_id = AppId::from(app);
+            let unbound = open(&output).await?.unbind(&By::CommandLine, &app_id, &device).await?;
+            let answer = json!({ "app_id": app_id, "device_id": device, "unbound": unbound });
+            Ok(output.print(&answer, || {
+                if unbound { "unbound".into() } else { "nobody is verified at this device".into() }
             }))
         }
         Command::Token(TokenCommand::Create { app, name, permissions, expires_in, output }) => {
@@ -390,6 +541,46 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
                     format!("{}  {}  {}  {}  {details}", entry.at, entry.actor, entry.action, entry.target)
                 })
             }))
+        }
+    }
+}
+
+async fn run_identity(command: IdentityCommand) -> Result<String, Failure> {
+    match command {
+        IdentityCommand::AddSecret { app, output } => {
+            let made = open(&output).await?.add_identity_secret(&By::CommandLine, &app.into()).await?;
+            let NewIdentitySecret { id, secret } = made.ok_or_else(no_app)?;
+            Ok(output.print(&json!({ "id": id, "secret": secret }), || {
+                format!("id:     {id}\nsecret: {secret}   (shown this once)")
+            }))
+        }
+        IdentityCommand::AddKey { app, public_key, output } => {
+            let file = public_key.display();
+            let pem = std::fs::read_to_string(&public_key)
+                .map_err(|error| Failure::invalid(format!("{file} can't be read: {error}")))?;
+            let made = open(&output).await?.add_identity_key(&By::CommandLine, &app.into(), &pem).await?;
+            let key = made.ok_or_else(no_app)?;
+            Ok(output.print(&json!({ "id": key.id, "algorithm": key.algorithm }), || {
+                format!("id: {}   ({})", key.id, key.algorithm)
+            }))
+        }
+        IdentityCommand::List { app, output } => {
+            let keys = open(&output).await?.identity_keys(&By::CommandLine, &app.into()).await?;
+            let keys = keys.ok_or_else(no_app)?;
+            let rows: Vec<_> = keys.iter().map(identity_key).collect();
+            Ok(output.print(&json!({ "keys": rows }), || {
+                lines(&keys, |key| {
+                    let state = key.retired_at.map_or("live".into(), |at| format!("retired {at}"));
+                    format!("{}  {}  {}  {state}", key.id, key.algorithm, key.created_at)
+                })
+            }))
+        }
+        IdentityCommand::Retire { id, end_bindings, output } => {
+            let chat = open(&output).await?;
+            let retired =
+                chat.retire_identity_key(&By::CommandLine, &id.as_str().into(), end_bindings).await?;
+            let answer = json!({ "id": id, "retired": true, "end_bindings": end_bindings });
+            Ok(output.print(&answer, || if retired { "retired".into() } else { "was retired before".into() }))
         }
     }
 }
@@ -430,6 +621,10 @@ impl Output {
 
 fn lines<T>(rows: &[T], line: impl Fn(&T) -> String) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn no_device() -> Failure {
+    Failure::new(Code::NotFound, "nothing is known of such a device")
 }
 
 fn no_app() -> Failure {

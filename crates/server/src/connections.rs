@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat::{Chat, Credential};
+use chat::{Chat, Credential, Revoked};
 use cluster::SilentConnection;
 use protocol::event::ServerShutdown;
 use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
 use socketio::{CloseReason, Outgoing};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::fanout::{Channel, Namespace, SubscriberKey, Wire, frame, left};
@@ -25,6 +26,7 @@ const RECONNECT_DELAY_MIN_MS: u64 = 500;
 #[derive(Default)]
 pub(crate) struct Connections {
     table: Mutex<Table>,
+    told_of_revocation: Notify,
 }
 
 #[derive(Default)]
@@ -46,12 +48,25 @@ struct Open {
 pub(crate) enum Owner {
     /// That is not known yet.
     Nobody,
-    /// Of somebody who says that they are this device.
-    Claimed(AppId, DeviceId),
+    /// Of somebody who says that they are this device; with what is revoked of it meanwhile, if anything.
+    Claimed(AppId, DeviceId, ConnectionId, Option<Box<Revoked>>),
     /// This device's.
-    Device { app_id: AppId, device_id: DeviceId, connection_id: ConnectionId, credential: Credential },
+    Device(OfDevice),
     /// An agent's.
     Agent(Credential),
+}
+
+/// A connection of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfDevice {
+    pub(crate) app_id: AppId,
+    pub(crate) device_id: DeviceId,
+    pub(crate) connection_id: ConnectionId,
+    pub(crate) credential: Credential,
+    /// The device's version when it was let in: revoked are those with a lower one.
+    pub(crate) version: u64,
+    /// While it says who is there itself: what has been revoked meanwhile, if anything.
+    pub(crate) identifying: Option<Box<Option<Revoked>>>,
 }
 
 /// A connection's place in the table while it logs in. Given up when dropped, unless it was let in.
@@ -79,9 +94,8 @@ impl Drop for Claim<'_> {
 impl Open {
     fn is_of(&self, app_id: &AppId, device_id: &DeviceId) -> bool {
         match &self.owner {
-            Owner::Claimed(app, device) | Owner::Device { app_id: app, device_id: device, .. } => {
-                device == device_id && app == app_id
-            }
+            Owner::Claimed(app, device, ..) => device == device_id && app == app_id,
+            Owner::Device(of) => of.device_id == *device_id && of.app_id == *app_id,
             Owner::Agent(_) | Owner::Nobody => false,
         }
     }
@@ -93,15 +107,24 @@ impl Open {
     /// A device's, once it was let in.
     fn connection_id(&self) -> Option<&ConnectionId> {
         match &self.owner {
-            Owner::Device { connection_id, .. } => Some(connection_id),
+            Owner::Device(of) => Some(&of.connection_id),
             Owner::Claimed(..) | Owner::Agent(_) | Owner::Nobody => None,
+        }
+    }
+
+    /// As [`connection_id`](Self::connection_id), or what it will be.
+    fn name(&self) -> Option<&ConnectionId> {
+        match &self.owner {
+            Owner::Claimed(_, _, connection_id, _) => Some(connection_id),
+            Owner::Device(of) => Some(&of.connection_id),
+            Owner::Agent(_) | Owner::Nobody => None,
         }
     }
 
     /// What it was let in by.
     fn credential(&self) -> Option<&Credential> {
         match &self.owner {
-            Owner::Device { credential, .. } | Owner::Agent(credential) => Some(credential),
+            Owner::Device(OfDevice { credential, .. }) | Owner::Agent(credential) => Some(credential),
             Owner::Claimed(..) | Owner::Nobody => None,
         }
     }
@@ -114,6 +137,30 @@ impl Open {
         }
         if let Some(wire) = self.outgoing.wire() {
             self.outgoing.send(wire.disconnect(namespace.path()));
+        }
+        self.outgoing.close(CloseReason::Server);
+    }
+
+    /// Closes it if it was let in before. Stock clients come back, and find out how they stand; but for those who are blocked.
+    fn revoke(&mut self, revoked: &Revoked) {
+        match &mut self.owner {
+            Owner::Device(of) if of.version >= revoked.version => return,
+            Owner::Device(OfDevice { identifying: Some(meanwhile), .. }) => {
+                **meanwhile = Some(revoked.clone());
+                return;
+            }
+            // Whether it was looked at before or after, the version will tell under which it is let in.
+            Owner::Claimed(.., meanwhile) => {
+                *meanwhile = Some(Box::new(revoked.clone()));
+                return;
+            }
+            Owner::Device(_) | Owner::Agent(_) | Owner::Nobody => {}
+        }
+        if let (Code::Blocked, Some(namespace)) = (revoked.failure.code, self.namespace) {
+            return self.put_out(namespace, &revoked.failure);
+        }
+        if let Some(frame) = self.channel().and_then(|channel| frame(channel, &revoked.failure)) {
+            self.outgoing.send(frame);
         }
         self.outgoing.close(CloseReason::Server);
     }
@@ -140,11 +187,14 @@ impl Connections {
         namespace: Option<Namespace>,
         owner: Owner,
     ) {
-        let open = Open { outgoing, namespace, owner };
+        let mut open = Open { outgoing, namespace, owner };
         let mut table = self.table();
         if let (Some(delay_ms), Some(_)) = (&mut table.next_delay_ms, namespace) {
             open.tell_shutdown(*delay_ms);
             *delay_ms += 1;
+        }
+        if let Some(Open { owner: Owner::Claimed(.., Some(revoked)), .. }) = table.open.remove(&key) {
+            open.revoke(&revoked);
         }
         table.open.insert(key, open);
     }
@@ -157,8 +207,9 @@ impl Connections {
         outgoing: Outgoing,
         app_id: AppId,
         device_id: DeviceId,
+        connection_id: ConnectionId,
     ) -> Claim<'_> {
-        self.add(key, outgoing, None, Owner::Claimed(app_id, device_id));
+        self.add(key, outgoing, None, Owner::Claimed(app_id, device_id, connection_id, None));
         Claim { connections: self, key, is_kept: false }
     }
 
@@ -223,10 +274,78 @@ impl Connections {
         }
     }
 
-    /// Closes the connections of a device to which somebody else has come. Stock clients come back, as whoever it is now.
-    pub(crate) fn close_device(&self, app_id: &AppId, device_id: &DeviceId) {
+    /// Closes what was let in at devices that have been revoked since, as long as it runs: at once when somebody says that
+    /// there are such, and from time to time, for nobody may have.
+    pub(crate) async fn watch_revocations(&self, chat: &Chat) {
+        let mut ticks = tokio::time::interval(CREDENTIAL_CHECK_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = None;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.told_of_revocation.notified() => {}
+            }
+            // Where the database can't say, the next look sees all that this one would have seen.
+            while let Some(found) = chat.revoked(seen).await {
+                seen = Some(found.seen);
+                if found.may_be_any {
+                    self.close_devices();
+                }
+                for revoked in &found.revoked {
+                    self.close_revoked(revoked);
+                }
+                if !found.has_more {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Somebody has revoked devices.
+    pub(crate) fn look_for_revocations(&self) {
+        self.told_of_revocation.notify_one();
+    }
+
+    fn close_revoked(&self, revoked: &Revoked) {
+        let mut table = self.table();
+        for open in table.open.values_mut().filter(|open| open.is_of(&revoked.app_id, &revoked.device_id)) {
+            open.revoke(revoked);
+        }
+    }
+
+    /// The connection says who is at its device: what is revoked meanwhile is looked at when that is done.
+    pub(crate) fn begin_identifying(&self, key: SubscriberKey) {
+        if let Some(Open { owner: Owner::Device(of), .. }) = self.table().open.get_mut(&key) {
+            of.identifying.get_or_insert_default();
+        }
+    }
+
+    /// It has said so, and is as one that was let in under this version; `None` where nothing came of it.
+    pub(crate) fn end_identifying(&self, key: SubscriberKey, version: Option<u64>) {
+        let mut table = self.table();
+        let Some(open) = table.open.get_mut(&key) else { return };
+        let Owner::Device(of) = &mut open.owner else { return };
+        of.version = version.unwrap_or(of.version);
+        if let Some(revoked) = of.identifying.take().and_then(|meanwhile| *meanwhile) {
+            open.revoke(&revoked);
+        }
+    }
+
+    /// Tells a connection why it has to go, and closes it for good.
+    pub(crate) fn put_out(&self, key: SubscriberKey, failure: &Failure) {
+        if let Some(open) = self.table().open.get(&key)
+            && let Some(namespace) = open.namespace
+        {
+            open.put_out(namespace, failure);
+        }
+    }
+
+    /// Closes the connections of a device to which somebody else has come, but for the one that brought them. Stock clients
+    /// come back, as whoever it is now.
+    pub(crate) fn close_device(&self, app_id: &AppId, device_id: &DeviceId, except: Option<&ConnectionId>) {
         let table = self.table();
-        for open in table.open.values().filter(|open| open.is_of(app_id, device_id)) {
+        let open = table.open.values().filter(|open| open.is_of(app_id, device_id));
+        for open in open.filter(|open| except.is_none() || open.name() != except) {
             if let Some(frame) = open.channel().and_then(left) {
                 open.outgoing.send(frame);
             }
@@ -266,7 +385,7 @@ impl Connections {
         for open in table.open.values().filter(is_void) {
             let what = match open.owner {
                 Owner::Agent(_) => "the token has expired or was revoked",
-                Owner::Device { .. } | Owner::Claimed(..) | Owner::Nobody => "the app's key was replaced",
+                Owner::Device(_) | Owner::Claimed(..) | Owner::Nobody => "the app's key was replaced",
             };
             // Stock clients don't come back by themselves after this, and need not: they would be refused.
             if let Some(namespace) = open.namespace {

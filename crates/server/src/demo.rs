@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use chat::{Chat, Device, Principal, Sending};
+use chat::{Chat, Device, Principal, Restrictions, Sending};
 use protocol::rest::{OpenConversation, User};
 use protocol::{Failure, Permission};
 use tokio::sync::oneshot;
@@ -18,7 +18,12 @@ pub(crate) async fn set_up(chat: &Arc<Chat>, address: SocketAddr) -> Result<Stri
         .create_token(&app.app_id, "Ada from support", permissions, None)
         .await?
         .ok_or_else(|| Failure::invalid("the demo app is gone"))?;
-    let device = Device { app_id: app.app_id.clone(), device_id: DEVICE.into(), address: None };
+    let device = Device {
+        app_id: app.app_id.clone(),
+        device_id: DEVICE.into(),
+        address: None,
+        restrictions: Restrictions::default(),
+    };
     let user = User { id: "user-1".into(), name: Some("Grace".into()), email: None, attributes: None };
     let wish = OpenConversation { user: Some(user), device_context: None };
     let conversation = chat.open_conversation(&device, wish).await?;

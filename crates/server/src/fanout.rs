@@ -325,6 +325,7 @@ impl Fanout {
             }
             // About connections, and not about what they hear: done where connections are kept.
             Signal::IdentityChanged(_)
+            | Signal::Revoked {}
             | Signal::IdentityHeard(_)
             | Signal::Crowded(_)
             | Signal::CrowdCounted(..)

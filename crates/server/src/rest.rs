@@ -1,5 +1,6 @@
 //! REST: a handler extracts, makes one call, answers.
 
+mod app;
 mod audit;
 mod conversations;
 mod docs;
@@ -55,6 +56,14 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(receipts::read))
         .routes(routes!(people::identify))
         .routes(routes!(people::tell_context))
+        .routes(routes!(people::admin_person))
+        .routes(routes!(people::admin_block_device))
+        .routes(routes!(people::admin_block_person))
+        .routes(routes!(people::admin_unbind_device))
+        .routes(routes!(people::admin_reset_device))
+        .routes(routes!(app::admin_app, app::admin_change_app))
+        .routes(routes!(app::admin_identity_keys, app::admin_add_identity_key))
+        .routes(routes!(app::admin_retire_identity_key))
         .routes(routes!(conversations::admin_inbox))
         .routes(routes!(conversations::admin_conversation, conversations::admin_change_conversation))
         .routes(routes!(messages::admin_list_messages, messages::admin_send_message))
@@ -80,6 +89,7 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("x-app-id"),
             HeaderName::from_static("x-device-id"),
+            HeaderName::from_static("x-device-secret"),
             error::REQUEST_ID,
         ])
         .max_age(PREFLIGHT_LIFETIME)

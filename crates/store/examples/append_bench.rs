@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use backing::{FaultProxy, Passage};
 use protocol::{AppId, ConversationId, MessageStatus, Sender, Side, Timestamp};
 use store::{
-    Act, App, Appended, CreateApp, Location, Look, NewMessage, NewReceipt, Observation, OpenConversation,
-    Purpose, Scope, Store,
+    Act, App, Appended, CreateApp, IdentityPolicy, Location, Look, NewMessage, NewReceipt, Observation,
+    OpenConversation, Purpose, Scope, Store,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -60,6 +60,8 @@ async fn main() {
         old_key: None,
         created_at: now,
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     store.write(CreateApp { app, act }).await.expect("an app");
     let mut ids = Vec::new();
@@ -69,12 +71,12 @@ async fn main() {
             app_id: app_id.clone(),
             device_id: format!("device-{number}").into(),
             id: ConversationId::new(now, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            user: None,
+            who: None,
             device_context: None,
             now,
         };
         store.submit(opening, move |outcome| drop(tell.send(outcome.expect("opened"))));
-        ids.push(told.await.expect("told").conversation.conversation.id);
+        ids.push(told.await.expect("told").done().expect("a conversation").conversation.conversation.id);
     }
 
     let stored = Arc::new(Mutex::new(Vec::new()));

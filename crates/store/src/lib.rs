@@ -26,8 +26,8 @@ pub use self::error::{Error, ErrorKind};
 use self::job::Job;
 pub use self::operation::{Operation, Read, Write};
 pub use self::operations::apps::{
-    AllowOrigins, App, CreateApp, EndOldKey, FindApp, KeepSecret, ListApps, OldKey, RotateKey, Rotated,
-    TouchOldKey,
+    App, AppChange, ChangeApp, CreateApp, EndOldKey, FindApp, IdentityPolicy, KeepSecret, ListApps, OldKey,
+    RotateKey, Rotated, TouchOldKey,
 };
 pub use self::operations::audit::{Act, ListActs};
 pub use self::operations::changes::{
@@ -35,15 +35,26 @@ pub use self::operations::changes::{
 };
 pub use self::operations::conversations::{CountUnread, InboxCursor, ListConversations, Marks, Scope};
 pub use self::operations::credentials::{Credential, FindVoid, KeyId};
-pub use self::operations::devices::{DeviceLogin, FindDeviceLogin, LatestConversation};
+pub use self::operations::devices::{
+    ClaimDevice, DeviceLogin, DeviceStanding, EndBindings, FindDevice, FindDeviceLogin, FindLatest,
+    HasEndedBindings, LatestConversation, NowAt, Proof, ResetDevice, TouchDevice, Unbind,
+};
 pub use self::operations::heartbeat::CheckWritable;
+pub use self::operations::identity_keys::{
+    AddIdentityKey, EndBindingsOfKey, FindIdentityKey, IdentityKey, KeyAdded, ListIdentityKeys,
+    RetireIdentityKey,
+};
 pub use self::operations::inbox::{
-    FindConversation, Identified, Identify, OpenConversation, Opened, SetStatus, TellContext,
+    FindConversation, Identified, Identify, OpenConversation, Opened, Outcome, SetStatus, TellContext,
 };
 pub use self::operations::messages::{
     Appended, Cursor, History, Look, MessagesAfter, NewMessage, ReadHistory,
 };
+pub use self::operations::people::{
+    Block, Blocked, FindPerson, KnownDevice, NameDevices, Person, PersonCard,
+};
 pub use self::operations::receipts::{NewReceipt, Receipted};
+pub use self::operations::revocations::{ListRevocations, Revocation, Revocations};
 pub use self::operations::tokens::{
     CreateToken, FindToken, FindTokenByHash, ListTokens, RevokeToken, Token, TouchToken,
 };

@@ -8,9 +8,12 @@ pub(crate) mod conversations;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod heartbeat;
+pub(crate) mod identity_keys;
 pub(crate) mod inbox;
 pub(crate) mod messages;
+pub(crate) mod people;
 pub(crate) mod receipts;
+pub(crate) mod revocations;
 pub(crate) mod tokens;
 
 #[cfg(test)]

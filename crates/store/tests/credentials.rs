@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use protocol::{AppId, Permissions, Timestamp, TokenId};
 use store::{
-    Act, App, CreateApp, CreateToken, Credential, EndOldKey, FindApp, FindVoid, KeyId, Location, Purpose,
-    RevokeToken, RotateKey, Rotated, Store, Token, TouchOldKey,
+    Act, App, CreateApp, CreateToken, Credential, EndOldKey, FindApp, FindVoid, IdentityPolicy, KeyId,
+    Location, Purpose, RevokeToken, RotateKey, Rotated, Store, Token, TouchOldKey,
 };
 
 #[path = "support/database.rs"]
@@ -50,6 +50,8 @@ async fn create_app(store: &Store, number: u64) {
         old_key: None,
         created_at: at(0),
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     store.write(CreateApp { app, act: act(0) }).await.unwrap();
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use protocol::{AppId, ConversationId, Sender, Timestamp};
 use rusqlite::Connection;
 use store::{
-    Act, App, Appended, CreateApp, Error, Location, NewMessage, OpenConversation, Purpose, Scope, Store,
+    Act, App, Appended, CreateApp, Error, IdentityPolicy, Location, NewMessage, OpenConversation, Purpose,
+    Scope, Store,
 };
 use tokio::sync::oneshot;
 
@@ -41,6 +42,8 @@ async fn prepare(store: &Store) -> ConversationId {
         old_key: None,
         created_at: now(),
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     let act = Act {
         app_id: id.clone(),
@@ -55,13 +58,13 @@ async fn prepare(store: &Store) -> ConversationId {
         app_id: id,
         device_id: "phone".into(),
         id: ConversationId::new(now(), 2),
-        user: None,
+        who: None,
         device_context: None,
         now: now(),
     };
     let (tell, told) = oneshot::channel();
     store.submit(opening, |outcome| drop(tell.send(outcome)));
-    told.await.unwrap().unwrap().conversation.conversation.id
+    told.await.unwrap().unwrap().done().expect("a conversation").conversation.conversation.id
 }
 
 fn append(

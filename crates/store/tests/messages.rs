@@ -8,8 +8,8 @@ use protocol::{
     AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, App, Appended, CreateApp, Cursor, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose,
-    ReadHistory, Scope, Store,
+    Act, App, Appended, CreateApp, Cursor, IdentityPolicy, Location, Look, NewMessage, NewReceipt,
+    OpenConversation, Purpose, ReadHistory, Scope, Store,
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -97,6 +97,8 @@ async fn open(place: Place) -> Opened {
         old_key: None,
         created_at: time(0),
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     let act = Act {
         app_id: app_id.clone(),
@@ -122,12 +124,12 @@ async fn open_conversation(
         app_id: app_id.clone(),
         device_id: device_id.clone(),
         id: ConversationId::new(time(1), chance),
-        user: None,
+        who: None,
         device_context: None,
         now: time(1),
     };
     store.submit(opening, |outcome| tell.send(outcome.unwrap()).unwrap());
-    told.await.unwrap().conversation.conversation.id
+    told.await.unwrap().done().expect("a conversation").conversation.conversation.id
 }
 
 impl Opened {
@@ -304,7 +306,7 @@ async fn one_bad_write_does_not_harm_those_beside_it(place: Place) {
         app_id: "app_none".into(),
         device_id: device(),
         id: ConversationId::new(time(3), 8),
-        user: None,
+        who: None,
         device_context: None,
         now: time(3),
     };

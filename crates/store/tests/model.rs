@@ -9,8 +9,8 @@ use protocol::{
     AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, App, Appended, CreateApp, Cursor, FindConversation, Location, Look, NewMessage, NewReceipt,
-    OpenConversation, Purpose, ReadHistory, Scope, Store,
+    Act, App, Appended, CreateApp, Cursor, FindConversation, IdentityPolicy, Location, Look, NewMessage,
+    NewReceipt, OpenConversation, Purpose, ReadHistory, Scope, Store,
 };
 use tokio::sync::oneshot;
 
@@ -96,6 +96,8 @@ async fn bench(on_postgres: bool) -> Bench {
         old_key: None,
         created_at: now(),
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     let act = Act {
         app_id: app_id.clone(),
@@ -113,12 +115,21 @@ async fn bench(on_postgres: bool) -> Bench {
             app_id: app_id.clone(),
             device_id: DeviceId::from(format!("device-{number}")),
             id: ConversationId::new(now(), number as u64),
-            user: None,
+            who: None,
             device_context: None,
             now: now(),
         };
         store.submit(opening, |outcome| drop(tell.send(outcome)));
-        conversations.push(told.await.expect("an answer").expect("opened").conversation.conversation.id);
+        conversations.push(
+            told.await
+                .expect("an answer")
+                .expect("opened")
+                .done()
+                .expect("a conversation")
+                .conversation
+                .conversation
+                .id,
+        );
     }
     let scope = Scope { app_id, device_id: None };
     Bench { store, scope, conversations, _folder: folder, _server: server }

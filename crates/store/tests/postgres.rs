@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use backing::{PgBouncer, PoolMode, Postgres};
 use protocol::{AppId, ConversationId, MessageStatus, Sender, Side, Timestamp};
 use store::{
-    Act, App, Appended, ChangeCursor, CreateApp, Cursor, Error, FindConversation, ListChanges, Location,
-    Look, NewMessage, NewReceipt, OpenConversation, Purpose, ReadHistory, Scope, Store,
+    Act, App, Appended, ChangeCursor, CreateApp, Cursor, Error, FindConversation, IdentityPolicy,
+    ListChanges, Location, Look, NewMessage, NewReceipt, OpenConversation, Purpose, ReadHistory, Scope,
+    Store,
 };
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, NoTls};
@@ -55,6 +56,8 @@ async fn create_app(store: &Store) {
         old_key: None,
         created_at: now(),
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     let act = Act {
         app_id: id.clone(),
@@ -72,7 +75,7 @@ fn opening(chance: u64) -> OpenConversation {
         app_id: scope().app_id,
         device_id: "phone".into(),
         id: ConversationId::new(now(), chance),
-        user: None,
+        who: None,
         device_context: None,
         now: now(),
     }
@@ -81,7 +84,7 @@ fn opening(chance: u64) -> OpenConversation {
 async fn opened(store: &Store, opening: OpenConversation) -> ConversationId {
     let (tell, told) = oneshot::channel();
     store.submit(opening, |outcome| drop(tell.send(outcome)));
-    told.await.unwrap().unwrap().conversation.conversation.id
+    told.await.unwrap().unwrap().done().expect("a conversation").conversation.conversation.id
 }
 
 async fn open_conversation(store: &Store, chance: u64) -> ConversationId {

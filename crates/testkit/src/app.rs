@@ -2,8 +2,12 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::time::UNIX_EPOCH;
 
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::server::command;
 use crate::{Client, Http, Refusal};
@@ -146,11 +150,51 @@ impl TestApp {
         Http::new(self.address).header("Authorization", &format!("Bearer {admin_token}"))
     }
 
+    /// What a device with a secret of its own shows on `/client`.
+    pub fn owner_auth(&self, device_id: &str, secret: &str) -> Value {
+        let mut auth = self.device_auth(device_id);
+        auth["device_secret"] = secret.into();
+        auth
+    }
+
+    /// A connected device with a secret of its own.
+    pub async fn owner(&self, device_id: &str, secret: &str) -> Client {
+        let auth = self.owner_auth(device_id, secret);
+        Client::connect(self.address, "/client", auth).await.expect("the device may connect")
+    }
+
+    /// REST as a device with a secret of its own.
+    pub fn as_owner(&self, device_id: &str, secret: &str) -> Http {
+        self.as_device(device_id).header("X-Device-Secret", secret)
+    }
+
+    /// A secret by which the app's backend proves who its people are: its id, and itself.
+    pub async fn identity_secret(&self) -> (String, String) {
+        let made = self.command(&["identity", "add-secret", "--app", &self.app_id]).await;
+        (text(&made["id"]), text(&made["secret"]))
+    }
+
     /// The id of this device's open conversation; opened if there was none.
     pub async fn conversation(&self, device_id: &str) -> String {
         let answer = self.as_device(device_id).post("/v1/conversations", &json!({})).await.ok();
         text(&answer["conversation"]["id"])
     }
+}
+
+/// What an app's backend signs with its secret (HS256), to prove who somebody is.
+pub fn identity_token(secret: &str, claims: &Value) -> String {
+    let encode = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+    let message =
+        format!("{}.{}", encode(br#"{"alg":"HS256","typ":"JWT"}"#), encode(claims.to_string().as_bytes()));
+    let mut hash = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key is one");
+    hash.update(message.as_bytes());
+    format!("{message}.{}", encode(&hash.finalize().into_bytes()))
+}
+
+/// As [`identity_token`], for this person, good for ten minutes.
+pub fn token_of(secret: &str, user_id: &str) -> String {
+    let now = UNIX_EPOCH.elapsed().expect("a time after 1970").as_secs();
+    identity_token(secret, &json!({ "sub": user_id, "exp": now + 600, "name": user_id.to_uppercase() }))
 }
 
 fn text(value: &Value) -> String {

@@ -83,6 +83,11 @@ impl Http {
         self.send(Method::PATCH, path, body.to_string().into()).await
     }
 
+    /// `DELETE`
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, Vec::new()).await
+    }
+
     /// Any request.
     ///
     /// # Panics

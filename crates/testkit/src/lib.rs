@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use hyper::Method;
 pub use tokio_tungstenite::tungstenite::Message as Frame;
 
-pub use self::app::TestApp;
+pub use self::app::{TestApp, identity_token, token_of};
 pub use self::backend::Backend;
 pub use self::client::{Client, Refusal};
 pub use self::cluster::{SharedRedis, TestCluster};
@@ -38,6 +38,18 @@ pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} for {what}"),
     }
+}
+
+/// Asks again and again until `check` says yes.
+///
+/// # Panics
+/// If that takes longer than [`PATIENCE`].
+pub async fn holds<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
+    eventually(what, || {
+        let checked = check();
+        async move { checked.await.then_some(()) }
+    })
+    .await;
 }
 
 /// Asks again and again until `check` says something.

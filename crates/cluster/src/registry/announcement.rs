@@ -1,7 +1,7 @@
 //! What those who watch an app are told of a change of its connections.
 
 use protocol::event::{PresenceChange, SessionDisconnect};
-use protocol::{AppId, DeviceId, Session};
+use protocol::{AppId, DeviceId, Session, UserInfo};
 
 use crate::{Envelope, Signal};
 
@@ -23,7 +23,9 @@ pub(super) fn presence(
     device_id: DeviceId,
     is_online: bool,
     active_connections: u32,
+    user_info: Option<UserInfo>,
 ) -> Envelope {
-    let change = PresenceChange { app_id: app_id.clone(), device_id, is_online, active_connections };
+    let change =
+        PresenceChange { app_id: app_id.clone(), device_id, is_online, active_connections, user_info };
     Envelope { app_id, signal: Signal::Presence(change) }
 }

@@ -144,7 +144,7 @@ fn presence_at(edge: Edge, session: &Session, active_connections: u32) -> Option
         Edge::Unchanged => return None,
     };
     let (app_id, device_id) = (session.app_id.clone(), session.device_id.clone());
-    Some(announcement::presence(app_id, device_id, is_online, active_connections))
+    Some(announcement::presence(app_id, device_id, is_online, active_connections, session.user_info.clone()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use protocol::request::JoinedConversation;
 use protocol::rest::{
-    ConversationAnswer, ConversationPage, Done, Identify, MessagePage, OpenConversation, TellContext, User,
+    ConversationAnswer, ConversationPage, Done, Identify, Identity, MessagePage, OpenConversation,
+    TellContext, User,
 };
 use protocol::{ConversationId, LocalId};
 use serde::Deserialize;
@@ -273,7 +274,8 @@ pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
             RestAnswer::Describe { context, outcome }
         }
         Asked::Identify { user } => {
-            let outcome = rest.post("/v1/identify", &Identify { user: Some((*user).clone()) }).await;
+            let outcome =
+                rest.post("/v1/identify", &Identify::from(Identity::Claimed((*user).clone()))).await;
             RestAnswer::Identify { user, outcome }
         }
         Asked::List => {

@@ -65,8 +65,7 @@ impl Look {
                 let id = &changed.conversation.conversation.id;
                 let has_missed = fanout.has_missed(&changed);
                 // The look before was behind the news, or is by now: nobody lacks what was heard of since.
-                let is_other =
-                    self.missed.get(id).is_some_and(|before| before.is_shown != changed.is_shown);
+                let is_other = self.missed.get(id).is_some_and(|before| before.is_shown != changed.is_shown);
                 if is_other || !has_missed {
                     self.missed.remove(id);
                 }

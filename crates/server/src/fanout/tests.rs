@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, Chat, Device, Parts, Principal, Sending};
+use chat::{Ambient, Chat, Device, Parts, Principal, Restrictions, Sending};
 use cluster::Signal;
 use proptest::prelude::*;
 use protocol::rest::OpenConversation;
@@ -39,7 +39,12 @@ impl Bench {
         let fanout = Fanout::new(Arc::clone(&store), Arc::default(), metrics);
         let chat = Chat::new(Parts::alone(Arc::clone(&store), Ambient::system()));
         let app = chat.create_app("Shop").await.unwrap();
-        let device = Device { app_id: app.app_id, device_id: "phone".into(), address: None };
+        let device = Device {
+            app_id: app.app_id,
+            device_id: "phone".into(),
+            address: None,
+            restrictions: Restrictions::default(),
+        };
         let opened = chat.open_conversation(&device, OpenConversation::default()).await.unwrap();
         Self {
             fanout,
@@ -66,7 +71,13 @@ impl Bench {
             let page = chat::Page::of(None).unwrap();
             let conversation =
                 self.chat.conversations_of(device, page).await.unwrap().conversations.remove(0);
-            let inbox = InboxConversation { conversation, unread_count: 0, is_online: None };
+            let inbox = InboxConversation {
+                conversation,
+                unread_count: 0,
+                user_name: None,
+                is_verified: false,
+                is_online: None,
+            };
             self.committed.push((message, inbox));
         }
     }

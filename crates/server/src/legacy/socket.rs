@@ -112,6 +112,8 @@ fn auth(uri: &Uri, key: Option<&str>) -> DeviceAuth {
         app_id: named("app_id").into(),
         device_id: named("device_id").into(),
         api_key: key.unwrap_or_else(|| named("api_key")).into(),
+        device_secret: None,
+        user_token: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chat::{Address, Chat, Credential, DeviceAccess, DeviceCredentials, Principal};
 use protocol::event::{ADMIN_NAMESPACE, CLIENT_NAMESPACE};
 use protocol::request::{AgentAuth, DeviceAuth};
+use protocol::rest::Identity;
 use protocol::{ConnectionId, Failure, Session};
 use socketio::Outgoing;
 use store::LatestConversation;
@@ -105,6 +106,7 @@ async fn check_device(
         app_id: &auth.app_id,
         device_id: &auth.device_id,
         api_key: &auth.api_key,
+        device_secret: auth.device_secret.as_deref(),
         address: visitor.address,
         origin: visitor.origin.as_deref(),
     };
@@ -127,17 +129,27 @@ async fn login(
     is_checked: bool,
 ) -> Result<Login, Failure> {
     let key = shared.fanout.new_key();
+    let connection_id = connection_id(&shared.chat);
     let claim = shared.connections.claim(
         key,
         outgoing.clone(),
         auth.app_id.as_str().into(),
         auth.device_id.as_str().into(),
+        connection_id.clone(),
     );
-    let access = check_device(shared, &auth, visitor).await?;
+    let mut access = check_device(shared, &auth, visitor).await?;
     if !is_checked {
         limit_login(shared, &access, visitor)?;
     }
-    let connection_id = connection_id(&shared.chat);
+    if let Some(token) = &auth.user_token {
+        let tell = |failure: &Failure| {
+            tell_refused(shared, CLIENT_NAMESPACE, access.device.app_id.as_str(), visitor, failure);
+        };
+        let identity = Identity::Token(token.clone());
+        shared.chat.identify(&access.device, identity, Some(&connection_id)).await.inspect_err(tell)?;
+        // As whom it is now.
+        access = check_device(shared, &auth, visitor).await?;
+    }
     let session = Session {
         connection_id: connection_id.clone(),
         app_id: access.device.app_id.clone(),

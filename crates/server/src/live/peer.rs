@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, cursor as cursor_of};
+use chat::{
+    Agent, Credential, InFlight, Page, Principal, Receipt, Restrictions, Sending, blocked,
+    cursor as cursor_of,
+};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
@@ -13,12 +16,12 @@ use protocol::request::{
     JoinConversation, JoinedConversation, LeaveConversation, ListSessions, Nothing, ReadMessages,
     ReportDelivery, SendToConversation, SentMessage, SubscribeToApp,
 };
-use protocol::rest::SessionPage;
+use protocol::rest::{Identify, Identity, SessionPage};
 use protocol::{Code, ConversationId, Failure, MessageStatus, Permission, limits};
 use socketio::Frame;
 use store::{Cursor, LatestConversation};
 
-use crate::connections::Owner;
+use crate::connections::{OfDevice, Owner};
 use crate::fanout::{self, Namespace, Standing, Watcher, frame};
 use crate::shared::Shared;
 
@@ -62,12 +65,21 @@ impl Peer {
             outgoing.send(frame);
         }
         let owner = match &self.principal {
-            Principal::Device(device) => Owner::Device {
-                app_id: device.app_id.clone(),
-                device_id: device.device_id.clone(),
-                connection_id: connection_id.clone(),
-                credential,
-            },
+            Principal::Device(device) => {
+                if let Err(failure) = device.require(Permission::ViewConversations)
+                    && let Some(frame) = frame(self.subscriber.channel(), &failure)
+                {
+                    outgoing.send(frame);
+                }
+                Owner::Device(OfDevice {
+                    app_id: device.app_id.clone(),
+                    device_id: device.device_id.clone(),
+                    connection_id: connection_id.clone(),
+                    credential,
+                    version: device.restrictions.version,
+                    identifying: None,
+                })
+            }
             Principal::Agent(agent) => {
                 self.watch_app(shared, agent);
                 Owner::Agent(credential)
@@ -196,6 +208,43 @@ impl Peer {
         let goes_on = is_member && !has_cursor;
         shared.fanout.release(&id, key, standing, newest.as_ref(), goes_on, welcome(&joined, answer));
         Ok(())
+    }
+
+    /// Says who is at the device. Whoever was there before sees nothing more: the rooms are left. Answers with the newest
+    /// conversation of the one who is there now, to be joined as on connecting.
+    ///
+    /// # Errors
+    /// As for any request. If the agents have blocked who is there now, the connection is put out.
+    pub(crate) async fn identify(
+        &mut self,
+        shared: &Arc<Shared>,
+        request: Identify,
+    ) -> Result<Option<LatestConversation>, Failure> {
+        let Principal::Device(device) = &mut self.principal else {
+            return Err(Failure::new(Code::Forbidden, "this is for devices"));
+        };
+        let identity = Identity::try_from(request)?;
+        let key = self.subscriber.key;
+        shared.connections.begin_identifying(key);
+        let said = shared.chat.identify(device, identity, Some(&self.subscriber.connection_id)).await;
+        let now = said.as_ref().ok().map(Restrictions::of);
+        let has_left = now.is_some_and(|now| now.version != device.restrictions.version);
+        device.restrictions = now.unwrap_or(device.restrictions);
+        let device = device.clone();
+        if has_left {
+            for id in std::mem::take(&mut self.rooms) {
+                self.stop_typing(shared, &id);
+                shared.fanout.leave(&id, key);
+            }
+        }
+        shared.connections.end_identifying(key, now.map(|now| now.version));
+        said?;
+        if device.restrictions.is_blocked {
+            shared.connections.put_out(key, &blocked());
+            return Err(blocked());
+        }
+        let latest = shared.chat.latest_of(&device).await?;
+        Ok(latest.filter(|latest| !self.rooms.contains(&latest.id)))
     }
 
     pub(crate) fn leave_room(
@@ -334,7 +383,7 @@ impl Peer {
         }
         match &self.principal {
             Principal::Device(device) => {
-                shared.chat.disconnect(&device.app_id, &self.subscriber.connection_id, reason).await;
+                shared.chat.disconnect(device, &self.subscriber.connection_id, reason).await;
             }
             Principal::Agent(agent) => shared.fanout.feeds().unwatch(&agent.app_id, key),
         }

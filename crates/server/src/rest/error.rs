@@ -43,9 +43,9 @@ impl IntoResponse for Refused {
 fn status(code: Code) -> StatusCode {
     match code {
         Code::MissingParams | Code::ValidationError => StatusCode::BAD_REQUEST,
-        Code::InvalidCredentials => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::ConversationNotFound | Code::MessageNotFound => StatusCode::NOT_FOUND,
+        Code::InvalidCredentials | Code::IdentityRequired => StatusCode::UNAUTHORIZED,
+        Code::Forbidden | Code::VerificationRequired | Code::Blocked => StatusCode::FORBIDDEN,
+        Code::ConversationNotFound | Code::MessageNotFound | Code::NotFound => StatusCode::NOT_FOUND,
         Code::MessageTooLong => StatusCode::PAYLOAD_TOO_LARGE,
         Code::LocalIdConflict | Code::IdentityChanged | Code::HistoryChanged => StatusCode::CONFLICT,
         Code::RateLimited | Code::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
@@ -58,7 +58,8 @@ fn status(code: Code) -> StatusCode {
 pub(super) fn unauthorized(failure: Failure) -> Refused {
     let status = match failure.code {
         Code::AuthError => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::Blocked => StatusCode::FORBIDDEN,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::UNAUTHORIZED,
     };
     Refused(failure, status)

@@ -18,7 +18,10 @@ use crate::json::{in_words_of_json, parse};
 use crate::metrics::REST;
 use crate::shared::Shared;
 
-/// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`.
+/// Where a device shows its own secret.
+const DEVICE_SECRET: &str = "X-Device-Secret";
+
+/// A device with a good credential: `X-App-Id`, `X-Device-Id`, `X-Api-Key`, and `X-Device-Secret` if it has one.
 pub(crate) struct AsDevice(pub(crate) Device);
 
 impl FromRequestParts<Arc<Shared>> for AsDevice {
@@ -27,14 +30,18 @@ impl FromRequestParts<Arc<Shared>> for AsDevice {
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refused> {
         let headers = &parts.headers;
         let named = (|| {
-            Ok((header(headers, "X-App-Id")?, header(headers, "X-Device-Id")?, header(headers, "X-Api-Key")?))
+            let secret =
+                headers.contains_key(DEVICE_SECRET).then(|| header(headers, DEVICE_SECRET)).transpose()?;
+            let app_id = header(headers, "X-App-Id")?;
+            Ok((app_id, header(headers, "X-Device-Id")?, header(headers, "X-Api-Key")?, secret))
         })();
         let device = match &named {
-            Ok((app_id, device_id, api_key)) => {
+            Ok((app_id, device_id, api_key, secret)) => {
                 let shown = DeviceCredentials {
                     app_id,
                     device_id,
                     api_key,
+                    device_secret: secret.as_deref(),
                     address: parts.extensions.get().copied(),
                     origin: headers
                         .get(ORIGIN)

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use protocol::Failure;
 use protocol::event::CLIENT_NAMESPACE;
-use protocol::request::{DeviceAuth, ReportDelivery, Request as _};
+use protocol::request::{DeviceAuth, Nothing, ReportDelivery, Request as _};
+use protocol::rest::Identify;
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
 
@@ -33,6 +34,23 @@ pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) 
                 Err(failure) => Err(failure),
             };
             reply(peer, &event).give(outcome);
+            Handled::Counted
+        }
+        Identify::NAME => {
+            let reply = reply(peer, &event);
+            let latest = match payload::object(&event) {
+                Ok(request) => peer.identify(shared, request).await,
+                Err(failure) => Err(failure),
+            };
+            let joining = latest.as_ref().ok().and_then(Clone::clone);
+            reply.give(latest.map(|_| Nothing {}));
+            if let Some(latest) = joining {
+                let reply = events::reply_to(peer, None);
+                let welcome = events::welcome(peer.subscriber.channel(), &reply);
+                if let Err(failure) = peer.join_latest(shared, latest, welcome).await {
+                    reply.fail(&failure);
+                }
+            }
             Handled::Counted
         }
         _ => events::handle(shared, peer, event).await,

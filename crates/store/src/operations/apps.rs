@@ -22,6 +22,35 @@ pub struct App {
     pub created_at: Timestamp,
     /// The origins of the pages that may use its key, as browsers write them; none is any.
     pub allowed_origins: Vec<String>,
+    /// Whose word it takes for who somebody is.
+    pub identity: IdentityPolicy,
+    /// Whether a device has to show a secret of its own.
+    pub requires_device_secret: bool,
+}
+
+/// Whose word an app takes for who somebody is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IdentityPolicy {
+    /// That of the program at the device.
+    #[default]
+    Claimed,
+    /// Only that of its own backend, by a token.
+    Verified,
+}
+
+impl IdentityPolicy {
+    /// As it is written on the wire, on the command line and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Verified => "verified",
+        }
+    }
+
+    /// The policy that is written so, if any is.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Claimed, Self::Verified].into_iter().find(|policy| policy.as_str() == text)
+    }
 }
 
 /// A key that is good for a while beside the one after it.
@@ -48,7 +77,8 @@ pub enum Rotated {
 
 macro_rules! columns {
     () => {
-        "SELECT id, name, api_key_hash, created_at, allowed_origins, old_key_hash, old_key_until, old_key_used_at FROM apps "
+        "SELECT id, name, api_key_hash, created_at, allowed_origins, old_key_hash, old_key_until, old_key_used_at, \
+         identity, requires_device_secret FROM apps "
     };
 }
 
@@ -63,7 +93,10 @@ fn read(row: &mut crate::session::Row<'_>) -> Result<App, Error> {
         until: Timestamp::from_epoch_ms(until),
         last_used_at: last_used_at.map(Timestamp::from_epoch_ms),
     });
-    Ok(App { id, name, api_key_hash, old_key, created_at, allowed_origins })
+    // A policy of a later version is none that may be read as the weaker one.
+    let identity = IdentityPolicy::parse(&row.text()?).unwrap_or(IdentityPolicy::Verified);
+    let requires_device_secret = row.integer()? != 0;
+    Ok(App { id, name, api_key_hash, old_key, created_at, allowed_origins, identity, requires_device_secret })
 }
 
 /// Stores a new app; false, and nothing is stored, if there is one with its id.
@@ -137,6 +170,68 @@ impl Read for FindApp {}
 pub(super) async fn find(session: &mut Session<'_>, id: &AppId) -> Result<Option<App>, Error> {
     const SQL: &str = concat!(columns!(), "WHERE id = $1");
     session.query_one(SQL, &[Param::Text(id)], read).await
+}
+
+/// Whose word the app takes for who somebody is, as it is now.
+pub(super) async fn policy(session: &mut Session<'_>, id: &AppId) -> Result<IdentityPolicy, Error> {
+    const SQL: &str = "SELECT identity FROM apps WHERE id = $1";
+    let found = session.query_one(SQL, &[Param::Text(id)], |row| row.text()).await?;
+    Ok(found.and_then(|text| IdentityPolicy::parse(&text)).unwrap_or(IdentityPolicy::Verified))
+}
+
+/// What is to be other of an app; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// Whose word it takes for who somebody is.
+    pub identity: Option<IdentityPolicy>,
+    /// Whether a device has to show a secret of its own.
+    pub requires_device_secret: Option<bool>,
+    /// The origins of the pages that may use its key.
+    pub allowed_origins: Option<Vec<String>>,
+}
+
+/// Changes an app; answers with it as it is then, or `None` if there is none.
+#[derive(Debug, Clone)]
+pub struct ChangeApp {
+    /// The app.
+    pub id: AppId,
+    /// What is to be other.
+    pub change: AppChange,
+    /// The record of it.
+    pub act: Act,
+}
+
+impl Operation for ChangeApp {
+    type Out = Option<App>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const SQL: &str = "UPDATE apps SET name = COALESCE($1, name), identity = COALESCE($2, identity), \
+            requires_device_secret = COALESCE($3, requires_device_secret), \
+            allowed_origins = COALESCE($4, allowed_origins) WHERE id = $5";
+        let Self { id, change, act } = self;
+        let AppChange { name, identity, requires_device_secret, allowed_origins } = change;
+        let origins = allowed_origins.as_ref().map(|origins| origins.join(" "));
+        let params = [
+            Param::OptionalText(name.as_deref()),
+            Param::OptionalText(identity.map(IdentityPolicy::as_str)),
+            Param::OptionalInteger(requires_device_secret.map(i64::from)),
+            Param::OptionalText(origins.as_deref()),
+            Param::Text(id),
+        ];
+        if session.execute(SQL, &params).await? == 0 {
+            return Ok(None);
+        }
+        audit::append(session, act).await?;
+        find(session, id).await
+    }
+}
+
+impl Write for ChangeApp {
+    fn key(&self) -> &str {
+        ADMINISTRATION
+    }
 }
 
 /// Gives the app another key. The present one is kept for a while or ends now, and every older one with it.
@@ -227,37 +322,6 @@ impl Operation for TouchOldKey {
 }
 
 impl Write for TouchOldKey {
-    fn key(&self) -> &str {
-        ADMINISTRATION
-    }
-}
-
-/// Takes the pages that may use the app's key; false if there is no such app.
-#[derive(Debug, Clone)]
-pub struct AllowOrigins {
-    /// The app.
-    pub id: AppId,
-    /// The origins of the pages, none for any.
-    pub origins: Vec<String>,
-    /// The record of it.
-    pub act: Act,
-}
-
-impl Operation for AllowOrigins {
-    type Out = bool;
-
-    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        const SQL: &str = "UPDATE apps SET allowed_origins = $1 WHERE id = $2";
-        let origins = self.origins.join(" ");
-        let is_there = session.execute(SQL, &[Param::Text(&origins), Param::Text(&self.id)]).await? > 0;
-        if is_there {
-            audit::append(session, &self.act).await?;
-        }
-        Ok(is_there)
-    }
-}
-
-impl Write for AllowOrigins {
     fn key(&self) -> &str {
         ADMINISTRATION
     }

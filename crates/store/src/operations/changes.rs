@@ -91,7 +91,7 @@ pub struct ChangedConversation {
     pub conversation: InboxConversation,
     /// Up to where each side has received and read.
     pub marks: Marks,
-    /// Whether its device shows it: to nobody but the person whose it is.
+    /// Whether its device may show it: to nobody but the person whose it is.
     pub is_shown: bool,
     /// Whether what an inbox shows of it was changed, and not only up to where its device has read.
     pub is_inbox_news: bool,
@@ -154,7 +154,9 @@ impl Operation for ListChanges {
             Err(seen) => begin(seen),
         };
         let conversations = rows.into_iter().map(|row| {
-            let Stored { marks, is_shown, .. } = row.stored;
+            let Stored { marks, is_shown, is_proven, .. } = row.stored;
+            // Who is proven where says who may see a proven person's.
+            let is_shown = is_shown || is_proven;
             let is_inbox_news = !since.seen.has(row.inbox_change);
             ChangedConversation { conversation: row.stored.into_inbox(), marks, is_shown, is_inbox_news }
         });

@@ -1,11 +1,13 @@
 //! Conversations: whose they are, how they stand, and the pages of an inbox.
 
+use std::collections::HashMap;
+
 use protocol::{
     AppId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp,
     UserId,
 };
 
-use super::messages;
+use super::{devices, messages};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read};
 use crate::session::{Param, Row, Session};
@@ -15,16 +17,39 @@ use crate::session::{Param, Row, Session};
 pub struct Scope {
     /// Only this app's.
     pub app_id: AppId,
-    /// Only this device's, if set, and of those only what belongs to the person who is at it.
+    /// Only what this device shows, if set: of its own what belongs to the person who is at it, and if that is proven, what
+    /// that person has written anywhere as themselves.
     pub device_id: Option<DeviceId>,
 }
 
+/// Who is proven to be at a device, of the devices that have been looked at.
+pub(crate) type Proven = HashMap<(AppId, DeviceId), UserId>;
+
 impl Scope {
-    /// Whether the conversation is within it.
-    pub(crate) fn reaches(&self, stored: &Stored) -> bool {
-        let Stored { conversation, is_shown, .. } = stored;
-        self.app_id == conversation.app_id
-            && self.device_id.as_ref().is_none_or(|device| *is_shown && *device == conversation.device_id)
+    /// Whether the conversation is within it. `proven` has the scope's device, if anybody is proven there; it is not needed
+    /// where the conversation is not a proven person's.
+    pub(crate) fn reaches(&self, stored: &Stored, proven: &Proven) -> bool {
+        let Stored { conversation, is_shown, is_proven, .. } = stored;
+        let is_seen_at = |device: &DeviceId| {
+            if *is_proven {
+                let who = proven.get(&(self.app_id.clone(), device.clone()));
+                who.is_some() && who == conversation.user_id.as_ref()
+            } else {
+                *is_shown && *device == conversation.device_id
+            }
+        };
+        self.app_id == conversation.app_id && self.device_id.as_ref().is_none_or(is_seen_at)
+    }
+
+    /// Who is proven at the scope's device, where that decides whether it reaches the conversation.
+    pub(crate) async fn proven(&self, session: &mut Session<'_>, stored: &Stored) -> Result<Proven, Error> {
+        let mut proven = Proven::new();
+        if let Some(device) = self.device_id.as_ref().filter(|_| stored.is_proven)
+            && let Some(user_id) = devices::proven_at(session, &self.app_id, device).await?
+        {
+            proven.insert((self.app_id.clone(), device.clone()), user_id);
+        }
+        Ok(proven)
     }
 
     pub(crate) fn device(&self) -> Option<&str> {
@@ -39,8 +64,10 @@ pub(crate) struct Stored {
     pub(crate) user_name: Option<String>,
     pub(crate) unread_count: u64,
     pub(crate) marks: Marks,
-    /// Whether its device shows it: to nobody but the person whose it is.
+    /// Whether its device shows it: to nobody but the person whose it is. Says nothing of a proven person's.
     pub(crate) is_shown: bool,
+    /// Whether it is a person's who was proven: shown wherever they are.
+    pub(crate) is_proven: bool,
     /// When the first message of the user was stored that no agent has answered.
     pub(crate) waiting_since: Option<Timestamp>,
     /// When an agent first answered the user.
@@ -52,6 +79,8 @@ impl Stored {
         InboxConversation {
             conversation: self.conversation,
             unread_count: self.unread_count,
+            user_name: self.user_name,
+            is_verified: self.is_proven,
             is_online: None,
         }
     }
@@ -75,7 +104,7 @@ macro_rules! columns {
     () => {
         "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
          unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown, \
-         waiting_since, first_reply_at"
+         waiting_since, first_reply_at, is_proven"
     };
 }
 pub(crate) use columns;
@@ -106,6 +135,7 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
         is_shown: row.count()? != 0,
         waiting_since: row.optional_integer()?.map(Timestamp::from_epoch_ms),
         first_reply_at: row.optional_integer()?.map(Timestamp::from_epoch_ms),
+        is_proven: row.integer()? != 0,
     })
 }
 
@@ -124,23 +154,69 @@ pub(crate) async fn find(
         "SELECT ",
         columns!(),
         " FROM conversations WHERE id = $1 AND app_id = $2 \
-         AND (CAST($3 AS TEXT) IS NULL OR (device_id = $3 AND is_shown = 1))"
+         AND (CAST($3 AS TEXT) IS NULL OR CASE WHEN is_proven = 1 THEN EXISTS (SELECT 1 FROM devices d \
+         WHERE d.app_id = conversations.app_id AND d.device_id = $3 AND d.is_proven = 1 \
+         AND d.user_id = conversations.user_id) ELSE device_id = $3 AND is_shown = 1 END)"
     );
     let params = [Param::Text(id), Param::Text(&scope.app_id), Param::OptionalText(scope.device())];
     session.query_one(SQL, &params, read).await
 }
 
+/// Who is proven at the device that is the statement's second parameter; none is equal to nobody.
+macro_rules! proven_at {
+    ($device:literal) => {
+        concat!(
+            "(SELECT d.user_id FROM devices d WHERE d.app_id = $1 AND d.device_id = ",
+            $device,
+            " AND d.is_proven = 1)"
+        )
+    };
+}
+
+/// The newest of what the device itself shows.
+macro_rules! latest_of_device {
+    ($more:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 AND is_proven = 0",
+            $more,
+            " ORDER BY id DESC LIMIT 1) AS own"
+        )
+    };
+}
+
+/// The newest of the person's who is proven at the device, with one status, which is the order of an index.
+macro_rules! latest_of_proven {
+    ($status:literal, $name:literal) => {
+        concat!(
+            " UNION ALL SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM conversations WHERE app_id = $1 AND user_id = ",
+            proven_at!("$2"),
+            " AND is_proven = 1 AND status = ",
+            $status,
+            " ORDER BY id DESC LIMIT 1) AS ",
+            $name
+        )
+    };
+}
+
 pub(super) const LATEST: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 ORDER BY id DESC LIMIT 1"
+    latest_of_device!(""),
+    latest_of_proven!("'open'", "open"),
+    latest_of_proven!("'resolved'", "resolved"),
+    " ORDER BY id DESC LIMIT 1"
 );
 
+// Who is proven goes on as themselves, and not where they once claimed to be.
 pub(super) const LATEST_OPEN: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 AND status = 'open' \
-     ORDER BY id DESC LIMIT 1"
+    latest_of_device!(
+        " AND status = 'open' AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.app_id = $1 AND d.device_id = $2 \
+         AND d.is_proven = 1)"
+    ),
+    latest_of_proven!("'open'", "open"),
+    " ORDER BY id DESC LIMIT 1"
 );
 
 /// The device's newest conversation that it shows; only an open one if `open` says so.
@@ -154,7 +230,7 @@ pub(crate) async fn latest(
     session.query_one(sql, &[Param::Text(app_id), Param::Text(device_id)], read).await
 }
 
-/// Opens a conversation for the device, with the person that is known to use it.
+/// Opens a conversation for the device, with the person that is known to use it, as they are known.
 pub(crate) async fn create(
     session: &mut Session<'_>,
     id: &ConversationId,
@@ -165,10 +241,11 @@ pub(crate) async fn create(
     session
         .execute(
             "INSERT INTO conversations (id, app_id, device_id, created_at, updated_at, user_id, user_name, status, \
-             last_seq, unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq) \
-             VALUES ($1, $2, $3, $4, $4, \
-             (SELECT user_id FROM devices WHERE app_id = $2 AND device_id = $3), \
-             (SELECT user_name FROM devices WHERE app_id = $2 AND device_id = $3), 'open', 0, 0, 0, 0, 0, 0)",
+             last_seq, unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, \
+             is_proven, is_shown) \
+             SELECT $1, $2, $3, $4, $4, d.user_id, d.user_name, 'open', 0, 0, 0, 0, 0, 0, COALESCE(d.is_proven, 0), \
+             1 - COALESCE(d.is_proven, 0) FROM (SELECT 1) AS one \
+             LEFT JOIN devices d ON d.app_id = $2 AND d.device_id = $3",
             &[
                 Param::Text(id),
                 Param::Text(app_id),
@@ -263,7 +340,12 @@ const UNREAD_OF_ONE: &str = concat!("SELECT ", unread_of!("c"), " FROM conversat
 const UNREAD_OF_DEVICE: &str = concat!(
     "SELECT ",
     unread_of!("c"),
-    " FROM conversations c WHERE c.app_id = $1 AND c.device_id = $2 AND c.is_shown = 1"
+    " FROM conversations c WHERE c.app_id = $1 AND c.device_id = $2 AND c.is_shown = 1 AND c.is_proven = 0 \
+     AND c.device_read_seq < c.last_seq UNION ALL SELECT ",
+    unread_of!("p"),
+    " FROM conversations p WHERE p.app_id = $1 AND p.user_id = ",
+    proven_at!("$2"),
+    " AND p.is_proven = 1 AND p.device_read_seq < p.last_seq"
 );
 
 /// How many messages of agents the person at the device has not read.
@@ -318,13 +400,49 @@ pub(super) const OF_APP: &str = with_newest!(
 pub(super) const OF_STATUS: &str = with_newest!([""] of_status!("$4", "$5"));
 
 // A device has few conversations, and its app may have a million: they are found by the device and then sorted, which
-// the sum keeps a planner from turning round.
+// the sum keeps a planner from turning round. A proven person may have many, and has an index.
 pub(super) const OF_DEVICE: &str = with_newest!(
     [unread_of!("page"), " AS unread, "]
-    "SELECT ",
+    "SELECT * FROM (SELECT ",
     columns!(),
     " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) AND device_id = $4 AND is_shown = 1 \
-     AND (CAST($5 AS TEXT) IS NULL OR status = $5) ORDER BY updated_at + 0 DESC, id DESC LIMIT $6"
+     AND is_proven = 0 AND (CAST($5 AS TEXT) IS NULL OR status = $5) ORDER BY updated_at + 0 DESC, id DESC LIMIT $6) AS own \
+     UNION ALL SELECT * FROM (SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND user_id = ",
+    proven_at!("$4"),
+    " AND is_proven = 1 AND (updated_at, id) < ($2, $3) AND (CAST($5 AS TEXT) IS NULL OR status = $5) \
+     ORDER BY updated_at DESC, id DESC LIMIT $6) AS proven ORDER BY updated_at DESC, id DESC LIMIT $6"
+);
+
+/// What a person has written, newest first, of one status, which is the order of an index.
+macro_rules! of_person {
+    ($status:literal, $name:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT ",
+            columns!(),
+            " FROM conversations WHERE app_id = $1 AND user_id = $2 AND is_proven = 1 AND status = ",
+            $status,
+            " ORDER BY id DESC LIMIT $3) AS ",
+            $name
+        )
+    };
+}
+
+/// The newest conversations of a person that they have written as themselves.
+pub(super) const OF_PERSON: &str = concat!(
+    of_person!("'open'", "open"),
+    " UNION ALL ",
+    of_person!("'resolved'", "resolved"),
+    " ORDER BY id DESC LIMIT $3"
+);
+
+/// The newest conversations of a device that one, or nobody, has written there without proof.
+pub(super) const OF_CLAIM: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_proven = 0 \
+     AND user_id IS NOT DISTINCT FROM CAST($3 AS TEXT) ORDER BY id DESC LIMIT $4"
 );
 
 impl Operation for ListConversations {

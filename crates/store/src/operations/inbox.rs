@@ -1,11 +1,10 @@
 //! Whole operations on conversations that answer with them as an inbox shows them.
 
-use protocol::rest::User;
 use protocol::{AppId, ConversationId, ConversationStatus, DeviceId, InboxConversation, Timestamp};
 
 use super::audit::{self, Act};
 use super::conversations::{self, Scope};
-use super::devices;
+use super::devices::{self, DeviceStanding, NowAt};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read, Write};
 use crate::session::Session;
@@ -20,7 +19,7 @@ pub struct OpenConversation {
     /// The new conversation's id, if there is to be one.
     pub id: ConversationId,
     /// Who uses the device, if told.
-    pub user: Option<User>,
+    pub who: Option<NowAt>,
     /// JSON that the app wants agents to know, if told.
     pub device_context: Option<String>,
     /// When.
@@ -38,6 +37,27 @@ pub struct SetStatus {
     pub status: ConversationStatus,
     /// The record of it.
     pub act: Act,
+}
+
+/// What came of telling who is at a device.
+#[derive(Debug, Clone)]
+pub enum Outcome<T> {
+    /// It is done.
+    Done(T),
+    /// The app takes nobody's word for who they are.
+    NotProven,
+    /// The key by which it was proven has been retired since.
+    KeyRetired,
+}
+
+impl<T> Outcome<T> {
+    /// What was done, if it was.
+    pub fn done(self) -> Option<T> {
+        match self {
+            Self::Done(done) => Some(done),
+            Self::NotProven | Self::KeyRetired => None,
+        }
+    }
 }
 
 /// What came of [`OpenConversation`].
@@ -60,17 +80,23 @@ pub struct Identified {
     pub conversations: Vec<InboxConversation>,
     /// Whether somebody else was at the device before: their connections are to be closed.
     pub has_left: bool,
+    /// How the device stands then.
+    pub standing: DeviceStanding,
 }
 
 impl Operation for OpenConversation {
-    type Out = Opened;
+    type Out = Outcome<Opened>;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        let Self { app_id, device_id, id, user, device_context, now } = self;
-        lock_device(session, app_id, device_id).await?;
-        let has_left = match user {
-            Some(user) => devices::identify(session, app_id, device_id, Some(user), *now).await?.has_left,
+        let Self { app_id, device_id, id, who, device_context, now } = self;
+        devices::lock(session, app_id, device_id).await?;
+        let has_left = match who {
             None => false,
+            Some(who) => match devices::identify(session, app_id, device_id, who, *now).await? {
+                devices::Told::Done(done) => done.has_left,
+                devices::Told::NotProven => return Ok(Outcome::NotProven),
+                devices::Told::KeyRetired => return Ok(Outcome::KeyRetired),
+            },
         };
         if let Some(context) = device_context {
             devices::set_context(session, app_id, device_id, context, *now).await?;
@@ -86,7 +112,7 @@ impl Operation for OpenConversation {
         match find(session, &scope, &id).await? {
             Some(conversation) => {
                 let unread_count = if is_new { 0 } else { conversations::count_unread(session, &id).await? };
-                Ok(Opened { conversation, unread_count, is_new, has_left })
+                Ok(Outcome::Done(Opened { conversation, unread_count, is_new, has_left }))
             }
             None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
         }
@@ -97,11 +123,6 @@ impl Write for OpenConversation {
     fn key(&self) -> &str {
         &self.device_id
     }
-}
-
-/// Two who open at once must not make two conversations, nor one that misses who was just identified.
-async fn lock_device(session: &mut Session<'_>, app_id: &AppId, device_id: &DeviceId) -> Result<(), Error> {
-    session.lock(&format!("device {app_id} {device_id}")).await
 }
 
 /// One conversation with its newest message, if it is within the scope.
@@ -161,26 +182,31 @@ pub struct Identify {
     pub app_id: AppId,
     /// The device.
     pub device_id: DeviceId,
-    /// Who is at it; `None` is nobody.
-    pub user: Option<User>,
+    /// Who is at it.
+    pub who: NowAt,
     /// When.
     pub now: Timestamp,
 }
 
 impl Operation for Identify {
-    type Out = Identified;
+    type Out = Outcome<Identified>;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        let Self { app_id, device_id, user, now } = self;
-        lock_device(session, app_id, device_id).await?;
+        let Self { app_id, device_id, who, now } = self;
+        devices::lock(session, app_id, device_id).await?;
         let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
-        let devices::Identified { changed, has_left } =
-            devices::identify(session, app_id, device_id, user.as_ref(), *now).await?;
+        let told = devices::identify(session, app_id, device_id, who, *now).await?;
+        let devices::Done { changed, has_left } = match told {
+            devices::Told::Done(done) => done,
+            devices::Told::NotProven => return Ok(Outcome::NotProven),
+            devices::Told::KeyRetired => return Ok(Outcome::KeyRetired),
+        };
         let mut conversations = Vec::new();
         for id in changed {
             conversations.extend(find(session, &scope, &id).await?);
         }
-        Ok(Identified { conversations, has_left })
+        let standing = devices::standing(session, app_id, device_id).await?;
+        Ok(Outcome::Done(Identified { conversations, has_left, standing }))
     }
 }
 

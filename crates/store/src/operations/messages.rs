@@ -6,7 +6,7 @@ use protocol::{
     Sender, Timestamp, TokenId,
 };
 
-use super::conversations::{self, Marks, Scope, Stored, columns};
+use super::conversations::{self, Marks, Proven, Scope, Stored, columns};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read, Write};
 use crate::postgres::Postgres;
@@ -49,12 +49,18 @@ pub enum Appended {
 }
 
 /// The rule, whichever database keeps it: what becomes of `new` where the conversation stands as `stored` says, and `earlier`
-/// has its `local_id`. If it is [`Appended::New`], `stored` is the conversation with it, and both are to be written.
+/// has its `local_id`; `proven` has who is proven at the sender's device. If it is [`Appended::New`], `stored` is the conversation with it, and both are to be written.
 ///
 /// It is the one place where a `seq` is given. Whoever asks holds the conversation's row until the commit, so that the order of
 /// `seq` is the order of commits.
-pub(crate) fn decide(new: &NewMessage, stored: Option<&mut Stored>, earlier: Option<&Message>) -> Appended {
-    let Some(stored) = stored.filter(|stored| new.scope.reaches(stored)) else { return Appended::NotFound };
+pub(crate) fn decide(
+    new: &NewMessage,
+    stored: Option<&mut Stored>,
+    earlier: Option<&Message>,
+    proven: &Proven,
+) -> Appended {
+    let stored = stored.filter(|stored| new.scope.reaches(stored, proven));
+    let Some(stored) = stored else { return Appended::NotFound };
     if let Some(earlier) = earlier {
         if earlier.body != new.body || earlier.sender != new.sender {
             return Appended::Conflict;
@@ -101,7 +107,8 @@ impl Operation for NewMessage {
     /// SQLite's; Postgres does many at a time.
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
         let Some((mut stored, earlier)) = load(session, self).await? else { return Ok(Appended::NotFound) };
-        let appended = decide(self, Some(&mut stored), earlier.as_ref());
+        let proven = self.scope.proven(session, &stored).await?;
+        let appended = decide(self, Some(&mut stored), earlier.as_ref(), &proven);
         if let Appended::New(message, _) = &appended {
             take(session, &stored).await?;
             insert(session, message, self.sender_id.as_ref()).await?;
@@ -450,6 +457,7 @@ mod tests {
             unread_count: 0,
             marks: Marks::default(),
             is_shown: true,
+            is_proven: false,
             waiting_since: None,
             first_reply_at: None,
         }
@@ -473,7 +481,10 @@ mod tests {
     fn people_wait_from_their_first_message_that_no_agent_has_answered() {
         let mut stored = resolved();
         let mut after = |sender, now| {
-            assert!(matches!(decide(&new(sender, now), Some(&mut stored), None), Appended::New(..)));
+            assert!(matches!(
+                decide(&new(sender, now), Some(&mut stored), None, &Proven::new()),
+                Appended::New(..)
+            ));
             (
                 stored.waiting_since.map(|at| at.epoch_ms() % 1_000),
                 stored.first_reply_at.map(|at| at.epoch_ms() % 1_000),
@@ -491,12 +502,16 @@ mod tests {
     #[test]
     fn a_new_message_takes_the_next_seq_and_a_time_that_is_never_before() {
         let mut stored = resolved();
-        let Appended::New(first, inbox) = decide(&new(Sender::User, 9), Some(&mut stored), None) else {
+        let Appended::New(first, inbox) =
+            decide(&new(Sender::User, 9), Some(&mut stored), None, &Proven::new())
+        else {
             panic!("not new")
         };
         assert_eq!((first.seq, first.created_at, first.sender_name.as_deref()), (1, time(9), Some("Ann")));
         assert_eq!((inbox.unread_count, inbox.conversation.status), (1, ConversationStatus::Open));
-        let Appended::New(second, inbox) = decide(&new(Sender::Agent, 4), Some(&mut stored), None) else {
+        let Appended::New(second, inbox) =
+            decide(&new(Sender::Agent, 4), Some(&mut stored), None, &Proven::new())
+        else {
             panic!("not new")
         };
         assert_eq!((second.seq, second.created_at, second.sender_name.as_deref()), (2, time(9), Some("Ada")));
@@ -506,16 +521,21 @@ mod tests {
     #[test]
     fn what_is_repeated_or_out_of_sight_changes_nothing() {
         let mut stored = resolved();
-        let Appended::New(earlier, _) = decide(&new(Sender::User, 1), Some(&mut stored), None) else {
+        let Appended::New(earlier, _) =
+            decide(&new(Sender::User, 1), Some(&mut stored), None, &Proven::new())
+        else {
             panic!("not new")
         };
         let before = format!("{stored:?}");
-        let again = decide(&new(Sender::User, 2), Some(&mut stored), Some(&earlier));
+        let again = decide(&new(Sender::User, 2), Some(&mut stored), Some(&earlier), &Proven::new());
         assert!(matches!(again, Appended::Duplicate(same) if same == earlier));
         let other = NewMessage { body: "y".into(), ..new(Sender::User, 2) };
-        assert!(matches!(decide(&other, Some(&mut stored), Some(&earlier)), Appended::Conflict));
         assert!(matches!(
-            decide(&new(Sender::Agent, 2), Some(&mut stored), Some(&earlier)),
+            decide(&other, Some(&mut stored), Some(&earlier), &Proven::new()),
+            Appended::Conflict
+        ));
+        assert!(matches!(
+            decide(&new(Sender::Agent, 2), Some(&mut stored), Some(&earlier), &Proven::new()),
             Appended::Conflict
         ));
         for scope in [
@@ -523,15 +543,18 @@ mod tests {
             Scope { app_id: "app_1".into(), device_id: Some("tablet".into()) },
         ] {
             let foreign = NewMessage { scope, ..new(Sender::User, 2) };
-            assert!(matches!(decide(&foreign, Some(&mut stored), Some(&earlier)), Appended::NotFound));
-            assert!(matches!(decide(&foreign, Some(&mut stored), None), Appended::NotFound));
+            assert!(matches!(
+                decide(&foreign, Some(&mut stored), Some(&earlier), &Proven::new()),
+                Appended::NotFound
+            ));
+            assert!(matches!(decide(&foreign, Some(&mut stored), None, &Proven::new()), Appended::NotFound));
         }
         stored.is_shown = false;
         let hidden =
             NewMessage { scope: Scope { app_id: "app_1".into(), device_id: Some("phone".into()) }, ..other };
-        assert!(matches!(decide(&hidden, Some(&mut stored), None), Appended::NotFound));
+        assert!(matches!(decide(&hidden, Some(&mut stored), None, &Proven::new()), Appended::NotFound));
         stored.is_shown = true;
         assert_eq!(format!("{stored:?}"), before);
-        assert!(matches!(decide(&hidden, None, None), Appended::NotFound));
+        assert!(matches!(decide(&hidden, None, None, &Proven::new()), Appended::NotFound));
     }
 }

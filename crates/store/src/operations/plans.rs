@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use backing::Postgres;
 use protocol::rest::User;
 use protocol::{
-    AppId, ConversationId, ConversationStatus, MessageStatus, Permissions, Sender, Side, Timestamp, TokenId,
+    AppId, ConversationId, ConversationStatus, DeviceId, IdentityKeyId, MessageStatus, Permissions, Sender,
+    Side, Timestamp, TokenId,
 };
 use tokio_postgres::NoTls;
 
@@ -13,11 +14,15 @@ use super::conversations::{LATEST, LATEST_OPEN, OF_APP, OF_DEVICE, OF_STATUS};
 use crate::postgres::OF_LANES;
 use crate::session::asked;
 use crate::{
-    Act, AllowOrigins, App, Appended, CheckWritable, Compare, CountUnread, CreateApp, CreateToken,
-    Credential, Cursor, EndOldKey, FindApp, FindConversation, FindDeviceLogin, FindToken, FindTokenByHash,
-    FindVoid, Given, Identify, KeepSecret, ListActs, ListApps, ListChanges, ListConversations, ListTokens,
-    Location, MessagesAfter, NewMessage, NewReceipt, OpenConversation, Purpose, ReadHistory, RevokeToken,
-    RotateKey, Scope, SetStatus, Store, TellContext, Token, TouchOldKey, TouchToken,
+    Act, AddIdentityKey, App, AppChange, Appended, Block, Blocked, ChangeApp, CheckWritable, ClaimDevice,
+    Compare, CountUnread, CreateApp, CreateToken, Credential, Cursor, EndBindings, EndBindingsOfKey,
+    EndOldKey, FindApp, FindConversation, FindDevice, FindDeviceLogin, FindIdentityKey, FindLatest,
+    FindPerson, FindToken, FindTokenByHash, FindVoid, Given, HasEndedBindings, Identify, IdentityKey,
+    IdentityPolicy, KeepSecret, KeyAdded, ListActs, ListApps, ListChanges, ListConversations,
+    ListIdentityKeys, ListRevocations, ListTokens, Location, MessagesAfter, NameDevices, NewMessage,
+    NewReceipt, NowAt, OpenConversation, Proof, Purpose, ReadHistory, ResetDevice, RetireIdentityKey,
+    RevokeToken, RotateKey, Scope, SetStatus, Store, TellContext, Token, TouchDevice, TouchOldKey,
+    TouchToken, Unbind,
 };
 
 /// The statements, with values in place of their parameters.
@@ -66,7 +71,9 @@ async fn sqlite_walks_no_table_and_sorts_no_app() {
         // What is scanned may only be a page that has been made before.
         let walks = plan.lines().any(|line| {
             line.starts_with("SCAN")
-                && !["page", "open", "resolved", "(subquery"].iter().any(|made| line[5..].starts_with(made))
+                && !["page", "open", "resolved", "own", "proven", "(subquery"]
+                    .iter()
+                    .any(|made| line[5..].starts_with(made))
         });
         assert!(!walks, "{sql}\n{plan}");
         let finds =
@@ -86,6 +93,7 @@ async fn postgres_reads_a_page_of_rows_for_a_page() {
             2, 0, 0, 0, 0, 0, n, n * 10 FROM generate_series(1, 60000) n; \
         INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, created_at) \
             SELECT 'c' || n, s, 'm' || n || '-' || s, s, 'x', 'user', n FROM generate_series(1, 60000) n, generate_series(1, 2) s; \
+        INSERT INTO devices (app_id, device_id, updated_at) SELECT 'app-0', 'd' || n, 0 FROM generate_series(1, 20000) n; \
         ANALYZE";
     let postgres = Postgres::start().await.expect("a private Postgres");
     let url = postgres.url("postgres");
@@ -136,6 +144,8 @@ async fn do_all(store: &Store) {
         old_key: None,
         created_at: at(0),
         allowed_origins: Vec::new(),
+        identity: IdentityPolicy::Claimed,
+        requires_device_secret: false,
     };
     store.write(CreateApp { app, act: act() }).await.expect("an app");
     store.read(ListApps).await.expect("apps");
@@ -144,7 +154,8 @@ async fn do_all(store: &Store) {
     store.write(rotating).await.expect("a key");
     store.write(TouchOldKey { id: id(), now: at(1) }).await.expect("a note");
     store.write(EndOldKey { id: id(), act: act() }).await.expect("an end");
-    store.write(AllowOrigins { id: id(), origins: Vec::new(), act: act() }).await.expect("origins");
+    let change = AppChange { name: Some("Shop".into()), ..AppChange::default() };
+    store.write(ChangeApp { id: id(), change, act: act() }).await.expect("a change");
     store.write(KeepSecret { name: "test", new: "secret".into() }).await.expect("a secret");
     let token_id = || TokenId::from("tok_new");
     let token = Token {
@@ -172,15 +183,37 @@ async fn do_all(store: &Store) {
     }
     store.write(CheckWritable { now: at(1) }).await.expect("writable");
 
-    for (person, chance) in [None, Some(user("ann")), Some(user("bob")), None].into_iter().zip(1..) {
+    let (key_id, app_0) = (|| IdentityKeyId::from("idk_1"), || AppId::from("app-0"));
+    let key = IdentityKey {
+        id: key_id(),
+        app_id: app_0(),
+        algorithm: "HS256".into(),
+        key: "secret".into(),
+        created_at: at(0),
+        retired_at: None,
+    };
+    let added = store.write(AddIdentityKey { key, most: 2, act: act() }).await.expect("a key");
+    assert_eq!(added, KeyAdded::Done);
+    store.read(ListIdentityKeys { app_id: app_0() }).await.expect("keys");
+    store.read(FindIdentityKey { id: key_id() }).await.expect("a key");
+    let proof = || Proof { key_id: key_id(), until: at(2) };
+    let people = [
+        NowAt::Nobody,
+        NowAt::Claimed(user("ann")),
+        NowAt::Claimed(user("bob")),
+        NowAt::Nobody,
+        NowAt::Proven(user("ann"), proof()),
+        NowAt::Proven(user("bob"), proof()),
+    ];
+    for (person, chance) in people.into_iter().zip(1..) {
         let (app_id, device_id) = ("app-0".into(), "phone".into());
-        let identify = Identify { app_id, device_id, user: person.clone(), now: at(1) };
-        store.write(identify).await.expect("somebody");
+        let identify = Identify { app_id, device_id, who: person.clone(), now: at(1) };
+        assert!(store.write(identify).await.expect("an outcome").done().is_some());
         let opening = OpenConversation {
             app_id: "app-0".into(),
             device_id: "phone".into(),
             id: ConversationId::new(at(1), chance),
-            user: person,
+            who: Some(person),
             device_context: Some("{}".into()),
             now: at(1),
         };
@@ -198,12 +231,13 @@ async fn do_all(store: &Store) {
         app_id: "app-0".into(),
         device_id: "tablet".into(),
         id: ConversationId::new(at(2), 7),
-        user: None,
+        who: None,
         device_context: None,
         now: at(2),
     };
     let opened = store.write(opening).await.expect("a conversation");
-    let id = opened.conversation.conversation.id;
+    let id = opened.done().expect("a conversation").conversation.conversation.id;
+    devices_and_people(store, &id, &proof()).await;
     let mut message = None;
     for (device, sender, local_id) in
         [(Some("tablet"), Sender::User, "1"), (None, Sender::Agent, "2"), (None, Sender::Agent, "2")]
@@ -263,6 +297,62 @@ async fn do_all(store: &Store) {
     store.read(ListChanges { since: Some(start), limit: 10 }).await.expect("changes");
     let given = Given { conversation_id: id, message: Some((2, message)) };
     store.read(Compare { given: vec![given] }).await.expect("an answer");
+}
+
+/// The part of [`do_all`] that is about devices and people. Ends as it begins: nobody is at the tablet.
+async fn devices_and_people(store: &Store, conversation: &ConversationId, proof: &Proof) {
+    let (app_id, device_id) = (|| AppId::from("app-0"), || DeviceId::from("phone"));
+    store.read(FindDevice { app_id: app_id(), device_id: device_id() }).await.expect("a device");
+    store.read(FindLatest { app_id: app_id(), device_id: device_id() }).await.expect("an answer");
+    let proven = CountUnread { app_id: app_id(), device_id: device_id() };
+    store.read(proven).await.expect("a count");
+    let here = NameDevices { app_id: app_id(), devices: vec![device_id(), "unknown".into()] };
+    assert_eq!(store.read(here).await.expect("an answer").len(), 1);
+    store.read(HasEndedBindings { now: at(1) }).await.expect("an answer");
+    store.write(TouchDevice { app_id: app_id(), device_id: device_id(), now: at(2) }).await.expect("a note");
+    let of_bob = ConversationId::new(at(1), 6);
+    for id in [conversation, &of_bob] {
+        let find = FindPerson { scope: scope(None), conversation_id: id.clone(), limit: 10 };
+        store.read(find).await.expect("a person");
+        let seen = FindConversation { scope: scope(Some("phone")), id: id.clone() };
+        store.read(seen).await.expect("a conversation or none");
+    }
+    for whom in [Blocked::Device(device_id()), Blocked::Person("bob".into())] {
+        for is_blocked in [true, false] {
+            let block = Block { app_id: app_id(), whom: whom.clone(), is_blocked, act: act() };
+            assert!(store.write(block).await.expect("an outcome"));
+        }
+    }
+    let new = NewMessage {
+        scope: scope(Some("phone")),
+        conversation_id: of_bob.clone(),
+        local_id: "1".into(),
+        body: "x".into(),
+        sender: Sender::User,
+        sender_name: None,
+        sender_id: None,
+        now: at(3),
+        chance: 1,
+    };
+    assert!(matches!(store.write(new).await.expect("an outcome"), Appended::New(..)));
+    store.write(Unbind { app_id: app_id(), device_id: device_id(), act: act() }).await.expect("an outcome");
+    let user = User { id: "bob".into(), name: None, email: None, attributes: None };
+    let who = NowAt::Proven(user, proof.clone());
+    let again = Identify { app_id: app_id(), device_id: device_id(), who: who.clone(), now: at(1) };
+    assert!(store.write(again.clone()).await.expect("an outcome").done().is_some());
+    assert_eq!(store.write(EndBindings { now: at(9), limit: 10 }).await.expect("a number"), 1);
+    store.write(again).await.expect("an outcome");
+    let retiring = RetireIdentityKey { id: proof.key_id.clone(), app_id: app_id(), act: act() };
+    assert!(store.write(retiring).await.expect("an outcome"));
+    let ending = EndBindingsOfKey { id: proof.key_id.clone(), limit: 10, now: at(1) };
+    assert_eq!(store.write(ending).await.expect("a number"), 1);
+    let secret_hash = "hash".to_owned();
+    let claim = ClaimDevice { app_id: app_id(), device_id: device_id(), secret_hash, now: at(1) };
+    store.write(claim).await.expect("a device");
+    let reset = ResetDevice { app_id: app_id(), device_id: device_id(), act: act() };
+    assert!(store.write(reset).await.expect("an outcome"));
+    let seen = store.read(ListRevocations { since: Some(1), limit: 10 }).await.expect("revocations");
+    assert!(!seen.revocations.is_empty() && !seen.is_incomplete);
 }
 
 /// Statements that may walk a table as a whole, each with the reason.

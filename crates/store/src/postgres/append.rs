@@ -6,9 +6,9 @@ use deadpool_postgres::Object;
 use futures_util::future::{join, join3};
 use protocol::{ConversationId, LocalId, Message, Timestamp};
 
-use super::group::{Group, LOCK, column};
+use super::group::{Group, LOCK, column, proven};
 use crate::error::Error;
-use crate::operations::conversations::{self, Stored};
+use crate::operations::conversations::{self, Proven, Stored};
 use crate::operations::messages::{self, Appended, NewMessage};
 use crate::session::{Row, integer};
 
@@ -69,6 +69,7 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
         let message = messages::read(&mut Row::postgres(&row))?;
         decided.known.insert((message.conversation_id.clone(), message.local_id.clone()), message);
     }
+    decided.proven = proven(connection, batch.iter().map(|new| &new.scope), &decided.conversations).await?;
     let outcomes: Vec<Appended> = batch.iter().map(|new| decided.append(new)).collect();
 
     let pairs = batch.iter().zip(&outcomes);
@@ -123,13 +124,14 @@ fn new_message(outcome: &Appended) -> Option<&Message> {
 struct Decided {
     conversations: HashMap<ConversationId, Stored>,
     known: HashMap<(ConversationId, LocalId), Message>,
+    proven: Proven,
 }
 
 impl Decided {
     fn append(&mut self, new: &NewMessage) -> Appended {
         let name = (new.conversation_id.clone(), new.local_id.clone());
         let stored = self.conversations.get_mut(&new.conversation_id);
-        let appended = messages::decide(new, stored, self.known.get(&name));
+        let appended = messages::decide(new, stored, self.known.get(&name), &self.proven);
         if let Some(message) = new_message(&appended) {
             self.known.insert(name, message.clone());
         }

@@ -1,15 +1,18 @@
 //! A lane whose writes are done many at a time: what waits is one transaction of two round trips.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use deadpool_postgres::Object;
+use protocol::ConversationId;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::lanes::TRIES;
 use super::pool::{Pool, limited};
 use crate::error::{Error, ErrorKind};
-use crate::operations::conversations::columns;
+use crate::operations::conversations::{Proven, Scope, Stored, columns};
+use crate::session::Row;
 use crate::{Observation, Observer};
 
 /// Writes that may wait; more are refused.
@@ -145,6 +148,33 @@ impl<G: Group> Lane<G> {
 /// commit, so that the order of `seq` is the order of commits.
 pub(super) const LOCK: &str =
     concat!("SELECT ", columns!(), " FROM conversations WHERE id = ANY($1) ORDER BY id FOR UPDATE");
+
+/// Who is proven at the devices of those scopes, where that decides whether they reach any of those conversations.
+pub(super) async fn proven<'s>(
+    connection: &Object,
+    scopes: impl Iterator<Item = &'s Scope>,
+    conversations: &HashMap<ConversationId, Stored>,
+) -> Result<Proven, Error> {
+    let mut proven = Proven::new();
+    if !conversations.values().any(|stored| stored.is_proven) {
+        return Ok(proven);
+    }
+    let devices = scopes.filter_map(|scope| Some((scope.app_id.as_str(), scope.device_id.as_deref()?)));
+    let (apps, devices): (Vec<&str>, Vec<&str>) = devices.collect::<BTreeSet<_>>().into_iter().unzip();
+    if devices.is_empty() {
+        return Ok(proven);
+    }
+    let statement = connection.prepare_cached(PROVEN).await?;
+    for row in connection.query(&statement, &[&apps, &devices]).await? {
+        let mut row = Row::postgres(&row);
+        proven.insert((row.id()?, row.id()?), row.id()?);
+    }
+    Ok(proven)
+}
+
+pub(super) const PROVEN: &str = "SELECT d.app_id, d.device_id, d.user_id FROM unnest($1::text[], $2::text[]) \
+    AS v (app_id, device_id) JOIN devices d ON d.app_id = v.app_id AND d.device_id = v.device_id \
+    WHERE d.is_proven = 1 AND d.user_id IS NOT NULL";
 
 /// One column of what is sent together.
 pub(super) fn column<'r, R, T>(rows: &[&'r R], of: impl Fn(&'r R) -> T) -> Vec<T> {

@@ -6,9 +6,9 @@ use deadpool_postgres::Object;
 use futures_util::future::{join, join4};
 use protocol::{ConversationId, Message, MessageId, Side};
 
-use super::group::{Group, LOCK, column};
+use super::group::{Group, LOCK, column, proven};
 use crate::error::Error;
-use crate::operations::conversations::{self, Stored};
+use crate::operations::conversations::{self, Proven, Stored};
 use crate::operations::messages::{self, Look};
 use crate::operations::receipts::{NewReceipt, Receipted, raise};
 use crate::session::{Row, integer};
@@ -83,6 +83,7 @@ async fn store(connection: &Object, batch: &[&NewReceipt]) -> Result<Vec<Look<Re
         let message = messages::read(&mut Row::postgres(&row))?;
         decided.newest.insert(message.conversation_id.clone(), message);
     }
+    decided.proven = proven(connection, batch.iter().map(|new| &new.scope), &decided.conversations).await?;
     let raised: Vec<Look<Raised>> = batch.iter().map(|new| decided.raise(new)).collect();
     let touched: Vec<&Stored> =
         decided.conversations.values().filter(|row| decided.touched.contains(&row.conversation.id)).collect();
@@ -139,12 +140,14 @@ struct Decided {
     messages: HashMap<(ConversationId, u64), MessageId>,
     newest: HashMap<ConversationId, Message>,
     touched: HashSet<ConversationId>,
+    proven: Proven,
 }
 
 impl Decided {
     fn raise(&mut self, new: &NewReceipt) -> Look<Raised> {
         let stored = self.conversations.get_mut(&new.conversation_id);
-        let Some(stored) = stored.filter(|stored| new.scope.reaches(stored)) else {
+        let proven = &self.proven;
+        let Some(stored) = stored.filter(|stored| new.scope.reaches(stored, proven)) else {
             return Look::NoConversation;
         };
         let there = place(new)

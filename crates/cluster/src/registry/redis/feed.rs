@@ -247,11 +247,11 @@ impl Reader {
         let (now, counts) = self.look().await?;
         let said = self.place.take().map(|place| place.online).unwrap_or_default();
         for device in said.difference(&now.online) {
-            self.announce(&presence(self.app_id.clone(), device.clone(), false, 0));
+            self.announce(&presence(self.app_id.clone(), device.clone(), false, 0, None));
         }
         for device in now.online.difference(&said) {
             let count = counts.get(device).copied().unwrap_or(1);
-            self.announce(&presence(self.app_id.clone(), device.clone(), true, count));
+            self.announce(&presence(self.app_id.clone(), device.clone(), true, count, None));
         }
         self.place = Some(now);
         Ok(())
@@ -267,6 +267,7 @@ impl Reader {
         let Some(place) = &mut self.place else { return };
         place.number = entry.number;
         let (app_id, device_id) = (self.app_id.clone(), entry.session.device_id.clone());
+        let user_info = entry.session.user_info.clone();
         let edge = match entry.kind {
             // Whatever the count: it may have been called offline while its node could not say that it was not.
             Kind::Joined | Kind::Found => place.online.insert(device_id.clone()).then_some(true),
@@ -278,7 +279,7 @@ impl Reader {
             Kind::Left => self.announce(&left(entry.session, entry.reason)),
         }
         if let Some(is_online) = edge {
-            self.announce(&presence(app_id, device_id, is_online, entry.count));
+            self.announce(&presence(app_id, device_id, is_online, entry.count, user_info));
         }
     }
 }
