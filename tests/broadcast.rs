@@ -64,7 +64,7 @@ async fn every_event_to_a_device_has_its_documented_form() {
         @r#"{"conversation_id":"[conversation]","last_message_id":"[message]","last_seq":1}"#);
     let answer = agent.say(&conversation, "a2", "Hi").await;
     insta::assert_snapshot!(form(&device.expect("message:new").await),
-        @r#"{"body":"Hi","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"a2","sender":"agent","sender_name":"Ada","seq":2,"status":"sent"}"#);
+        @r#"{"body":"Hi","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"a2","sender":"agent","sender_id":"[token]","sender_name":"Ada","seq":2,"status":"sent"}"#);
     let question = device.say(&conversation, "d1", "Where?").await;
     insta::assert_snapshot!(form(&device.expect("message:new").await),
         @r#"{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","seq":3,"status":"sent"}"#);
@@ -206,7 +206,7 @@ async fn every_ack_to_an_agent_has_its_documented_form() {
     let send = json!({ "conversation_id": conversation, "local_id": "1", "body": "Hi" });
     let sent = agent.call("message:send", send).await;
     insta::assert_snapshot!(form(&sent),
-        @r#"{"message":{"body":"Hi","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"1","sender":"agent","sender_name":"Ada","seq":1,"status":"sent"},"success":true}"#);
+        @r#"{"message":{"body":"Hi","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"1","sender":"agent","sender_id":"[token]","sender_name":"Ada","seq":1,"status":"sent"},"success":true}"#);
     let up_to = json!({ "conversation_id": conversation, "up_to_message_id": sent["message"]["id"] });
     for (event, payload) in [
         ("typing:start", here.clone()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::limits::Action;
 use protocol::rest::AuditPage;
-use protocol::{AppId, AuditEntry, Code, Failure, Permission, Permissions, Timestamp, TokenId};
+use protocol::{AgentId, AppId, AuditEntry, Code, Failure, Permission, Permissions, Timestamp, TokenId};
 use store::{
     Act, App, AppChange, ChangeApp, CreateApp, CreateToken, EndOldKey, FindApp, FindToken, IdentityPolicy,
     ListActs, ListApps, ListTokens, RevokeToken, RotateKey, Rotated, Token,
@@ -229,7 +229,8 @@ impl Chat {
         found.ok_or_else(|| Failure::new(Code::NotFound, "there is no such app"))
     }
 
-    /// Makes an admin token. `None` if there is no such app.
+    /// Makes an admin token for a program. With an owner, who is an agent of the app, it acts as them, may do no more than they,
+    /// and ends with them. `None` if there is no such app.
     ///
     /// # Errors
     /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SERVER_ERROR`.
@@ -239,6 +240,7 @@ impl Chat {
         name: &str,
         permissions: Permissions,
         expires_in: Option<Duration>,
+        owner: Option<&AgentId>,
     ) -> Result<Option<NewToken>, Failure> {
         input::name("name", name)?;
         if !self.app_exists(app_id).await? {
@@ -257,9 +259,15 @@ impl Chat {
             expires_at: expires_in.map(|duration| now.plus(duration)),
             last_used_at: None,
             revoked_at: None,
+            agent_id: owner.cloned(),
+            idle_ms: None,
+            user_agent: None,
+            agent: None,
         };
         let mut act = self.act(app_id, "token.create", &id);
-        act.details = Some(serde_json::json!({ "name": name, "permissions": permissions.to_text() }));
+        act.details = Some(serde_json::json!({
+            "name": name, "permissions": permissions.to_text(), "owner": owner,
+        }));
         self.write(CreateToken { token, act }).await?;
         Ok(Some(NewToken { id, admin_token }))
     }

@@ -62,6 +62,13 @@ impl Ambient {
         u64::from_le_bytes(bytes)
     }
 
+    /// 128 random bits.
+    pub fn salt(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        (self.fill)(&mut bytes);
+        bytes
+    }
+
     /// 256 random bits.
     pub fn secret(&self) -> [u8; 32] {
         let mut bytes = [0; 32];

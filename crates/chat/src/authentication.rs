@@ -7,7 +7,7 @@ use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, Failure, Timestamp, UserInfo};
 use store::{
     App, ClaimDevice, Credential, DeviceLogin, DeviceStanding, FindApp, FindDevice, FindDeviceLogin,
-    FindTokenByHash, FindVoid, KeyId, LatestConversation, Token, TouchOldKey, TouchToken,
+    FindTokenByHash, FindVoid, KeyId, LatestConversation, Token, TouchOldKey, TouchToken, Void,
 };
 
 use crate::{Address, Agent, Chat, Device, Principal, Restrictions, blocked, credential, input};
@@ -186,16 +186,19 @@ impl Chat {
         Ok(Agent {
             app_id: token.app_id.clone(),
             token_id: token.id.clone(),
-            name: token.name.clone(),
-            permissions: token.permissions,
+            agent_id: token.agent_id.clone(),
+            is_session: token.is_session(),
+            version: token.agent.as_ref().map_or(0, |agent| agent.version),
+            name: token.agent.as_ref().map_or(&token.name, |agent| &agent.name).clone(),
+            permissions: token.allows(),
             expires_at: token.expires_at,
             connection_id,
         })
     }
 
-    /// Those of the credentials that open nothing any more, however they were withdrawn. `None` if that can't be told just
+    /// Those of the credentials that open nothing any more, however they were withdrawn, or something else than they did. `None` if that can't be told just
     /// now.
-    pub async fn void_credentials(&self, shown: Vec<Credential>) -> Option<Vec<Credential>> {
+    pub async fn void_credentials(&self, shown: Vec<Credential>) -> Option<Vec<(Credential, Void)>> {
         self.read(FindVoid { shown, now: self.ambient.now() }).await.ok()
     }
 
@@ -205,13 +208,24 @@ impl Chat {
             return;
         }
         self.tokens.change(&token.token_hash, |token| Arc::make_mut(token).last_used_at = Some(now));
+        // A session lasts from its last use.
         // A token is as good on a full disk: that the note of its use is missing is worth no more than a log line.
         if let Err(error) = self.store.write(TouchToken { id: token.id.clone(), now }).await {
             self.store_failed(&error);
         }
     }
 
-    fn not_checked(&self, error: &store::Error) -> Failure {
+    /// Notes that a session is used, and lasts from now on. Nobody waits for it.
+    pub fn note_use(&self, agent: &Agent) {
+        let touching = TouchToken { id: agent.token_id.clone(), now: self.ambient.now() };
+        self.store.submit(touching, |noted| {
+            if let Err(error) = noted {
+                tracing::debug!(%error, "that a session is used could not be noted");
+            }
+        });
+    }
+
+    pub(crate) fn not_checked(&self, error: &store::Error) -> Failure {
         let failure = self.store_failed(error);
         Failure {
             code: Code::AuthError,

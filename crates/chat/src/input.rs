@@ -41,6 +41,22 @@ pub(crate) fn foreign_key(key: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An e-mail address, in lower case: that there is something before and behind one `@`. What is really one, only mail tells.
+///
+/// # Errors
+/// `MISSING_PARAMS`, `VALIDATION_ERROR`.
+pub(crate) fn email(text: &str) -> Result<String, Failure> {
+    let email = text.trim().to_lowercase();
+    name("email", &email)?;
+    let is_one = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && !domain.is_empty()
+            && !domain.contains('@')
+            && !email.contains(char::is_whitespace)
+    });
+    if is_one { Ok(email) } else { Err(Failure::invalid("email is no e-mail address")) }
+}
+
 /// A device's own secret: enough of it to be no guess, and nothing that a header could not carry.
 ///
 /// # Errors

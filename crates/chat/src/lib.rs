@@ -4,7 +4,9 @@
 //! the limits, stored, published, and then answered, in this order. Nothing here knows of sockets or HTTP.
 
 mod administration;
+mod agents;
 mod ambient;
+mod attempts;
 mod authentication;
 mod conversations;
 mod credential;
@@ -17,6 +19,7 @@ mod in_flight;
 mod input;
 mod messages;
 mod observer;
+mod password;
 mod people;
 mod presence;
 mod principal;
@@ -34,12 +37,14 @@ use std::time::Duration;
 use cluster::{Cluster, Envelope, Signal};
 use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
-pub use store::Credential;
 use store::{App, CheckWritable, DeviceStanding, Read, Store, Token, Write};
+pub use store::{Credential, Void};
 use tokio::sync::oneshot;
 
 pub use self::administration::{By, NewApp, NewToken, RotatedKey};
+pub use self::agents::{LetIn, Place, SignedIn, shown};
 pub use self::ambient::Ambient;
+use self::attempts::Attempts;
 pub use self::authentication::{DeviceAccess, DeviceCredentials};
 use self::crowd::Crowds;
 pub use self::crowd::crowded_out;
@@ -49,6 +54,7 @@ pub use self::in_flight::{Entered, InFlight};
 pub use self::input::Page;
 pub use self::messages::{Sending, Sent, cursor};
 pub use self::observer::{Observer, SendResult};
+use self::password::Hashers;
 pub use self::principal::{Address, Agent, Device, Principal, Restrictions, blocked};
 use self::rate_limit::Limiter;
 pub use self::rate_limit::Rates;
@@ -72,6 +78,8 @@ pub struct Chat {
     apps: Recent<AppId, Arc<App>>,
     tokens: Recent<String, Arc<Token>>,
     devices: Recent<(AppId, DeviceId), Arc<DeviceStanding>>,
+    hashers: Hashers,
+    attempts: Attempts,
     in_flight: InFlight,
     is_draining: AtomicBool,
     /// When the database was last tried, and whether it took a write.
@@ -140,6 +148,8 @@ impl Chat {
             apps: Recent::default(),
             tokens: Recent::default(),
             devices: Recent::default(),
+            hashers: Hashers::default(),
+            attempts: Attempts::default(),
             in_flight: InFlight::default(),
             is_draining: AtomicBool::new(false),
             writable: tokio::sync::Mutex::new(None),

@@ -69,7 +69,7 @@ impl Chat {
         let (sender, sender_name, sender_id) = match principal {
             Principal::Device(_) => (Sender::User, None, None),
             Principal::Agent(agent) => {
-                (Sender::Agent, Some(agent.name.clone()), Some(agent.token_id.clone()))
+                (Sender::Agent, Some(agent.name.clone()), Some(agent.actor().to_owned()))
             }
         };
         let new = NewMessage {

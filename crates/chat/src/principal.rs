@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use protocol::{
-    AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
+    AgentId, AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
 };
 use store::{DeviceStanding, Scope};
 
@@ -95,6 +95,12 @@ pub struct Agent {
     pub app_id: AppId,
     /// The token.
     pub token_id: TokenId,
+    /// The person: whose session it is, or who answers for the program.
+    pub agent_id: Option<AgentId>,
+    /// Whether it is a person's session, and no program's token.
+    pub is_session: bool,
+    /// The version of the agent, or 0: it rises when what they may do changes.
+    pub version: u64,
     /// The name that people see.
     pub name: String,
     /// What the token allows.
@@ -108,7 +114,26 @@ pub struct Agent {
 impl Agent {
     /// Who they are in what is recorded: the agent, or where a program acts for nobody, its token.
     pub fn actor(&self) -> &str {
-        self.token_id.as_str()
+        self.agent_id.as_ref().map_or(self.token_id.as_str(), |id| id.as_str())
+    }
+
+    /// The person who is asking, or for whom a program does.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for a program that acts for nobody.
+    pub fn require_person(&self) -> Result<&AgentId, Failure> {
+        self.agent_id.as_ref().ok_or_else(|| {
+            Failure::new(Code::Forbidden, "this token is a program's, for which no agent answers")
+        })
+    }
+
+    /// # Errors
+    /// `FORBIDDEN` for a program.
+    pub fn require_session(&self) -> Result<(), Failure> {
+        if self.is_session {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Forbidden, "this token is a program's, and no sign-in"))
     }
 
     /// # Errors

@@ -54,6 +54,11 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// Forgets all that is kept.
+    pub(crate) fn clear(&self) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Changes what is kept, which is no newer for that.
     pub(crate) fn change<Q: Eq + Hash + ?Sized>(&self, key: &Q, change: impl FnOnce(&mut V))
     where

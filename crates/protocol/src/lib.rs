@@ -3,6 +3,7 @@
 //! Types and pure functions only. Nothing here reads a clock, draws a random number, or does I/O; both come in
 //! as arguments.
 
+mod agent;
 mod audit;
 mod conversation;
 pub mod encoded;
@@ -20,6 +21,7 @@ pub mod schema;
 mod session;
 mod time;
 
+pub use agent::{Agent, AgentStatus, Availability};
 pub use audit::AuditEntry;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};
@@ -28,6 +30,6 @@ pub use id::{
     UserId,
 };
 pub use message::{Message, MessageStatus, Sender, Side};
-pub use permission::{Permission, Permissions};
+pub use permission::{Permission, Permissions, Role};
 pub use session::{Session, UserInfo};
 pub use time::Timestamp;

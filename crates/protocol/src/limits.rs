@@ -61,6 +61,32 @@ pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const TOKEN_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// Keys of one app that prove identities at one time: the present one, and the one before or after it.
 pub const IDENTITY_KEYS_LIVE: u64 = 2;
+/// Characters of an agent's password, at least.
+pub const PASSWORD_CHARS_MIN: usize = 10;
+/// Bytes of an agent's password, at most.
+pub const PASSWORD_BYTES: usize = 1_024;
+/// Passwords that may wait to be checked; more are refused.
+pub const PASSWORDS_WAITING: usize = 64;
+/// Wrong passwords for one account that cost no wait.
+pub const ATTEMPTS_FREE_ACCOUNT: u32 = 5;
+/// Wrong passwords and codes from one address that cost no wait.
+pub const ATTEMPTS_FREE_ADDRESS: u32 = 20;
+/// How long a wrong password has the next try wait, at most.
+pub const ATTEMPTS_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long the link of a first run is good.
+pub const FIRST_RUN_CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// How long an invitation is good.
+pub const INVITATION_LIFETIME: Duration = Duration::from_secs(72 * 60 * 60);
+/// How long a link for a new password is good.
+pub const RESET_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the links of the demo are good.
+pub const DEMO_CODE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a session lasts from its last use.
+pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long it lasts where "stay signed in" was chosen.
+pub const SESSION_IDLE_STAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Characters that are kept of the words by which a program calls itself that signs in.
+pub const USER_AGENT_CHARS: usize = 256;
 /// How long typing is shown that is not repeated.
 pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
 /// How long a handshake may take, from the first byte to the accepted namespace.
@@ -87,6 +113,8 @@ pub enum Action {
     Identify,
     /// Own a device's name by a secret, for the first time.
     Claim,
+    /// Sign in as an agent, or use a code.
+    SignIn,
     /// Connect a socket, and log in on one.
     Connect,
     /// Join a conversation.
@@ -129,11 +157,12 @@ pub struct Rate {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Send,
         Self::Open,
         Self::Identify,
         Self::Claim,
+        Self::SignIn,
         Self::Connect,
         Self::Join,
         Self::Receipt,
@@ -150,6 +179,7 @@ impl Action {
             Self::Open => "conversations opened",
             Self::Identify => "people identified",
             Self::Claim => "devices claimed",
+            Self::SignIn => "sign-ins",
             Self::Connect => "connections",
             Self::Join => "joins",
             Self::Receipt => "receipts",
@@ -167,6 +197,7 @@ impl Action {
             Self::Open => "open",
             Self::Identify => "identify",
             Self::Claim => "claim",
+            Self::SignIn => "sign_in",
             Self::Connect => "connect",
             Self::Join => "join",
             Self::Receipt => "receipt",
@@ -217,6 +248,7 @@ pub const RATES: &[(Action, By, Rate)] = &[
     (Action::Claim, By::Device, rate(60, 60)),
     (Action::Claim, By::Address, rate(600, 300)),
     (Action::Claim, By::App, rate(6_000, 2_000)),
+    (Action::SignIn, By::Address, rate(120, 60)),
     (Action::Connect, By::Device, rate(600, 100)),
     (Action::Connect, By::Address, rate(6_000, 2_000)),
     (Action::Join, By::Device, rate(1_200, 400)),

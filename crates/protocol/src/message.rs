@@ -29,6 +29,9 @@ pub struct Message {
     /// The agent's name, or the person's if the app told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender_name: Option<String>,
+    /// Which agent wrote it, or by which token; a person at a device has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_id: Option<String>,
     /// When the server stored it.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,

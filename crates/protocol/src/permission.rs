@@ -69,6 +69,12 @@ impl Permissions {
         Permission::ALL.into_iter().filter(move |&permission| self.has(permission))
     }
 
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Their names with spaces between, as the database keeps them.
     pub fn to_text(self) -> String {
         self.iter().map(Permission::as_str).collect::<Vec<_>>().join(" ")
@@ -86,6 +92,48 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
+/// What an agent may do in their app: a set of permissions with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees everything, and says nothing.
+    Viewer,
+    /// Answers, too.
+    Agent,
+    /// Manages the app, too.
+    Admin,
+}
+
+impl Role {
+    /// All of them, the weakest first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Agent, Self::Admin];
+
+    /// As it is written on the wire, on the command line and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Agent => "agent",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role that is written so, if any is.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// What who has it may do.
+    pub fn permissions(self) -> Permissions {
+        let is_of = |permission: &Permission| match permission {
+            Permission::ViewSessions | Permission::ViewPresence | Permission::ViewConversations => true,
+            Permission::SendMessages => self != Self::Viewer,
+            Permission::Manage => self == Self::Admin,
+        };
+        Permission::ALL.into_iter().filter(is_of).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +144,14 @@ mod tests {
         assert_eq!(set.to_text(), "view_sessions manage");
         assert_eq!(Permissions::from_text("manage view_sessions unheard_of"), set);
         assert!(!Permissions::agent().has(Permission::Manage));
+        let of_roles = Role::ALL.map(|role| role.permissions().to_text());
+        assert_eq!(
+            of_roles,
+            [
+                "view_sessions view_presence view_conversations",
+                "view_sessions view_presence view_conversations send_messages",
+                "view_sessions view_presence view_conversations send_messages manage"
+            ]
+        );
     }
 }

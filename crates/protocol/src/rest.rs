@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    AppId, AuditEntry, Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, Session,
-    Timestamp, UserId,
+    Agent, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure, IdentityKeyId,
+    InboxConversation, Message, Permission, Role, Session, Timestamp, TokenId, UserId,
 };
 
 /// Who uses a device, as the app tells it.
@@ -277,6 +277,197 @@ pub struct ChangeApp {
     /// The origins of the pages that may use its key; none is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
+}
+
+/// `POST /v1/auth/sign-in`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignIn {
+    /// The agent's e-mail address.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub email: String,
+    /// Their password.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub password: String,
+    /// The app, for who is an agent of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<String>,
+    /// Whether they stay signed in: for 30 days from the last use, and not 12 hours.
+    #[serde(default)]
+    pub stay: bool,
+}
+
+/// `POST /v1/auth/code`: an invitation, a link for a new password or of the demo, or that of the first run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UseCode {
+    /// The code.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub code: String,
+    /// The password that the agent has from now on, at least 10 characters. Needed but for the demo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The agent's name, if it is another than in the invitation. Needed for the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For the first run: the first admin's e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// For the first run: the first app's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_name: Option<String>,
+    /// Whether they stay signed in: for 30 days from the last use, and not 12 hours.
+    #[serde(default)]
+    pub stay: bool,
+}
+
+/// An agent has signed in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignedIn {
+    /// The session's token: what `Authorization: Bearer` and the socket take.
+    pub admin_token: String,
+    /// When it ends, if it is not used before.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
+    /// The agent.
+    pub agent: Agent,
+    /// Their app.
+    pub app_id: AppId,
+    /// After a first run: the key of the app that was made, which is not to be had again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+}
+
+/// `POST /v1/admin/agents`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InviteAgent {
+    /// Their name, which people see.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub name: String,
+    /// Their e-mail address.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub email: String,
+    /// What they may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub role: Option<Role>,
+}
+
+/// An agent, and how they come in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LetIn {
+    /// The agent.
+    pub agent: Agent,
+    /// The code: good once, for 72 hours as an invitation and 24 for a new password, and not to be had again.
+    pub code: String,
+    /// A link with it, to be sent to them.
+    pub link: String,
+}
+
+/// An app's agents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Agents {
+    /// All of them, by e-mail address.
+    pub agents: Vec<Agent>,
+}
+
+/// The answer that carries one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AgentAnswer {
+    /// The agent.
+    pub agent: Agent,
+}
+
+/// `PATCH /v1/admin/agents/{agent_id}`: what is to be other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeAgent {
+    /// Their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What they may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// `active` or `disabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<AgentStatus>,
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Me {
+    /// Their app.
+    pub app_id: AppId,
+    /// The name that people see.
+    pub name: String,
+    /// What they may do.
+    pub permissions: Vec<Permission>,
+    /// The agent; absent for a program that acts for nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+    /// When the token ends; for a session, if it is not used before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// `PATCH /v1/admin/me`: what is to be other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeMe {
+    /// Their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether they take part just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
+    /// Another password, at least 10 characters. Their other sessions end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The present one, where another is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_password: Option<String>,
+}
+
+/// A session of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignInInfo {
+    /// Its id.
+    pub id: TokenId,
+    /// When they signed in.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// When it was last used, to the minute.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub last_used_at: Timestamp,
+    /// When it ends, if it is not used before.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
+    /// By what program, in that one's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// Whether it is the one that asks.
+    pub is_current: bool,
+}
+
+/// The sessions of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SignIns {
+    /// Those that are good, the newest first.
+    pub sign_ins: Vec<SignInInfo>,
 }
 
 /// A message to send. `Idempotency-Key` serves where `local_id` is missing.

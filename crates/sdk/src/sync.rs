@@ -231,6 +231,7 @@ mod tests {
             body: "x".into(),
             sender: Sender::Agent,
             sender_name: None,
+            sender_id: None,
             created_at: Timestamp::from_epoch_ms(0),
             status: MessageStatus::Sent,
         }

@@ -25,6 +25,7 @@ fn history(world: &World, phone: &Phone, count: u64, at: Timestamp) -> Conversat
         body: format!("answer {seq}"),
         sender: Sender::Agent,
         sender_name: None,
+        sender_id: None,
         created_at: at,
         status: MessageStatus::Sent,
     };

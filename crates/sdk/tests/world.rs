@@ -463,6 +463,7 @@ impl Inner {
             body: body.to_owned(),
             sender,
             sender_name: None,
+            sender_id: None,
             created_at: now,
             status: MessageStatus::Sent,
         };

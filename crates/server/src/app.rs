@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chat::{Ambient, Chat, Handles, InFlight, Limits, Observer, Parts, Rates, Rounds, crowded_out};
 use cluster::{Cluster, Deliver, Envelope, Node, Signal};
-use protocol::limits;
+use protocol::{Failure, limits};
 use socketio::{Config, Meter};
 use store::{Location, Purpose, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::command::sign_in_link;
 use crate::connections::Connections;
 use crate::fanout::{Fanout, look_for_missed};
 use crate::listen::Door;
@@ -41,9 +42,9 @@ pub enum StartError {
     /// The settings don't go together.
     #[error("{0}")]
     Settings(&'static str),
-    /// The demo could not be made.
-    #[error("the demo could not be made: {0}")]
-    Demo(String),
+    /// What is there at the first start could not be made.
+    #[error("what is needed for the first start could not be stored: {0}")]
+    Greeting(String),
 }
 
 /// A server that is set up and listens, but does not accept yet.
@@ -53,8 +54,16 @@ pub struct App {
     address: SocketAddr,
     internal: Option<(TcpListener, SocketAddr)>,
     settings: Settings,
-    demo: Option<String>,
+    greeting: Greeting,
     stored_all: JoinHandle<()>,
+}
+
+/// What is told at the start.
+enum Greeting {
+    /// How to try the demo.
+    Demo(String),
+    /// How to make the first app; empty where there is one.
+    FirstRun(String),
 }
 
 /// A server that runs.
@@ -116,12 +125,13 @@ impl App {
             Some(address) => Some(listening(address).await?),
             None => None,
         };
-        let demo = if settings.demo {
-            let text = demo::set_up(&chat, address).await;
-            Some(text.map_err(|failure| StartError::Demo(failure.message))?)
+        let public_url = settings.public_url.clone().unwrap_or_else(|| reached_at(address));
+        let greeting = if settings.demo {
+            demo::set_up(&chat, &public_url).await.map(Greeting::Demo)
         } else {
-            None
+            first_run(&chat, &public_url).await.map(Greeting::FirstRun)
         };
+        let greeting = greeting.map_err(|failure| StartError::Greeting(failure.message))?;
         let shared = Arc::new(Shared {
             chat,
             fanout,
@@ -137,12 +147,13 @@ impl App {
             },
             // Pongs alone say nothing: who answers pings that were never read is not there.
             socket_progress: settings.write_timeout.min(settings.ping_timeout),
+            public_url,
             proxies: settings.trusted_proxies.clone().unwrap_or_default(),
             legacy: settings.legacy.clone(),
             open: InFlight::default(),
             refused_logins: RefusedLogins::new(settings.log_addresses),
         });
-        Ok(Self { shared, listener, address, internal, settings, demo, stored_all })
+        Ok(Self { shared, listener, address, internal, settings, greeting, stored_all })
     }
 
     /// Where it listens.
@@ -155,9 +166,14 @@ impl App {
         self.internal.as_ref().map(|(_, address)| *address)
     }
 
-    /// With `--demo`: what to print, so that someone can try it.
-    pub fn demo(&self) -> Option<&str> {
-        self.demo.as_deref()
+    /// What to print: that it is ready, before that with `--demo` how to try it, and after it how to make the first app,
+    /// where there is none yet.
+    pub fn greeting(&self) -> String {
+        let ready = format!("replyhq is ready on http://{}\n", self.address);
+        match &self.greeting {
+            Greeting::Demo(demo) => format!("{demo}{ready}"),
+            Greeting::FirstRun(link) => format!("{ready}{link}"),
+        }
     }
 
     /// Begins to accept.
@@ -290,6 +306,25 @@ fn cluster(settings: &Settings, ambient: &Ambient, here: Here) -> Cluster {
         written_off: Arc::new(move || connections.close_devices()),
         observer: Arc::new(move |observation| metrics.between_nodes(observation)),
     })
+}
+
+/// How a server is reached from its own machine that listens there.
+fn reached_at(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("http://127.0.0.1:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
+}
+
+/// Where there is no app yet: the link that makes the first one, and its first admin. Nobody else can: there is no password
+/// that comes with the server.
+async fn first_run(chat: &Chat, public_url: &str) -> Result<String, Failure> {
+    let Some(code) = chat.begin_first_run().await? else { return Ok(String::new()) };
+    let link = sign_in_link(public_url, &code);
+    Ok(format!(
+        "there is no app yet; whoever opens this within 10 minutes makes the first one, and is its admin:\n  {link}\n"
+    ))
 }
 
 async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

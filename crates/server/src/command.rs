@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, By, Chat, NewIdentitySecret, Parts, identity_key};
+use chat::{Ambient, By, Chat, LetIn, NewIdentitySecret, Parts, identity_key};
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use protocol::{AppId, Code, Failure, Permission, Permissions};
+use protocol::rest::ChangeAgent;
+use protocol::{AgentStatus, AppId, Code, Failure, Permission, Permissions, Role};
 use serde_json::{Value, json};
 use store::{App, AppChange, IdentityPolicy, Location, Purpose, Store, Token};
 
@@ -40,6 +41,9 @@ pub enum Command {
     /// Admin tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Agents: people who answer
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Keys by which an app's own backend proves who its people are
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -178,6 +182,9 @@ pub enum TokenCommand {
         /// For how long it is good, as in 90d; for ever if not given
         #[arg(long, value_name = "DURATION", value_parser = settings::parse_duration)]
         expires_in: Option<Duration>,
+        /// The agent who answers for it, by e-mail address: it acts as them, may do no more than they, and ends with them
+        #[arg(long, value_name = "EMAIL")]
+        owner: Option<String>,
         /// Where the data is and how to print.
         #[command(flatten)]
         output: Output,
@@ -199,6 +206,81 @@ pub enum TokenCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// Agents: people who answer.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Invite somebody; prints a link that is good once and for 72 hours. Works without a mail server: send it yourself
+    Invite {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Their name, which people see
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// Their e-mail address, with which they sign in
+        #[arg(long, value_name = "EMAIL")]
+        email: String,
+        /// What they may do: viewer, agent or admin
+        #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+        role: Role,
+        /// Where the link leads, and what else is needed.
+        #[command(flatten)]
+        link: Link,
+    },
+    /// An app's agents
+    List {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let an agent do nothing any more; their connections are closed within seconds, and what they did stays theirs
+    Disable {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Their e-mail address or id
+        agent: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let a disabled agent in again
+    Enable {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Their e-mail address or id
+        agent: String,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print a link by which an agent sets another password; good once and for 24 hours
+    Reset {
+        /// The app's id
+        #[arg(long, value_name = "APP")]
+        app: String,
+        /// Their e-mail address or id
+        agent: String,
+        /// Where the link leads, and what else is needed.
+        #[command(flatten)]
+        link: Link,
+    },
+}
+
+/// Where links lead, where the data is and how to print.
+#[derive(Debug, clap::Args)]
+pub struct Link {
+    /// How people reach the server, as in https://chat.example: where links lead
+    #[arg(long, value_name = "URL", env = "REPLYHQ_PUBLIC_URL", default_value = settings::DEFAULT_PUBLIC_URL, value_parser = settings::parse_public_url)]
+    public_url: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Keys by which an app's own backend proves who its people are.
@@ -274,6 +356,10 @@ pub enum DeviceCommand {
     },
 }
 
+fn parse_role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| format!("expected one of {}", Role::ALL.map(Role::as_str).join(", ")))
+}
+
 fn parse_policy(text: &str) -> Result<IdentityPolicy, String> {
     IdentityPolicy::parse(text).ok_or_else(|| "expected claimed or verified".into())
 }
@@ -337,6 +423,13 @@ impl Command {
                 | AppCommand::Set { output, .. }
                 | AppCommand::RotateKey { output, .. }
                 | AppCommand::EndOldKey { output, .. },
+            )
+            | Self::Agent(
+                AgentCommand::List { output, .. }
+                | AgentCommand::Disable { output, .. }
+                | AgentCommand::Enable { output, .. }
+                | AgentCommand::Invite { link: Link { output, .. }, .. }
+                | AgentCommand::Reset { link: Link { output, .. }, .. },
             )
             | Self::Identity(
                 IdentityCommand::AddSecret { output, .. }
@@ -496,6 +589,7 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             }))
         }
         Command::Identity(command) => run_identity(command).await,
+        Command::Agent(command) => run_agent(command).await,
         Command::Device(DeviceCommand::Reset { app, device, output }) => {
             let app_id = AppId::from(app);
             if !open(&output).await?.reset_device(&By::CommandLine, &app_id, &device).await? {
@@ -512,10 +606,16 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
                 if unbound { "unbound".into() } else { "nobody is verified at this device".into() }
             }))
         }
-        Command::Token(TokenCommand::Create { app, name, permissions, expires_in, output }) => {
+        Command::Token(TokenCommand::Create { app, name, permissions, expires_in, owner, output }) => {
             let permissions =
                 if permissions.is_empty() { Permissions::agent() } else { permissions.into_iter().collect() };
-            let made = open(&output).await?.create_token(&app.into(), &name, permissions, expires_in).await?;
+            let chat = open(&output).await?;
+            let app_id = AppId::from(app);
+            let owner = match owner {
+                Some(owner) => Some(chat.agent_named(&app_id, &owner).await?),
+                None => None,
+            };
+            let made = chat.create_token(&app_id, &name, permissions, expires_in, owner.as_ref()).await?;
             let token = made.ok_or_else(no_app)?;
             let answer = json!({ "id": token.id, "admin_token": token.admin_token });
             Ok(output.print(&answer, || {
@@ -543,6 +643,55 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             }))
         }
     }
+}
+
+async fn run_agent(command: AgentCommand) -> Result<String, Failure> {
+    let print_link = |link: &Link, let_in: &LetIn| {
+        let url = sign_in_link(&link.public_url, &let_in.code);
+        let answer = json!({ "agent": let_in.agent, "code": let_in.code, "link": url });
+        link.output.print(&answer, || {
+            format!("{}  {}\nlink: {url}   (good once, shown this once)", let_in.agent.id, let_in.agent.email)
+        })
+    };
+    let (app, agent, status, output) = match command {
+        AgentCommand::Invite { app, name, email, role, link } => {
+            let invited = open(&link.output)
+                .await?
+                .invite_agent(&By::CommandLine, &app.into(), &name, &email, role)
+                .await?;
+            return Ok(print_link(&link, &invited.ok_or_else(no_app)?));
+        }
+        AgentCommand::Reset { app, agent, link } => {
+            let chat = open(&link.output).await?;
+            let id = chat.agent_named(&app.into(), &agent).await?;
+            return Ok(print_link(&link, &chat.reset_agent(&By::CommandLine, &id).await?));
+        }
+        AgentCommand::List { app, output } => {
+            let agents = open(&output).await?.agents(&By::CommandLine, &app.into()).await?;
+            let agents = agents.ok_or_else(no_app)?;
+            return Ok(output.print(&json!({ "agents": agents }), || {
+                lines(&agents, |agent| {
+                    let (role, status) = (agent.role.as_str(), json!(agent.status));
+                    let status = status.as_str().unwrap_or_default();
+                    format!("{}  {}  {role}  {status}  {}", agent.id, agent.email, agent.name)
+                })
+            }));
+        }
+        AgentCommand::Disable { app, agent, output } => (app, agent, AgentStatus::Disabled, output),
+        AgentCommand::Enable { app, agent, output } => (app, agent, AgentStatus::Active, output),
+    };
+    let chat = open(&output).await?;
+    let id = chat.agent_named(&app.into(), &agent).await?;
+    let wish = ChangeAgent { status: Some(status), ..ChangeAgent::default() };
+    let agent = chat.change_agent(&By::CommandLine, &id, wish).await?;
+    Ok(output.print(&json!({ "agent": agent }), || {
+        format!("{}  {}  {}", agent.id, agent.email, json!(agent.status).as_str().unwrap_or_default())
+    }))
+}
+
+/// Where somebody comes in by a code. It stands behind the `#`, so that it is in no server's log.
+pub(crate) fn sign_in_link(public_url: &str, code: &str) -> String {
+    format!("{public_url}/dashboard#code={code}")
 }
 
 async fn run_identity(command: IdentityCommand) -> Result<String, Failure> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chat::{Chat, Credential, Revoked};
+use chat::{Chat, Credential, Revoked, Void};
 use cluster::SilentConnection;
 use protocol::event::ServerShutdown;
 use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
@@ -379,12 +379,17 @@ impl Connections {
         open.map(|open| open.put_out(Namespace::Client, failure)).count()
     }
 
-    fn close_void(&self, void: &HashSet<Credential>) {
+    fn close_void(&self, void: &HashMap<Credential, Void>) {
         let table = self.table();
-        let is_void = |open: &&Open| open.credential().is_some_and(|credential| void.contains(credential));
-        for open in table.open.values().filter(is_void) {
+        for open in table.open.values() {
+            let Some(void) = open.credential().and_then(|credential| void.get(credential)) else { continue };
+            if *void == Void::Changed {
+                // It is good, and opens something else: stock clients come back by themselves, and are let in to that.
+                open.outgoing.close(CloseReason::Server);
+                continue;
+            }
             let what = match open.owner {
-                Owner::Agent(_) => "the token has expired or was revoked",
+                Owner::Agent(_) => "the token has expired or was revoked, or its agent is disabled",
                 Owner::Device(_) | Owner::Claimed(..) | Owner::Nobody => "the app's key was replaced",
             };
             // Stock clients don't come back by themselves after this, and need not: they would be refused.

@@ -1,21 +1,26 @@
 //! `--demo`: an app with a conversation in it, and what to paste to try it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use chat::{Chat, Device, Principal, Restrictions, Sending};
+use chat::{Chat, Device, NewApp, Principal, Restrictions, Sending};
 use protocol::rest::{OpenConversation, User};
-use protocol::{Failure, Permission};
+use protocol::{Failure, Permission, Role};
 use tokio::sync::oneshot;
+
+use crate::command::sign_in_link;
 
 const DEVICE: &str = "demo-phone";
 
+/// Who answers in the demo.
+const AGENTS: [(&str, &str, Role); 2] =
+    [("Ada", "ada@demo.example", Role::Admin), ("Alan", "alan@demo.example", Role::Agent)];
+
 /// Makes a demo app, a token and a conversation; returns what to print.
-pub(crate) async fn set_up(chat: &Arc<Chat>, address: SocketAddr) -> Result<String, Failure> {
+pub(crate) async fn set_up(chat: &Arc<Chat>, url: &str) -> Result<String, Failure> {
     let app = chat.create_app("Demo").await?;
     let permissions = Permission::ALL.into_iter().collect();
     let token = chat
-        .create_token(&app.app_id, "Ada from support", permissions, None)
+        .create_token(&app.app_id, "Ada from support", permissions, None, None)
         .await?
         .ok_or_else(|| Failure::invalid("the demo app is gone"))?;
     let device = Device {
@@ -36,7 +41,14 @@ pub(crate) async fn set_up(chat: &Arc<Chat>, address: SocketAddr) -> Result<Stri
     ] {
         send(chat, who, &conversation.id, local_id, body).await?;
     }
-    Ok(text(address, &app.app_id, &app.api_key, &token.admin_token, &conversation.id))
+    let mut links = String::new();
+    for (name, email, role) in AGENTS {
+        let made = chat.demo_agent(&app.app_id, name, email, role).await?;
+        let made = made.ok_or_else(|| Failure::invalid("the demo app is gone"))?;
+        links.push_str(&format!("  {name} ({})  {}\n", role.as_str(), sign_in_link(url, &made.code)));
+    }
+    let demo = Demo { url, app: &app, admin_token: &token.admin_token, conversation_id: &conversation.id };
+    Ok(demo.text(&links))
 }
 
 async fn send(
@@ -56,21 +68,27 @@ async fn send(
     told.await.map_err(|_| Failure::invalid("the demo's messages were not stored"))?.map(|_| ())
 }
 
-fn text(
-    address: SocketAddr,
-    app_id: &str,
-    api_key: &str,
-    admin_token: &str,
-    conversation_id: &str,
-) -> String {
-    let url = format!("http://{address}");
-    format!(
-        r#"
+/// What there is to try.
+struct Demo<'a> {
+    url: &'a str,
+    app: &'a NewApp,
+    admin_token: &'a str,
+    conversation_id: &'a str,
+}
+
+impl Demo<'_> {
+    fn text(&self, links: &str) -> String {
+        let Self { url, app: NewApp { app_id, api_key }, admin_token, conversation_id } = self;
+        format!(
+            r#"
 ReplyHQ demo
 
   API      {url}/docs
   Metrics  {url}/metrics
 
+To sign in as one of its agents, each link once and without a password:
+
+{links}
 1. Listen as an agent (needs Node; once: npm install socket.io-client):
 
 node -e '
@@ -94,5 +112,6 @@ curl -X POST {url}/v1/admin/conversations/{conversation_id}/messages \
   -H 'Content-Type: application/json' \
   -d '{{"local_id":"curl-2","body":"On its way!"}}'
 "#
-    )
+        )
+    }
 }

@@ -51,8 +51,7 @@ async fn serve(settings: Settings) -> ExitCode {
         }
         Err(error) => return fail(&error),
     };
-    let mut greeting = app.demo().unwrap_or_default().to_owned();
-    greeting.push_str(&format!("replyhq is ready on http://{}\n", app.address()));
+    let mut greeting = app.greeting();
     if let Some(address) = app.internal_address() {
         greeting.push_str(&format!("metrics, docs and health for those who run it: http://{address}\n"));
     }

@@ -1,7 +1,9 @@
 //! REST: a handler extracts, makes one call, answers.
 
+mod agents;
 mod app;
 mod audit;
+mod auth;
 mod conversations;
 mod docs;
 mod error;
@@ -61,6 +63,15 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(people::admin_block_person))
         .routes(routes!(people::admin_unbind_device))
         .routes(routes!(people::admin_reset_device))
+        .routes(routes!(auth::sign_in))
+        .routes(routes!(auth::use_code))
+        .routes(routes!(auth::sign_out))
+        .routes(routes!(agents::admin_me, agents::admin_change_me))
+        .routes(routes!(agents::admin_agents, agents::admin_invite_agent))
+        .routes(routes!(agents::admin_change_agent))
+        .routes(routes!(agents::admin_reset_agent))
+        .routes(routes!(agents::admin_sign_ins, agents::admin_end_sign_ins))
+        .routes(routes!(agents::admin_end_sign_in))
         .routes(routes!(app::admin_app, app::admin_change_app))
         .routes(routes!(app::admin_identity_keys, app::admin_add_identity_key))
         .routes(routes!(app::admin_retire_identity_key))

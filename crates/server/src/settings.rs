@@ -86,6 +86,11 @@ pub struct Settings {
     #[command(flatten)]
     pub database: DatabaseSettings,
 
+    /// How people reach the server, as in https://chat.example: where links lead that are given out. Where it listens, if
+    /// nothing is said
+    #[arg(long, value_name = "URL", env = "REPLYHQ_PUBLIC_URL", value_parser = parse_public_url)]
+    pub public_url: Option<String>,
+
     /// Make a demo app with a conversation in it, and print how to try it
     #[arg(long)]
     pub demo: bool,
@@ -325,6 +330,23 @@ fn parse_limit(text: &str) -> Result<(Action, By, Option<Rate>), String> {
     let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
     let (Some(per_minute), Some(burst)) = (number(per_minute), number(burst)) else { return Err(wrong()) };
     Ok((action, by, Some(Rate { per_minute, burst })))
+}
+
+/// Where links lead that a command prints, if nothing is said.
+pub(crate) const DEFAULT_PUBLIC_URL: &str = "http://127.0.0.1:3000";
+
+/// How people reach the server, without a slash at the end.
+pub(crate) fn parse_public_url(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match host {
+        Some(host)
+            if !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "?#\"<>".contains(c)) =>
+        {
+            Ok(url.to_owned())
+        }
+        _ => Err("expected https://HOST or http://HOST:PORT".into()),
+    }
 }
 
 /// A duration that is more than nothing.

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) patience: Patience,
     /// How long a socket may take nothing.
     pub(crate) socket_progress: Duration,
+    /// How people reach the server: where links lead.
+    pub(crate) public_url: String,
     pub(crate) proxies: Proxies,
     /// Whether and how clients of the protocol before Socket.IO are served.
     pub(crate) legacy: LegacySettings,

@@ -25,6 +25,10 @@ pub use self::clock::Clock;
 pub use self::error::{Error, ErrorKind};
 use self::job::Job;
 pub use self::operation::{Operation, Read, Write};
+pub use self::operations::agents::{
+    AgentChange, AgentChanged, BeginFirstRun, ChangeAgent, CodeKind, EndFirstRun, FindAccounts, FindAgent,
+    FindCode, GiveCode, GoodCode, InviteAgent, Invited, ListAgents, NewCode, SignIn, StoredAgent, UseCode,
+};
 pub use self::operations::apps::{
     App, AppChange, ChangeApp, CreateApp, EndOldKey, FindApp, IdentityPolicy, KeepSecret, ListApps, OldKey,
     RotateKey, Rotated, TouchOldKey,
@@ -34,7 +38,7 @@ pub use self::operations::changes::{
     ChangeCursor, ChangedConversation, Changes, Compare, Compared, Given, ListChanges,
 };
 pub use self::operations::conversations::{CountUnread, InboxCursor, ListConversations, Marks, Scope};
-pub use self::operations::credentials::{Credential, FindVoid, KeyId};
+pub use self::operations::credentials::{Credential, FindVoid, KeyId, Void};
 pub use self::operations::devices::{
     ClaimDevice, DeviceLogin, DeviceStanding, EndBindings, FindDevice, FindDeviceLogin, FindLatest,
     HasEndedBindings, LatestConversation, NowAt, Proof, ResetDevice, TouchDevice, Unbind,
@@ -56,7 +60,8 @@ pub use self::operations::people::{
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::revocations::{ListRevocations, Revocation, Revocations};
 pub use self::operations::tokens::{
-    CreateToken, FindToken, FindTokenByHash, ListTokens, RevokeToken, Token, TouchToken,
+    CreateToken, EndSignIns, FindToken, FindTokenByHash, ListSignIns, ListTokens, RevokeToken, Token,
+    TokensAgent, TouchToken,
 };
 use self::postgres::Postgres;
 pub use self::postgres::PostgresConfig;

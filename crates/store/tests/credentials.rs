@@ -67,6 +67,10 @@ async fn create_token(store: &Store, number: u64, expires_at: Option<Timestamp>)
         expires_at,
         last_used_at: None,
         revoked_at: None,
+        agent_id: None,
+        idle_ms: None,
+        user_agent: None,
+        agent: None,
     };
     let id = token.id.clone();
     store.write(CreateToken { token, act: act(0) }).await.unwrap();
@@ -103,11 +107,11 @@ async fn what_was_withdrawn_is_void(store: &Store) {
     assert_eq!(rotate(3, 33, Some(100)).await, Rotated::Done);
     assert_eq!(rotate(3, 34, Some(200)).await, Rotated::OlderIsGood(at(100)), "only two live at once");
     assert_eq!(rotate(9, 99, None).await, Rotated::NoApp);
-    let never = Credential::Token(TokenId::new(at(0), 13));
+    let never = Credential::Token(TokenId::new(at(0), 13), 0);
     let shown = vec![
-        Credential::Token(good.clone()),
-        Credential::Token(ends.clone()),
-        Credential::Token(revoked.clone()),
+        Credential::Token(good.clone(), 0),
+        Credential::Token(ends.clone(), 0),
+        Credential::Token(revoked.clone(), 0),
         never.clone(),
         key(1, 1),
         key(1, 2),
@@ -121,13 +125,13 @@ async fn what_was_withdrawn_is_void(store: &Store) {
     let void = async |seconds| {
         let void = store.read(FindVoid { shown: shown.clone(), now: at(seconds) }).await.unwrap();
         let count = void.len();
-        let void: HashSet<_> = void.into_iter().collect();
+        let void: HashSet<_> = void.into_iter().map(|(credential, _)| credential).collect();
         assert_eq!(void.len(), count);
         void
     };
-    let at_once: HashSet<_> = [Credential::Token(revoked), never, key(1, 2), key(2, 2), key(9, 9)].into();
+    let at_once: HashSet<_> = [Credential::Token(revoked, 0), never, key(1, 2), key(2, 2), key(9, 9)].into();
     assert_eq!(void(99).await, at_once);
-    let later: HashSet<_> = at_once.iter().cloned().chain([Credential::Token(ends), key(3, 3)]).collect();
+    let later: HashSet<_> = at_once.iter().cloned().chain([Credential::Token(ends, 0), key(3, 3)]).collect();
     assert_eq!(void(100).await, later);
     // The older one has ended: there is room for another.
     assert!(!store.write(EndOldKey { id: app_id(3), act: act(150) }).await.unwrap());

@@ -12,6 +12,7 @@ pub struct TestServer {
     address: SocketAddr,
     running: Option<Running>,
     backend: Backend,
+    greeting: String,
 }
 
 impl TestServer {
@@ -39,16 +40,17 @@ impl TestServer {
     /// # Panics
     /// If it does not start.
     pub async fn on(backend: Backend, flags: &[&str]) -> Self {
-        let (address, running) = start(&backend, flags).await;
-        Self { address, running: Some(running), backend }
+        let (address, running, greeting) = start(&backend, flags).await;
+        Self { address, running: Some(running), backend, greeting }
     }
 
     /// Stops it politely and starts another on the same data, on a new port.
     pub async fn restart(&mut self, flags: &[&str]) {
         self.shut_down().await;
-        let (address, running) = start(&self.backend, flags).await;
+        let (address, running, greeting) = start(&self.backend, flags).await;
         self.address = address;
         self.running = Some(running);
+        self.greeting = greeting;
     }
 
     /// Stops it politely, as SIGTERM does. A second call does nothing.
@@ -56,6 +58,11 @@ impl TestServer {
         if let Some(running) = self.running.take() {
             running.shut_down().await;
         }
+    }
+
+    /// What it prints at its start, before it says that it is ready.
+    pub fn greeting(&self) -> &str {
+        &self.greeting
     }
 
     /// Where it listens.
@@ -87,11 +94,12 @@ fn settings(backend: &Backend, flags: &[&str]) -> server::Settings {
     }
 }
 
-async fn start(backend: &Backend, flags: &[&str]) -> (SocketAddr, Running) {
+async fn start(backend: &Backend, flags: &[&str]) -> (SocketAddr, Running, String) {
     let app = App::start(settings(backend, flags)).await.expect("the server starts");
+    let greeting = app.greeting();
     let (address, running) = (app.address(), app.run());
     in_touch(address).await;
-    (address, running)
+    (address, running, greeting)
 }
 
 /// Waits until the server says that nothing is amiss: one that is not in touch with Redis yet serves, too, and would

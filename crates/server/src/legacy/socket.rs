@@ -237,6 +237,7 @@ fn notice(shared: &Shared, conversation_id: &ConversationId, body: &str) -> Mess
         body: body.to_owned(),
         sender: Sender::System,
         sender_name: None,
+        sender_id: None,
         created_at: Timestamp::from_epoch_ms(now_ms - now_ms % DAY_MS),
         status: MessageStatus::Sent,
     }

@@ -183,7 +183,7 @@ pub(crate) async fn login_agent(
     let key = shared.fanout.new_key();
     let subscriber = fanout::Peer { key, connection_id, namespace: Namespace::Admin, outgoing };
     let watching = shared.chat.watch(&agent.app_id).await;
-    let credential = Credential::Token(agent.token_id.clone());
+    let credential = Credential::Token(agent.token_id.clone(), agent.version);
     let mut peer = Peer::new(Principal::Agent(agent), subscriber);
     peer.keep_watching(watching);
     Ok(Login { peer, credential, latest: None, is_crowded: false })

@@ -35,6 +35,8 @@ pub(crate) struct Peer {
     typing: HashSet<ConversationId>,
     /// An agent's: what happens to the app's connections is read on this node.
     watching: Option<Watching>,
+    /// When an agent's session was last noted to be used, in milliseconds since some moment.
+    used_at_ms: u64,
     /// Made with the first send, so that who only listens costs nothing.
     in_flight: Option<InFlight>,
 }
@@ -51,6 +53,7 @@ impl Peer {
             rooms: HashSet::new(),
             typing: HashSet::new(),
             watching: None,
+            used_at_ms: 0,
             in_flight: None,
         }
     }
@@ -361,6 +364,18 @@ impl Peer {
         agent.require_app(&request.app_id)?;
         let page = Page::of_sessions(request.limit)?;
         shared.chat.sessions(agent, request.after.as_deref(), page).await
+    }
+
+    /// The agent does something: their session lasts from here on.
+    pub(crate) fn note_use(&mut self, shared: &Shared) {
+        /// So often, at most, that a busy agent costs no write for each event.
+        const EVERY_MS: u64 = 60_000;
+        let Principal::Agent(agent) = &self.principal else { return };
+        let now_ms = u64::try_from(shared.chat.ambient().elapsed().as_millis()).unwrap_or(u64::MAX);
+        if agent.is_session && now_ms >= self.used_at_ms.saturating_add(EVERY_MS) {
+            self.used_at_ms = now_ms;
+            shared.chat.note_use(agent);
+        }
     }
 
     fn agent(&self) -> Result<&Agent, Failure> {

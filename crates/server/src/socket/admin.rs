@@ -28,6 +28,7 @@ pub(super) async fn connect(
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
+    peer.note_use(shared);
     match event.name.as_str() {
         SubscribeToApp::NAME => {
             let outcome = payload::object(&event).and_then(|request| peer.subscribe(shared, &request));

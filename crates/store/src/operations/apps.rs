@@ -112,16 +112,8 @@ impl Operation for CreateApp {
     type Out = bool;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        const SQL: &str = "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ($1, $2, $3, $4) \
-            ON CONFLICT (id) DO NOTHING";
         let Self { app, act } = self;
-        let params = [
-            Param::Text(&app.id),
-            Param::Text(&app.name),
-            Param::Text(&app.api_key_hash),
-            Param::Integer(app.created_at.epoch_ms()),
-        ];
-        let is_new = session.execute(SQL, &params).await? > 0;
+        let is_new = insert(session, app).await?;
         if is_new {
             audit::append(session, act).await?;
         }
@@ -133,6 +125,19 @@ impl Write for CreateApp {
     fn key(&self) -> &str {
         ADMINISTRATION
     }
+}
+
+/// False, and nothing is stored, if there is one with its id.
+pub(super) async fn insert(session: &mut Session<'_>, app: &App) -> Result<bool, Error> {
+    const SQL: &str = "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (id) DO NOTHING";
+    let params = [
+        Param::Text(&app.id),
+        Param::Text(&app.name),
+        Param::Text(&app.api_key_hash),
+        Param::Integer(app.created_at.epoch_ms()),
+    ];
+    Ok(session.execute(SQL, &params).await? > 0)
 }
 
 /// All apps.

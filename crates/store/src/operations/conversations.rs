@@ -305,7 +305,7 @@ macro_rules! with_newest {
     ([$($more:tt)*] $($page:tt)*) => {
         concat!(
             "SELECT page.*, ", $($more)*,
-            "m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+            "m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at, m.sender_id \
              FROM (", $($page)*, ") AS page \
              LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq \
              ORDER BY page.updated_at DESC, page.id DESC"

@@ -3,7 +3,7 @@
 use protocol::encoded::messages_fitting;
 use protocol::{
     ConversationId, ConversationStatus, InboxConversation, LocalId, Message, MessageId, MessageStatus,
-    Sender, Timestamp, TokenId,
+    Sender, Timestamp,
 };
 
 use super::conversations::{self, Marks, Proven, Scope, Stored, columns};
@@ -27,8 +27,8 @@ pub struct NewMessage {
     pub sender: Sender,
     /// The agent's name. A user's name is the conversation's own.
     pub sender_name: Option<String>,
-    /// By which token it is sent; a device has none.
-    pub sender_id: Option<TokenId>,
+    /// Which agent or token sends it; a device has none.
+    pub sender_id: Option<String>,
     /// When.
     pub now: Timestamp,
     /// Chance for its id.
@@ -96,6 +96,7 @@ pub(crate) fn decide(
         sender: new.sender,
         sender_name: if is_from_user { stored.user_name.clone() } else { new.sender_name.clone() },
         created_at: now,
+        sender_id: new.sender_id.clone(),
         status: MessageStatus::Sent,
     };
     Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()))
@@ -111,7 +112,7 @@ impl Operation for NewMessage {
         let appended = decide(self, Some(&mut stored), earlier.as_ref(), &proven);
         if let Appended::New(message, _) = &appended {
             take(session, &stored).await?;
-            insert(session, message, self.sender_id.as_ref()).await?;
+            insert(session, message).await?;
         }
         Ok(appended)
     }
@@ -133,7 +134,7 @@ async fn load(
     new: &NewMessage,
 ) -> Result<Option<(Stored, Option<Message>)>, Error> {
     const SQL: &str = concat!(
-        "SELECT c.*, m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+        "SELECT c.*, m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at, m.sender_id \
          FROM (SELECT ",
         columns!(),
         " FROM conversations WHERE id = $1) AS c \
@@ -165,11 +166,7 @@ async fn take(session: &mut Session<'_>, stored: &Stored) -> Result<(), Error> {
     session.execute(SQL, &params).await.map(|_| ())
 }
 
-async fn insert(
-    session: &mut Session<'_>,
-    message: &Message,
-    sender_id: Option<&TokenId>,
-) -> Result<(), Error> {
+async fn insert(session: &mut Session<'_>, message: &Message) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO messages \
          (conversation_id, seq, id, local_id, body, sender, sender_name, created_at, sender_id) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -182,7 +179,7 @@ async fn insert(
         Param::Text(message.sender.as_str()),
         Param::OptionalText(message.sender_name.as_deref()),
         Param::Integer(message.created_at.epoch_ms()),
-        Param::OptionalText(sender_id.map(TokenId::as_str)),
+        Param::OptionalText(message.sender_id.as_deref()),
     ];
     session.execute(SQL, &params).await.map(|_| ())
 }
@@ -190,7 +187,7 @@ async fn insert(
 /// The columns that [`read`] takes, in its order.
 macro_rules! message_columns {
     () => {
-        "SELECT conversation_id, seq, id, local_id, body, sender, sender_name, created_at FROM messages "
+        "SELECT conversation_id, seq, id, local_id, body, sender, sender_name, created_at, sender_id FROM messages "
     };
 }
 
@@ -216,6 +213,7 @@ fn read_rest(row: &mut Row<'_>, conversation_id: ConversationId) -> Result<Messa
         sender: sender(&row.text()?)?,
         sender_name: row.optional_text()?,
         created_at: Timestamp::from_epoch_ms(row.integer()?),
+        sender_id: row.optional_text()?,
         status: MessageStatus::Sent,
     })
 }

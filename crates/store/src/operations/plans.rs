@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use backing::Postgres;
 use protocol::rest::User;
 use protocol::{
-    AppId, ConversationId, ConversationStatus, DeviceId, IdentityKeyId, MessageStatus, Permissions, Sender,
-    Side, Timestamp, TokenId,
+    AppId, Availability, ConversationId, ConversationStatus, DeviceId, IdentityKeyId, MessageStatus,
+    Permissions, Role, Sender, Side, Timestamp, TokenId,
 };
 use tokio_postgres::NoTls;
 
@@ -14,15 +14,17 @@ use super::conversations::{LATEST, LATEST_OPEN, OF_APP, OF_DEVICE, OF_STATUS};
 use crate::postgres::OF_LANES;
 use crate::session::asked;
 use crate::{
-    Act, AddIdentityKey, App, AppChange, Appended, Block, Blocked, ChangeApp, CheckWritable, ClaimDevice,
-    Compare, CountUnread, CreateApp, CreateToken, Credential, Cursor, EndBindings, EndBindingsOfKey,
-    EndOldKey, FindApp, FindConversation, FindDevice, FindDeviceLogin, FindIdentityKey, FindLatest,
-    FindPerson, FindToken, FindTokenByHash, FindVoid, Given, HasEndedBindings, Identify, IdentityKey,
-    IdentityPolicy, KeepSecret, KeyAdded, ListActs, ListApps, ListChanges, ListConversations,
-    ListIdentityKeys, ListRevocations, ListTokens, Location, MessagesAfter, NameDevices, NewMessage,
-    NewReceipt, NowAt, OpenConversation, Proof, Purpose, ReadHistory, ResetDevice, RetireIdentityKey,
-    RevokeToken, RotateKey, Scope, SetStatus, Store, TellContext, Token, TouchDevice, TouchOldKey,
-    TouchToken, Unbind,
+    Act, AddIdentityKey, AgentChange, AgentChanged, App, AppChange, Appended, BeginFirstRun, Block, Blocked,
+    ChangeAgent, ChangeApp, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp,
+    CreateToken, Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndOldKey, EndSignIns,
+    FindAccounts, FindAgent, FindApp, FindCode, FindConversation, FindDevice, FindDeviceLogin,
+    FindIdentityKey, FindLatest, FindPerson, FindToken, FindTokenByHash, FindVoid, GiveCode, Given,
+    HasEndedBindings, Identify, IdentityKey, IdentityPolicy, InviteAgent, Invited, KeepSecret, KeyAdded,
+    ListActs, ListAgents, ListApps, ListChanges, ListConversations, ListIdentityKeys, ListRevocations,
+    ListSignIns, ListTokens, Location, MessagesAfter, NameDevices, NewCode, NewMessage, NewReceipt, NowAt,
+    OpenConversation, Proof, Purpose, ReadHistory, ResetDevice, RetireIdentityKey, RevokeToken, RotateKey,
+    Scope, SetStatus, SignIn, Store, StoredAgent, TellContext, Token, TouchDevice, TouchOldKey, TouchToken,
+    Unbind, UseCode, Void,
 };
 
 /// The statements, with values in place of their parameters.
@@ -168,13 +170,20 @@ async fn do_all(store: &Store) {
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        agent_id: None,
+        idle_ms: None,
+        user_agent: None,
+        agent: None,
     };
     store.write(CreateToken { token, act: act() }).await.expect("a token");
     store.read(ListTokens { app_id: "app-0".into() }).await.expect("tokens");
     store.read(FindToken { id: token_id() }).await.expect("a token");
     store.read(FindTokenByHash { hash: "hash".into() }).await.expect("a token");
     store.write(TouchToken { id: token_id(), now: at(1) }).await.expect("a note");
-    store.read(FindVoid { shown: vec![Credential::Token(token_id())], now: at(1) }).await.expect("an answer");
+    store
+        .read(FindVoid { shown: vec![Credential::Token(token_id(), 0)], now: at(1) })
+        .await
+        .expect("an answer");
     store.write(RevokeToken { id: token_id(), act: act() }).await.expect("an end");
     for app_id in [None, Some("app-0".into())] {
         for before in [None, Some(5)] {
@@ -182,6 +191,7 @@ async fn do_all(store: &Store) {
         }
     }
     store.write(CheckWritable { now: at(1) }).await.expect("writable");
+    agents(store).await;
 
     let (key_id, app_0) = (|| IdentityKeyId::from("idk_1"), || AppId::from("app-0"));
     let key = IdentityKey {
@@ -299,6 +309,92 @@ async fn do_all(store: &Store) {
     store.read(Compare { given: vec![given] }).await.expect("an answer");
 }
 
+/// The part of [`do_all`] that is about agents.
+async fn agents(store: &Store) {
+    let agent = |id: &str, email: &str| StoredAgent {
+        id: id.into(),
+        app_id: "app-0".into(),
+        name: "Ada".into(),
+        email: email.into(),
+        role: Role::Admin,
+        is_disabled: false,
+        availability: Availability::Online,
+        password_hash: None,
+        created_at: at(0),
+        last_seen_at: None,
+        version: 0,
+    };
+    let session = |id: &str| Token {
+        id: id.into(),
+        app_id: "app-0".into(),
+        name: "Ada".into(),
+        permissions: Permissions::default(),
+        token_hash: id.into(),
+        created_at: at(1),
+        expires_at: Some(at(99)),
+        last_used_at: None,
+        revoked_at: None,
+        agent_id: Some("agt_1".into()),
+        idle_ms: Some(1_000),
+        user_agent: None,
+        agent: None,
+    };
+    let code = |hash: &str, kind| NewCode { hash: hash.into(), kind, created_at: at(0), expires_at: at(99) };
+    let first = BeginFirstRun { code: code("first", CodeKind::FirstRun) };
+    assert!(!store.write(first).await.expect("an outcome"), "there is an app");
+    let ending = EndFirstRun {
+        hash: "first".into(),
+        app: store.read(FindApp { id: "app-0".into() }).await.expect("an answer").expect("an app"),
+        agent: agent("agt_0", "first@example.com"),
+        session: session("tok_first"),
+        acts: vec![act()],
+    };
+    assert!(!store.write(ending).await.expect("an outcome"));
+    for _ in 0..2 {
+        let invited = InviteAgent {
+            agent: agent("agt_1", "ada@example.com"),
+            code: code("invited", CodeKind::Account),
+            act: act(),
+        };
+        assert!(matches!(store.write(invited).await.expect("an outcome"), Invited::Done(_)));
+    }
+    let found = store.read(FindCode { hash: "invited".into(), now: at(1) }).await.expect("an answer");
+    assert!(found.is_some_and(|found| found.agent.is_some()));
+    let using = UseCode {
+        hash: "invited".into(),
+        password_hash: Some("hash".into()),
+        name: None,
+        session: session("tok_1"),
+        act: act(),
+    };
+    let ada = store.write(using).await.expect("an outcome").expect("an agent");
+    let signing = SignIn { agent: ada.clone(), session: session("tok_2"), act: act() };
+    assert!(store.write(signing).await.expect("an outcome"));
+    store.write(TouchToken { id: "tok_2".into(), now: at(2) }).await.expect("a note");
+    assert_eq!(
+        store.read(ListSignIns { agent_id: ada.id.clone(), now: at(1) }).await.expect("sessions").len(),
+        2
+    );
+    store.read(ListAgents { app_id: "app-0".into() }).await.expect("agents");
+    store.read(FindAgent { id: ada.id.clone() }).await.expect("an agent");
+    for app_id in [None, Some("app-0".into())] {
+        let find = FindAccounts { email: ada.email.clone(), app_id };
+        assert_eq!(store.read(find).await.expect("accounts").len(), 1);
+    }
+    let code = code("reset", CodeKind::Account);
+    let giving = GiveCode { app_id: "app-0".into(), id: ada.id.clone(), code, act: act() };
+    assert!(store.write(giving).await.expect("an outcome").is_some());
+    let ending = EndSignIns { agent_id: ada.id.clone(), except: Some("tok_2".into()), act: act() };
+    store.write(ending).await.expect("an end");
+    let change = AgentChange { is_disabled: Some(true), ..AgentChange::default() };
+    let (app_id, id) = (AppId::from("app-0"), ada.id.clone());
+    let changing = ChangeAgent { app_id, id, change, except: None, act: Some(act()), now: at(3) };
+    assert_eq!(store.write(changing).await.expect("an outcome"), AgentChanged::LastAdmin);
+    let shown = Credential::Token("tok_2".into(), ada.version + 1);
+    let void = store.read(FindVoid { shown: vec![shown.clone()], now: at(1) }).await.expect("an answer");
+    assert_eq!(void, [(shown, Void::Changed)]);
+}
+
 /// The part of [`do_all`] that is about devices and people. Ends as it begins: nobody is at the tablet.
 async fn devices_and_people(store: &Store, conversation: &ConversationId, proof: &Proof) {
     let (app_id, device_id) = (|| AppId::from("app-0"), || DeviceId::from("phone"));
@@ -356,9 +452,11 @@ async fn devices_and_people(store: &Store, conversation: &ConversationId, proof:
 }
 
 /// Statements that may walk a table as a whole, each with the reason.
-const WALKED: [&str; 1] = [
+const WALKED: [&str; 2] = [
     // The list of all apps, which an operator asks for.
     "FROM apps ORDER BY id",
+    // Whether there is any app, which the first row says.
+    "SELECT 1 FROM apps LIMIT 1",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ impl Group for Appends {
 }
 
 /// Asked once the locks are had: it sees all that earlier holders have committed.
-pub(super) const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+pub(super) const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at, m.sender_id \
     FROM unnest($1::text[], $2::text[]) AS v (conversation_id, local_id) \
     JOIN messages m ON m.conversation_id = v.conversation_id AND m.local_id = v.local_id";
 
@@ -72,9 +72,7 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
     decided.proven = proven(connection, batch.iter().map(|new| &new.scope), &decided.conversations).await?;
     let outcomes: Vec<Appended> = batch.iter().map(|new| decided.append(new)).collect();
 
-    let pairs = batch.iter().zip(&outcomes);
-    let (senders, new): (Vec<Option<&str>>, Vec<&Message>) =
-        pairs.filter_map(|(new, outcome)| Some((new.sender_id.as_deref(), new_message(outcome)?))).unzip();
+    let new: Vec<&Message> = outcomes.iter().filter_map(new_message).collect();
     if new.is_empty() {
         connection.batch_execute("COMMIT").await?;
         return Ok(outcomes);
@@ -101,7 +99,7 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
                 &column(&new, |message| message.sender.as_str()),
                 &column(&new, |message| message.sender_name.as_deref()),
                 &column(&new, |message| message.created_at.epoch_ms()),
-                &senders,
+                &column(&new, |message| message.sender_id.as_deref()),
             ],
         ),
         connection.batch_execute("COMMIT"),

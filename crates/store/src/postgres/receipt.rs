@@ -35,7 +35,7 @@ pub(super) const NAMED: &str = "SELECT m.conversation_id, m.seq, m.id FROM unnes
     AS v (conversation_id, seq) JOIN messages m ON m.conversation_id = v.conversation_id AND m.seq = v.seq";
 
 /// What an inbox shows beside the count that changes.
-pub(super) const NEWEST: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at \
+pub(super) const NEWEST: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at, m.sender_id \
     FROM conversations c JOIN messages m ON m.conversation_id = c.id AND m.seq = c.last_seq WHERE c.id = ANY($1)";
 
 /// The count of what is unread sees every message that was given its `seq` before: the row is locked.
