@@ -119,7 +119,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         operation["requestBody"]["required"] = false.into();
     }
     let is_send = method == "post" && path.ends_with("/messages");
-    let names_something = path.contains("{id}");
+    let names_something = path.contains('{') || path == "/v1/admin/sign-ins" || path.starts_with("/v1/admin/app");
     for (name, status, _) in FAILURES {
         let happens = match status {
             404 => names_something,
@@ -163,7 +163,7 @@ fn complete_parameter(path: &str, parameter: &mut Value) {
             *schema = json!({ "type": "string", "minLength": 1 });
             parameter["description"] = "The conversation's id".into();
         }
-        "device_id" => {
+        "device_id" if path.ends_with("/presence") => {
             *schema = json!({ "type": "string", "minLength": 1, "maxLength": limits::DEVICE_ID_CHARS });
             parameter["description"] = "The device's own name, or its handle".into();
         }
