@@ -68,9 +68,7 @@ impl Chat {
         self.limit(Action::Send, principal)?;
         let (sender, sender_name, sender_id) = match principal {
             Principal::Device(_) => (Sender::User, None, None),
-            Principal::Agent(agent) => {
-                (Sender::Agent, Some(agent.name.clone()), Some(agent.actor().to_owned()))
-            }
+            Principal::Agent(agent) => (Sender::Agent, Some(agent.name.clone()), Some(agent.actor().into())),
         };
         let new = NewMessage {
             scope: principal.scope(),

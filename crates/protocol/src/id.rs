@@ -72,6 +72,10 @@ macro_rules! text_id {
 }
 
 text_id!(
+    /// Who wrote a message on the agents' side: an agent, or a program's token. `agt_…`, `tok_…`
+    SenderId
+);
+text_id!(
     /// A key by which an app's backend proves who its people are. `idk_…`
     IdentityKeyId
 );

@@ -26,8 +26,8 @@ pub use audit::AuditEntry;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};
 pub use id::{
-    AgentId, AppId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId, TokenId,
-    UserId,
+    AgentId, AppId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId, SenderId,
+    TokenId, UserId,
 };
 pub use message::{Message, MessageStatus, Sender, Side};
 pub use permission::{Permission, Permissions, Role};

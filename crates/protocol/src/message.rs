@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::PREVIEW_CHARS;
-use crate::{ConversationId, LocalId, MessageId, Timestamp};
+use crate::{ConversationId, LocalId, MessageId, SenderId, Timestamp};
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Message {
     pub sender_name: Option<String>,
     /// Which agent wrote it, or by which token; a person at a device has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sender_id: Option<String>,
+    pub sender_id: Option<SenderId>,
     /// When the server stored it.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,

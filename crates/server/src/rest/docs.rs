@@ -119,7 +119,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         operation["requestBody"]["required"] = false.into();
     }
     let is_send = method == "post" && path.ends_with("/messages");
-    let names_something = path.contains('{') || path == "/v1/admin/sign-ins" || path.starts_with("/v1/admin/app");
+    let names_something =
+        path.contains('{') || path == "/v1/admin/sign-ins" || path.starts_with("/v1/admin/app");
     for (name, status, _) in FAILURES {
         let happens = match status {
             404 => names_something,

@@ -3,7 +3,7 @@
 use protocol::encoded::messages_fitting;
 use protocol::{
     ConversationId, ConversationStatus, InboxConversation, LocalId, Message, MessageId, MessageStatus,
-    Sender, Timestamp,
+    Sender, SenderId, Timestamp,
 };
 
 use super::conversations::{self, Marks, Proven, Scope, Stored, columns};
@@ -28,7 +28,7 @@ pub struct NewMessage {
     /// The agent's name. A user's name is the conversation's own.
     pub sender_name: Option<String>,
     /// Which agent or token sends it; a device has none.
-    pub sender_id: Option<String>,
+    pub sender_id: Option<SenderId>,
     /// When.
     pub now: Timestamp,
     /// Chance for its id.
@@ -213,7 +213,7 @@ fn read_rest(row: &mut Row<'_>, conversation_id: ConversationId) -> Result<Messa
         sender: sender(&row.text()?)?,
         sender_name: row.optional_text()?,
         created_at: Timestamp::from_epoch_ms(row.integer()?),
-        sender_id: row.optional_text()?,
+        sender_id: row.optional_text()?.map(SenderId::from),
         status: MessageStatus::Sent,
     })
 }
