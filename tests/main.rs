@@ -17,6 +17,7 @@ mod credentials;
 mod documents;
 mod end_to_end;
 mod files;
+mod identity_backends;
 mod integration;
 mod many_connections;
 mod many_nodes;

@@ -2,12 +2,8 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::time::UNIX_EPOCH;
 
-use data_encoding::BASE64URL_NOPAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use crate::server::command;
 use crate::{Client, Http, Refusal};
@@ -179,22 +175,6 @@ impl TestApp {
         let answer = self.as_device(device_id).post("/v1/conversations", &json!({})).await.ok();
         text(&answer["conversation"]["id"])
     }
-}
-
-/// What an app's backend signs with its secret (HS256), to prove who somebody is.
-pub fn identity_token(secret: &str, claims: &Value) -> String {
-    let encode = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
-    let message =
-        format!("{}.{}", encode(br#"{"alg":"HS256","typ":"JWT"}"#), encode(claims.to_string().as_bytes()));
-    let mut hash = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key is one");
-    hash.update(message.as_bytes());
-    format!("{message}.{}", encode(&hash.finalize().into_bytes()))
-}
-
-/// As [`identity_token`], for this person, good for ten minutes.
-pub fn token_of(secret: &str, user_id: &str) -> String {
-    let now = UNIX_EPOCH.elapsed().expect("a time after 1970").as_secs();
-    identity_token(secret, &json!({ "sub": user_id, "exp": now + 600, "name": user_id.to_uppercase() }))
 }
 
 fn text(value: &Value) -> String {
