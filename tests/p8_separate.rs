@@ -7,22 +7,23 @@ use hyper::Method;
 use serde_json::{Value, json};
 use testkit::{Client, Http, TestApp, TestServer};
 
-const ALL: [&str; 5] = ["view_sessions", "view_presence", "view_conversations", "send_messages", "manage"];
+pub(crate) const ALL: [&str; 5] =
+    ["view_sessions", "view_presence", "view_conversations", "send_messages", "manage"];
 
 /// One REST route: what to send, and the permission that it needs (agents only).
-struct Route {
-    method: Method,
-    path: &'static str,
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
     body: Value,
     /// Several have spaces between; none is "".
-    permission: Option<&'static str>,
+    pub(crate) permission: Option<&'static str>,
 }
 
 fn route(method: Method, path: &'static str, body: Value, permission: Option<&'static str>) -> Route {
     Route { method, path, body, permission }
 }
 
-fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let send = || json!({ "local_id": "intruder", "body": "I should not be here" });
     let receipt = || json!({ "up_to_message_id": "{message}" });
     vec![
@@ -89,15 +90,15 @@ fn routes() -> Vec<Route> {
 }
 
 impl Route {
-    fn is_agents(&self) -> bool {
+    pub(crate) fn is_agents(&self) -> bool {
         self.permission.is_some()
     }
 
-    fn names_a_conversation(&self) -> bool {
+    pub(crate) fn names_a_conversation(&self) -> bool {
         self.path.contains("{id}")
     }
 
-    async fn ask(&self, http: &Http, victim: &Victim) -> testkit::Answer {
+    pub(crate) async fn ask(&self, http: &Http, victim: &Victim) -> testkit::Answer {
         let path = self.path.replace("{id}", &victim.conversation).replace("{device_id}", "phone");
         let path = path.replace("{user_id}", "ann").replace("{key_id}", "idk_unknown");
         let path = path.replace("{agent_id}", "agt_unknown").replace("{sign_in_id}", "tok_unknown");
@@ -110,7 +111,7 @@ impl Route {
 }
 
 /// One socket event: its payload, and the permission that it needs (agents only; "" is none).
-fn client_events() -> Vec<(&'static str, Value)> {
+pub(crate) fn client_events() -> Vec<(&'static str, Value)> {
     let conversation = json!({ "conversation_id": "{id}" });
     vec![
         ("conversation:join", json!({ "conversation_id": "{id}", "after": "" })),
@@ -147,17 +148,17 @@ fn admin_events() -> Vec<(&'static str, Value, &'static str)> {
 }
 
 /// Whose things the others are after: a conversation with messages of both sides, and everyone who would hear of it.
-struct Victim {
-    app: TestApp,
-    conversation: String,
+pub(crate) struct Victim {
+    pub(crate) app: TestApp,
+    pub(crate) conversation: String,
     message: String,
-    device: Client,
-    agent: Client,
-    before: Value,
+    pub(crate) device: Client,
+    pub(crate) agent: Client,
+    pub(crate) before: Value,
 }
 
 impl Victim {
-    async fn of(server: &TestServer) -> Self {
+    pub(crate) async fn of(server: &TestServer) -> Self {
         let app = server.app().await;
         // Before there is anything to hear of: who comes later is told of it once more by the look at what was missed.
         let mut agent = app.agent().await;
@@ -179,14 +180,14 @@ impl Victim {
         Self { app, conversation, message, device, agent, before }
     }
 
-    fn fill(&self, payload: &Value) -> Value {
+    pub(crate) fn fill(&self, payload: &Value) -> Value {
         let text = payload.to_string();
         let text = text.replace("{id}", &self.conversation).replace("{message}", &self.message);
         serde_json::from_str(&text.replace("{app}", &self.app.app_id)).unwrap()
     }
 
     /// Nothing has changed, and nobody has heard anything.
-    async fn is_untouched(&mut self, by: &str) {
+    pub(crate) async fn is_untouched(&mut self, by: &str) {
         assert_eq!(state(&self.app, &self.conversation).await, self.before, "changed by {by}");
         for client in [&mut self.device, &mut self.agent] {
             for name in
@@ -199,7 +200,7 @@ impl Victim {
 }
 
 /// All that could be changed.
-async fn state(app: &TestApp, conversation: &str) -> Value {
+pub(crate) async fn state(app: &TestApp, conversation: &str) -> Value {
     let path = format!("/v1/admin/conversations/{conversation}");
     let row = app.as_agent().get(&path).await.ok();
     let messages = app.as_agent().get(&format!("{path}/messages")).await.ok();
@@ -207,7 +208,7 @@ async fn state(app: &TestApp, conversation: &str) -> Value {
 }
 
 /// Whether an answer tells anything of the victim.
-fn tells(answer: &str, victim: &Victim) -> bool {
+pub(crate) fn tells(answer: &str, victim: &Victim) -> bool {
     ["hush", victim.message.as_str(), "\"phone\""].iter().any(|secret| answer.contains(secret))
 }
 

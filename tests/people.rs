@@ -80,6 +80,16 @@ async fn a_proven_persons_devices_share_what_they_have_written_live() {
         tablet.post("/v1/conversations", &json!({})).await.ok()["conversation"]["id"],
         conversation.as_str()
     );
+    // And of another one the person's other devices are told, whichever opens it.
+    app.as_agent()
+        .patch(&format!("/v1/admin/conversations/{conversation}"), &json!({ "status": "resolved" }))
+        .await
+        .ok();
+    let another = phone.post("/v1/conversations", &json!({})).await.ok()["conversation"]["id"].clone();
+    assert_ne!(another, conversation.as_str());
+    for client in [&mut on_phone, &mut on_tablet] {
+        assert_eq!(client.expect("conversation:opened").await["conversation_id"], another);
+    }
     on_tablet.done("typing:start", json!({ "conversation_id": conversation })).await;
     assert_eq!(on_phone.expect("user:typing").await["device_id"], "tablet");
 }
@@ -106,9 +116,20 @@ async fn what_was_claimed_without_proof_is_never_shared() {
     assert_eq!(ids(&phone.get("/v1/conversations").await.ok()).len(), 2);
     assert_eq!(phone.post("/v1/conversations", &json!({})).await.ok()["conversation"]["id"], proven);
     assert_eq!(ids(&tablet.get("/v1/conversations").await.ok()), [proven.as_str().unwrap()]);
+    let mut connected = app.owner("laptop", &format!("laptop-{TABLET}")).await;
+    let nobodys =
+        app.as_owner("laptop", &format!("laptop-{TABLET}")).post("/v1/conversations", &json!({})).await.ok();
+    app.as_owner("laptop", &format!("laptop-{TABLET}"))
+        .post("/v1/identify", &json!({ "token": token_of(&secret, "ann") }))
+        .await
+        .ok();
+    assert_eq!(
+        connected.expect("conversation:opened").await["conversation_id"],
+        nobodys["conversation"]["id"]
+    );
     // An app's word for somebody who is proven already is no news; for somebody else it is.
     phone.post("/v1/identify", &person("ann")).await.ok();
-    assert_eq!(ids(&phone.get("/v1/conversations").await.ok()).len(), 2);
+    assert_eq!(ids(&phone.get("/v1/conversations").await.ok()).len(), 3);
     phone.post("/v1/identify", &person("bob")).await.ok();
     phone.post("/v1/identify", &person("ann")).await.ok();
     assert_eq!(ids(&phone.get("/v1/conversations").await.ok()), [claimed.as_str().unwrap()]);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use crate::scenarios::{agents, fairness, handshakes, limits, made_up, memory, readers, storms};
+use crate::scenarios::{agents, fairness, handshakes, limits, made_up, memory, readers, sign_ins, storms};
 use crate::trial::Trial;
 
 /// What a scenario does: from the undisturbed moment to the attackers' leaving.
@@ -74,6 +74,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         made_up::scenarios(),
         limits::scenarios(),
         handshakes::scenarios(),
+        sign_ins::scenarios(),
         storms::scenarios(),
     ]
     .concat()

@@ -7,4 +7,5 @@ pub(crate) mod limits;
 pub(crate) mod made_up;
 pub(crate) mod memory;
 pub(crate) mod readers;
+pub(crate) mod sign_ins;
 pub(crate) mod storms;

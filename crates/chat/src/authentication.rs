@@ -59,7 +59,7 @@ impl Chat {
             login.map_err(|error| self.not_checked(&error))?.ok_or_else(invalid)?;
         let credential = self.check_key(&shown, &app).await?;
         let standing = self.check_owner(&shown, &named, &app, standing).await?;
-        let device = Device { restrictions: Restrictions::of(&standing), ..named };
+        let device = named.standing(&standing);
         if standing.is_blocked {
             return Err(blocked());
         }
@@ -82,7 +82,7 @@ impl Chat {
             && self.check_key(&shown, &app).await.is_ok()
             && is_owner(&shown, &app, &standing) == Owns::Yes
         {
-            return Ok(Device { restrictions: Restrictions::of(&standing), ..named });
+            return Ok(named.standing(&standing));
         }
         let (app_id, device_id) = key.clone();
         let app = self.store.read(FindApp { id: app_id.clone() }).await;
@@ -92,7 +92,7 @@ impl Chat {
         let standing = self.store.read(FindDevice { app_id, device_id }).await;
         let standing = standing.map_err(|error| self.not_checked(&error))?;
         let standing = self.check_owner(&shown, &named, &app, standing).await?;
-        let device = Device { restrictions: Restrictions::of(&standing), ..named };
+        let device = named.standing(&standing);
         self.devices.put(key, Arc::new(standing), asked_at);
         Ok(device)
     }
@@ -283,6 +283,7 @@ fn form(shown: DeviceCredentials<'_>) -> Result<Device, Failure> {
         app_id: shown.app_id.into(),
         device_id: shown.device_id.into(),
         address: shown.address,
+        person: None,
         restrictions: Restrictions::default(),
     })
 }

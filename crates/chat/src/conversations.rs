@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::Signal;
+use cluster::{OpenedFor, ProvenAt, Signal};
 use protocol::event::{AgentTyping, UserTyping};
 use protocol::limits::Action;
 use protocol::rest::{ConversationPage, Identity, InboxPage, OpenConversation};
@@ -63,6 +63,9 @@ impl Chat {
             }
             let conversation =
                 Conversation { unread_count: Some(unread_count), ..inbox.conversation.clone() };
+            if is_new {
+                chat.tell_opened(&inbox);
+            }
             if is_new || tells_user {
                 chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
             }
@@ -257,8 +260,17 @@ impl Chat {
             chat.devices.forget(&place);
             if has_left {
                 chat.tell_identity_change(tell);
+            } else if let Some(info) = standing.user_info.as_ref().filter(|_| standing.is_proven) {
+                let proven = ProvenAt {
+                    device_id: place.1.clone(),
+                    user_id: info.user_id.clone(),
+                    version: standing.version,
+                };
+                chat.publish(place.0.clone(), Signal::Proven(proven));
             }
             for inbox in conversations {
+                // It may have been theirs before, and only their name is other: who knows it is not told anything.
+                chat.tell_opened(&inbox);
                 let app_id = inbox.conversation.app_id.clone();
                 chat.publish(app_id, Signal::Conversation(Box::new(inbox)));
             }
@@ -269,6 +281,15 @@ impl Chat {
             self.finish_identity_change(&change).await;
         }
         Ok(standing)
+    }
+
+    /// Tells all devices at which a proven person is that there is a conversation of theirs.
+    fn tell_opened(&self, inbox: &InboxConversation) {
+        let conversation = &inbox.conversation;
+        if let Some(user_id) = conversation.user_id.clone().filter(|_| inbox.is_verified) {
+            let opened = OpenedFor { user_id, conversation_id: conversation.id.clone() };
+            self.publish(conversation.app_id.clone(), Signal::Opened(opened));
+        }
     }
 
     async fn proven_by(&self, app_id: &AppId, token: &str) -> Result<Result<Proven, Refusal>, Failure> {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use protocol::{
     AgentId, AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
+    UserId,
 };
 use store::{DeviceStanding, Scope};
 
@@ -25,8 +26,23 @@ pub struct Device {
     pub device_id: DeviceId,
     /// Where it is, if that is known.
     pub address: Option<Address>,
+    /// Who is proven to be at it, if anybody is.
+    pub person: Option<UserId>,
     /// What it may do for now.
     pub restrictions: Restrictions,
+}
+
+impl Device {
+    /// The device as it stands.
+    #[must_use]
+    pub fn standing(self, standing: &DeviceStanding) -> Self {
+        let person = standing.user_info.as_ref().filter(|_| standing.is_proven);
+        Self {
+            person: person.map(|info| info.user_id.clone()),
+            restrictions: Restrictions::of(standing),
+            ..self
+        }
+    }
 }
 
 /// What a device may do for now.

@@ -193,6 +193,7 @@ mod tests {
             app_id: "app_1".into(),
             device_id: name.into(),
             address: None,
+            person: None,
             restrictions: Restrictions::default(),
         })
     }
@@ -254,6 +255,7 @@ mod tests {
             app_id: "app_1".into(),
             device_id: name.into(),
             address,
+            person: None,
             restrictions: Restrictions::default(),
         })
     }

@@ -31,6 +31,8 @@ impl Rounds {
             | Signal::Presence(_)
             | Signal::IdentityChanged(_)
             | Signal::Revoked {}
+            | Signal::Opened(_)
+            | Signal::Proven(_)
             | Signal::Crowded(_)
             | Signal::CrowdedOut(..) => {}
         }

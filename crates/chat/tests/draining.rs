@@ -25,6 +25,7 @@ async fn nothing_is_stored_after_the_last_write_was_waited_for() {
         app_id: app.app_id,
         device_id: "phone".into(),
         address: None,
+        person: None,
         restrictions: Restrictions::default(),
     };
     let conversation = chat.open_conversation(&device, OpenConversation::default()).await.unwrap().id;

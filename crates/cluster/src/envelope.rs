@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::event::{AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping};
-use protocol::{AppId, ConnectionId, DeviceId, InboxConversation, Message, Session};
+use protocol::{AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, Session, UserId};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,10 @@ pub enum Signal {
     Presence(PresenceChange),
     /// Somebody else is at a device: its connections are to be closed.
     IdentityChanged(IdentityChange),
+    /// A proven person has a conversation that they did not have: their devices are told.
+    Opened(OpenedFor),
+    /// Somebody is proven at a device, and nobody has left it for that.
+    Proven(ProvenAt),
     /// Devices have been revoked: the database says which.
     Revoked {},
     /// One node has closed the connections of the change with this name.
@@ -65,6 +69,26 @@ pub struct SilentConnection {
     pub connection_id: ConnectionId,
     /// By the clock of its own node, so that nodes need not agree what time it is.
     pub silent_ms: u64,
+}
+
+/// A proven person has a conversation that they did not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedFor {
+    /// Who.
+    pub user_id: UserId,
+    /// Which.
+    pub conversation_id: ConversationId,
+}
+
+/// Somebody is proven at a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenAt {
+    /// The device.
+    pub device_id: DeviceId,
+    /// Who.
+    pub user_id: UserId,
+    /// The device's version then: with another one, somebody else has come since.
+    pub version: u64,
 }
 
 /// Somebody else is at a device.
@@ -164,7 +188,7 @@ mod tests {
         assert_eq!(names.len(), SIGNALS, "each signal has a line");
     }
 
-    const SIGNALS: usize = 14;
+    const SIGNALS: usize = 16;
 
     /// Whoever adds a signal adds its line to the file.
     fn name(signal: &Signal) -> &'static str {
@@ -178,6 +202,8 @@ mod tests {
             Signal::SessionDisconnect(_) => "SessionDisconnect",
             Signal::Presence(_) => "Presence",
             Signal::IdentityChanged(_) => "IdentityChanged",
+            Signal::Opened(_) => "Opened",
+            Signal::Proven(_) => "Proven",
             Signal::Revoked {} => "Revoked",
             Signal::IdentityHeard(_) => "IdentityHeard",
             Signal::Crowded(_) => "Crowded",

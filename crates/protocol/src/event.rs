@@ -27,6 +27,7 @@ macro_rules! named {
 named! {
     Connected => "connected",
     ConversationJoined => "conversation:joined",
+    ConversationOpened => "conversation:opened",
     Message => "message:new",
     StatusChange => "message:status",
     AgentTyping => "agent:typing",
@@ -61,6 +62,15 @@ pub struct ConversationJoined {
     pub last_message_id: Option<MessageId>,
     /// That message's `seq`; every later message comes as `message:new`.
     pub last_seq: u64,
+}
+
+/// The person who is proven at this device has a conversation that they did not have: opened at another of their devices, or
+/// become theirs there. It is not joined by that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConversationOpened {
+    /// The conversation.
+    pub conversation_id: ConversationId,
 }
 
 /// Messages up to `up_to_seq` that the other side than `by` wrote have this status now.

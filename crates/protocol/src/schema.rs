@@ -107,6 +107,7 @@ pub fn socket() -> serde_json::Result<Value> {
     definitions.of_both(&mut client);
     definitions.request::<ReportDelivery>(&mut client);
     definitions.request::<crate::rest::Identify>(&mut client);
+    definitions.event::<event::ConversationOpened>(&mut client);
     definitions.event::<AgentTyping>(&mut client);
     let mut admin = Namespace { auth: definitions.refer::<AgentAuth>(), ..Namespace::default() };
     definitions.of_both(&mut admin);

@@ -11,6 +11,11 @@ pub(crate) fn name(platform: &dyn Platform) -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// 256 random bits as text.
+pub(crate) fn secret(platform: &dyn Platform) -> io::Result<String> {
+    Ok(name(platform)? + &name(platform)?)
+}
+
 /// 64 random bits for a choice that harms nobody where it can be guessed.
 pub(crate) fn chance(platform: &dyn Platform) -> u64 {
     let mut bytes = [0; 8];

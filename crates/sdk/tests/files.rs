@@ -112,6 +112,13 @@ async fn what_every_version_has_left_is_there_and_goes_on() {
         let stored = world.conversation().expect("a conversation").messages;
         let stored: Vec<&str> = stored.iter().map(|message| message.body.as_str()).collect();
         assert_eq!(stored, [&in_the_end()[..], &[REFUSED]].concat());
+        // Whatever wrote the file, the device's name is its own from here on, and stays that.
+        let secret = world.secret_of(&device_id).expect("it has shown one");
+        phone.client.close().await;
+        let phone = Phone::in_world(&world, folder.path()).await;
+        phone.online().await;
+        assert_eq!(world.secret_of(&device_id), Some(secret));
+        phone.client.close().await;
     }
     assert!(versions > 0);
 }

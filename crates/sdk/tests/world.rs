@@ -4,7 +4,7 @@
 mod live;
 mod rest;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -112,6 +112,8 @@ struct Inner {
     /// For how long the device has slept, which only its clock for people knows.
     slept: Duration,
     refused_key: Option<String>,
+    /// The secret of each device that has shown one.
+    owners: HashMap<String, String>,
     peers_ever: u64,
     /// When connections were tried.
     dials: Vec<Instant>,
@@ -142,6 +144,11 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let inner = Inner { chance: seed, ..Inner::default() };
         Self { inner: Arc::new(Mutex::new(inner)), began: Instant::now(), log: Arc::default() }
+    }
+
+    /// The secret of a device that has shown one.
+    pub(crate) fn secret_of(&self, device_id: &str) -> Option<String> {
+        self.lock().owners.get(device_id).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -438,6 +445,19 @@ impl Inner {
     fn fault_if(&mut self, is_due: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let at = self.faults.iter().position(is_due)?;
         self.faults.remove(at)
+    }
+
+    /// Whether this is the device's secret: the first one that is shown is, from then on.
+    fn owns(&mut self, device_id: &str, secret: Option<&str>) -> bool {
+        match (self.owners.get(device_id), secret) {
+            (Some(known), shown) => Some(known.as_str()) == shown,
+            (None, None) => true,
+            (None, Some(first)) => {
+                assert!((32..=128).contains(&first.len()), "{first}");
+                self.owners.insert(device_id.to_owned(), first.to_owned());
+                true
+            }
+        }
     }
 
     fn of(&self, id: &str, device_id: &str) -> Option<&Stored> {

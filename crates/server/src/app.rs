@@ -262,6 +262,14 @@ impl Here {
                 self.connections.close_device(app_id, &change.device_id, change.except.as_ref());
                 Some(Signal::IdentityHeard(change.name.clone()))
             }
+            Signal::Proven(proven) => {
+                self.connections.note_proven(app_id, proven);
+                None
+            }
+            Signal::Opened(opened) => {
+                self.connections.tell_opened(app_id, opened);
+                None
+            }
             Signal::Revoked {} => {
                 self.connections.look_for_revocations();
                 None

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chat::{Chat, Credential, Revoked, Void};
-use cluster::SilentConnection;
-use protocol::event::ServerShutdown;
-use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
+use cluster::{OpenedFor, ProvenAt, SilentConnection};
+use protocol::event::{ConversationOpened, ServerShutdown};
+use protocol::{AppId, Code, ConnectionId, DeviceId, Failure, UserId};
 use socketio::{CloseReason, Outgoing};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -32,6 +32,8 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct Table {
     open: HashMap<SubscriberKey, Open>,
+    /// The connections of each proven person.
+    people: HashMap<(AppId, UserId), HashSet<SubscriberKey>>,
     /// Once the server leaves: the delay for the next one who comes in.
     next_delay_ms: Option<u64>,
 }
@@ -63,6 +65,8 @@ pub(crate) struct OfDevice {
     pub(crate) device_id: DeviceId,
     pub(crate) connection_id: ConnectionId,
     pub(crate) credential: Credential,
+    /// Who is proven to be there, if anybody is.
+    pub(crate) person: Option<UserId>,
     /// The device's version when it was let in: revoked are those with a lower one.
     pub(crate) version: u64,
     /// While it says who is there itself: what has been revoked meanwhile, if anything.
@@ -121,6 +125,14 @@ impl Open {
         }
     }
 
+    /// Who is proven to be at its device.
+    fn person(&self) -> Option<(AppId, UserId)> {
+        match &self.owner {
+            Owner::Device(of) => Some((of.app_id.clone(), of.person.clone()?)),
+            Owner::Claimed(..) | Owner::Agent(_) | Owner::Nobody => None,
+        }
+    }
+
     /// What it was let in by.
     fn credential(&self) -> Option<&Credential> {
         match &self.owner {
@@ -174,6 +186,27 @@ impl Open {
     }
 }
 
+impl Table {
+    fn remove(&mut self, key: SubscriberKey) -> Option<Open> {
+        let open = self.open.remove(&key)?;
+        if let Some(person) = open.person()
+            && let Some(keys) = self.people.get_mut(&person)
+        {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.people.remove(&person);
+            }
+        }
+        Some(open)
+    }
+
+    fn note_person(&mut self, key: SubscriberKey, person: Option<(AppId, UserId)>) {
+        if let Some(person) = person {
+            self.people.entry(person).or_default().insert(key);
+        }
+    }
+}
+
 impl Connections {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -193,9 +226,10 @@ impl Connections {
             open.tell_shutdown(*delay_ms);
             *delay_ms += 1;
         }
-        if let Some(Open { owner: Owner::Claimed(.., Some(revoked)), .. }) = table.open.remove(&key) {
+        if let Some(Open { owner: Owner::Claimed(.., Some(revoked)), .. }) = table.remove(key) {
             open.revoke(&revoked);
         }
+        table.note_person(key, open.person());
         table.open.insert(key, open);
     }
 
@@ -214,7 +248,7 @@ impl Connections {
     }
 
     pub(crate) fn remove(&self, key: SubscriberKey) {
-        self.table().open.remove(&key);
+        self.table().remove(key);
     }
 
     /// Tells everyone that the server leaves, each with another time to come back, spread over `spread`; and from here
@@ -320,14 +354,50 @@ impl Connections {
         }
     }
 
-    /// It has said so, and is as one that was let in under this version; `None` where nothing came of it.
-    pub(crate) fn end_identifying(&self, key: SubscriberKey, version: Option<u64>) {
+    /// It has said so, and is as one that was let in under this version, with this person proven there.
+    pub(crate) fn end_identifying(&self, key: SubscriberKey, version: u64, person: Option<UserId>) {
         let mut table = self.table();
-        let Some(open) = table.open.get_mut(&key) else { return };
+        let Some(mut open) = table.remove(key) else { return };
+        if let Owner::Device(of) = &mut open.owner {
+            of.version = version;
+            of.person = person;
+        }
+        table.note_person(key, open.person());
+        let open = table.open.entry(key).insert_entry(open).into_mut();
         let Owner::Device(of) = &mut open.owner else { return };
-        of.version = version.unwrap_or(of.version);
         if let Some(revoked) = of.identifying.take().and_then(|meanwhile| *meanwhile) {
             open.revoke(&revoked);
+        }
+    }
+
+    /// Somebody is proven at a device: its connections here are theirs.
+    pub(crate) fn note_proven(&self, app_id: &AppId, proven: &ProvenAt) {
+        let mut table = self.table();
+        let open = table.open.iter_mut().filter(|(_, open)| open.is_of(app_id, &proven.device_id));
+        let mut theirs = Vec::new();
+        for (key, open) in open {
+            if let Owner::Device(of) = &mut open.owner
+                && of.person.is_none()
+                && of.version == proven.version
+            {
+                of.person = Some(proven.user_id.clone());
+                theirs.push(*key);
+            }
+        }
+        for key in theirs {
+            table.note_person(key, Some((app_id.clone(), proven.user_id.clone())));
+        }
+    }
+
+    /// Tells a proven person's connections of a conversation that is theirs.
+    pub(crate) fn tell_opened(&self, app_id: &AppId, opened: &OpenedFor) {
+        let table = self.table();
+        let event = ConversationOpened { conversation_id: opened.conversation_id.clone() };
+        let keys = table.people.get(&(app_id.clone(), opened.user_id.clone()));
+        for open in keys.into_iter().flatten().filter_map(|key| table.open.get(key)) {
+            if let Some(frame) = open.channel().and_then(|channel| frame(channel, &event)) {
+                open.outgoing.send(frame);
+            }
         }
     }
 

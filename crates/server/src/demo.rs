@@ -27,6 +27,7 @@ pub(crate) async fn set_up(chat: &Arc<Chat>, url: &str) -> Result<String, Failur
         app_id: app.app_id.clone(),
         device_id: DEVICE.into(),
         address: None,
+        person: None,
         restrictions: Restrictions::default(),
     };
     let user = User { id: "user-1".into(), name: Some("Grace".into()), email: None, attributes: None };

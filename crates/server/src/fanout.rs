@@ -326,6 +326,8 @@ impl Fanout {
             // About connections, and not about what they hear: done where connections are kept.
             Signal::IdentityChanged(_)
             | Signal::Revoked {}
+            | Signal::Opened(_)
+            | Signal::Proven(_)
             | Signal::IdentityHeard(_)
             | Signal::Crowded(_)
             | Signal::CrowdCounted(..)

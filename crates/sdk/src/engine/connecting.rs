@@ -1,6 +1,8 @@
 //! The live connection as the engine sees it: opening and closing, the login, and what the server says by itself.
 
-use protocol::event::{AgentTyping, ConversationJoined, Named, ServerShutdown, StatusChange};
+use protocol::event::{
+    AgentTyping, ConversationJoined, ConversationOpened, Named, ServerShutdown, StatusChange,
+};
 use protocol::{Code, Failure, Message, MessageStatus, Side};
 use serde::de::DeserializeOwned;
 use socketio::{CloseReason, Event, Outgoing};
@@ -226,6 +228,11 @@ impl Engine {
             },
             ConversationJoined::NAME => match parsed::<ConversationJoined>(event) {
                 Some(joined) => self.know(&joined.conversation_id),
+                None => self.senseless(event),
+            },
+            // At another device of the same person.
+            ConversationOpened::NAME => match parsed::<ConversationOpened>(event) {
+                Some(opened) => self.know(&opened.conversation_id),
                 None => self.senseless(event),
             },
             AgentTyping::NAME => {

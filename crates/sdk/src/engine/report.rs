@@ -238,6 +238,7 @@ impl Engine {
             app_id: self.app_id.clone(),
             device_id: self.store.device_id().to_string(),
             api_key: self.api_key.clone(),
+            device_secret: self.store.device_secret().map(str::to_owned),
         }
     }
 }

@@ -10,7 +10,8 @@ use super::{Error, Result};
 use crate::platform::{CommitMoment, Platform};
 
 /// What leads from each version to the next, beginning with the empty file.
-const STEPS: [&str; 2] = [include_str!("ladder/1.sql"), include_str!("ladder/2.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("ladder/1.sql"), include_str!("ladder/2.sql"), include_str!("ladder/3.sql")];
 
 /// Brings the file to the newest version.
 ///

@@ -77,6 +77,7 @@ pub(crate) struct LocalStore {
     connection: Connection,
     is_writing: bool,
     device_id: DeviceId,
+    device_secret: Option<String>,
     platform: Arc<dyn Platform>,
 }
 
@@ -85,10 +86,17 @@ impl LocalStore {
     pub(crate) fn open(path: &Path, new_device_id: &str, platform: Arc<dyn Platform>) -> Result<Self> {
         let connection = connect(path)?;
         ladder::climb(&connection, &*platform)?;
-        let mut store = Self { connection, is_writing: false, device_id: new_device_id.into(), platform };
+        let device_id = new_device_id.into();
+        let mut store = Self { connection, is_writing: false, device_id, device_secret: None, platform };
         store.connection.set_prepared_statement_cache_capacity(64);
-        match store.one("SELECT device_id FROM person", [], |row| row.get::<_, String>(0))? {
-            Some(known) => store.device_id = known.into(),
+        let known = store.one("SELECT device_id, device_secret FROM person", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?))
+        })?;
+        match known {
+            Some((known, secret)) => {
+                store.device_id = known.into();
+                store.device_secret = secret;
+            }
             None => {
                 store.write(
                     "INSERT INTO person (only, device_id, is_user_told) VALUES (1, ?1, 1)",
@@ -127,6 +135,18 @@ impl LocalStore {
     /// The device's name.
     pub(crate) fn device_id(&self) -> &DeviceId {
         &self.device_id
+    }
+
+    /// By what the server knows that the name is this device's. Only a file that has just been opened may lack it.
+    pub(crate) fn device_secret(&self) -> Option<&str> {
+        self.device_secret.as_deref()
+    }
+
+    /// Keeps the device's secret.
+    pub(crate) fn set_device_secret(&mut self, secret: &str) -> Result<()> {
+        self.write("UPDATE person SET device_secret = ?1", [secret])?;
+        self.device_secret = Some(secret.to_owned());
+        Ok(())
     }
 
     /// Who is identified, and whether the server was told.

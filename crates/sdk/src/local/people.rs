@@ -42,6 +42,9 @@ struct Index {
     /// The device of each file, should the file not be able to tell it any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     devices: BTreeMap<String, String>,
+    /// The secret of each file's device, likewise: without it the server takes nobody for that device.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    secrets: BTreeMap<String, String>,
     /// Messages that wait in the files of persons who are not the current one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     waiting: BTreeMap<String, u64>,
@@ -174,7 +177,10 @@ impl People {
     /// either nothing was changed, or only files are left that go at the next start.
     pub(crate) fn forget(&mut self, current: &mut LocalStore) -> Result<()> {
         let name = self.new_name()?;
-        let new = self.open_store(&self.folder.join(&name))?;
+        let mut new = self.open_store(&self.folder.join(&name))?;
+        let secret = random::secret(&*self.platform)?;
+        new.set_device_secret(&secret)?;
+        new.commit()?;
         let mut index = self.index.clone();
         for person in [self.index.current.as_str(), NOBODY] {
             index.files.remove(person);
@@ -182,6 +188,7 @@ impl People {
             index.waiting.remove(person);
         }
         index.devices.insert(name.clone(), new.device_id().to_string());
+        index.secrets.insert(name.clone(), secret);
         index.files.insert(NOBODY.to_owned(), name);
         NOBODY.clone_into(&mut index.current);
         self.replace_index(index)?;
@@ -213,8 +220,8 @@ impl People {
             None => self.open_store(&path),
         };
         match opened {
-            Ok(store) => {
-                self.note_device(&name, &store)?;
+            Ok(mut store) => {
+                self.note_device(&name, &mut store)?;
                 self.take_back(person, store)
             }
             Err(Error::Newer) => {
@@ -230,14 +237,27 @@ impl People {
         }
     }
 
-    fn note_device(&mut self, name: &str, store: &LocalStore) -> Result<()> {
-        let device_id = store.device_id().as_str();
-        if self.index.devices.get(name).is_some_and(|known| known == device_id) {
-            return Ok(());
+    /// Sees to it that the index and the file both know the device and its secret. A file of an earlier version has none yet,
+    /// and neither has a new one.
+    fn note_device(&mut self, name: &str, store: &mut LocalStore) -> Result<()> {
+        let known = store.device_secret().or_else(|| self.index.secrets.get(name).map(String::as_str));
+        let secret = match known {
+            Some(known) => known.to_owned(),
+            None => random::secret(&*self.platform)?,
+        };
+        let device_id = store.device_id().to_string();
+        if self.index.devices.get(name) != Some(&device_id) || self.index.secrets.get(name) != Some(&secret) {
+            let mut index = self.index.clone();
+            index.devices.insert(name.to_owned(), device_id);
+            index.secrets.insert(name.to_owned(), secret.clone());
+            // Before it is in the file, and before the server hears of it: one that only the server knows is lost.
+            self.replace_index(index)?;
         }
-        let mut index = self.index.clone();
-        index.devices.insert(name.to_owned(), device_id.to_owned());
-        self.replace_index(index)
+        if store.device_secret().is_none() {
+            store.set_device_secret(&secret)?;
+            store.commit()?;
+        }
+        Ok(())
     }
 
     /// Begins another file for the current person: theirs is damaged. What it still gives of what waits is in the new one, of
@@ -270,22 +290,32 @@ impl People {
         aside: Option<String>,
     ) -> Result<LocalStore> {
         let mut index = self.index.clone();
+        let before = index.files.get(person);
         if salvaged.device_id.is_none() {
-            salvaged.device_id = index.files.get(person).and_then(|name| index.devices.get(name)).cloned();
+            salvaged.device_id = before.and_then(|name| index.devices.get(name)).cloned();
+        }
+        if salvaged.device_secret.is_none() {
+            salvaged.device_secret = before.and_then(|name| index.secrets.get(name)).cloned();
         }
         let device_id = match &salvaged.device_id {
             Some(known) => known.clone(),
             None => self.new_device()?,
         };
+        let secret = match &salvaged.device_secret {
+            Some(known) => known.clone(),
+            None => random::secret(&*self.platform)?,
+        };
         let name = self.new_name()?;
         // Whole before it is named: until then the old one is theirs.
         let mut store = self.open_store_for(&self.folder.join(&name), &device_id)?;
+        store.set_device_secret(&secret)?;
         if let Some(user) = &salvaged.user {
             store.set_user(user)?;
         }
         store.take_in(&salvaged, Place::Before)?;
         store.commit()?;
         index.devices.insert(name.clone(), device_id);
+        index.secrets.insert(name.clone(), secret);
         index.files.insert(person.to_owned(), name);
         if let Some(aside) = aside {
             index.aside.entry(person.to_owned()).or_default().push(aside);
@@ -344,9 +374,11 @@ impl People {
         found.sort();
         let mut index = Index { current: NOBODY.to_owned(), ..Index::default() };
         for (_, name) in found {
-            let Salvaged { device_id, user, .. } = Salvaged::from_file(&self.folder.join(&name));
+            let Salvaged { device_id, device_secret, user, .. } =
+                Salvaged::from_file(&self.folder.join(&name));
             let person = user.map_or_else(|| NOBODY.to_owned(), |user| tag(&user.id));
             index.devices.extend(device_id.map(|device_id| (name.clone(), device_id)));
+            index.secrets.extend(device_secret.map(|secret| (name.clone(), secret)));
             index.current.clone_from(&person);
             if let Some(older) = index.files.insert(person.clone(), name) {
                 index.aside.entry(person).or_default().push(older);
@@ -384,6 +416,8 @@ impl People {
     fn replace_index(&mut self, mut index: Index) -> Result<()> {
         let devices = std::mem::take(&mut index.devices);
         index.devices = devices.into_iter().filter(|(name, _)| index.knows(name)).collect();
+        let secrets = std::mem::take(&mut index.secrets);
+        index.secrets = secrets.into_iter().filter(|(name, _)| index.knows(name)).collect();
         replace(&self.folder, &self.index_path(), &serde_json::to_vec(&index)?)?;
         self.index = index;
         Ok(())

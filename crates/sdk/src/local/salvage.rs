@@ -14,6 +14,7 @@ use super::{LocalStore, Result, UNOPENED, connect};
 #[derive(Debug, Default)]
 pub(crate) struct Salvaged {
     pub(crate) device_id: Option<String>,
+    pub(crate) device_secret: Option<String>,
     pub(crate) user: Option<User>,
     /// By their names, which are unique.
     waiting: BTreeMap<String, Waiting>,
@@ -68,6 +69,9 @@ impl Salvaged {
             salvaged.device_id = Some(device_id);
             salvaged.user = user.and_then(|user| serde_json::from_str(&user).ok());
         }
+        // Files of earlier versions have none.
+        let secret = connection.query_row("SELECT device_secret FROM person", [], |row| row.get(0));
+        salvaged.device_secret = secret.ok().flatten();
         for way in WAYS {
             // As far as it goes.
             let Ok(mut statement) = connection.prepare(way) else { continue };

@@ -26,6 +26,7 @@ pub(crate) struct Credentials {
     pub(crate) app_id: String,
     pub(crate) device_id: String,
     pub(crate) api_key: String,
+    pub(crate) device_secret: Option<String>,
 }
 
 /// REST as one device.
@@ -89,6 +90,9 @@ impl Rest {
             .header("X-App-Id", &self.credentials.app_id)
             .header("X-Device-Id", &self.credentials.device_id)
             .header("X-Api-Key", &self.credentials.api_key);
+        if let Some(secret) = &self.credentials.device_secret {
+            request = request.header("X-Device-Secret", secret);
+        }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::upgrade::Parts;
 use hyper_util::rt::TokioIo;
 use protocol::event::CLIENT_NAMESPACE;
+use protocol::request::DeviceAuth;
 use serde_json::value::to_raw_value;
 use socketio::{ClientConnection, ClientIncoming, CloseReason, Config, Event, Outgoing, upgrade};
 use tokio::task::JoinSet;
@@ -103,8 +104,8 @@ impl Link {
         let upgraded = upgraded.await?;
         let parts: Parts<TokioIo<Box<dyn Stream>>> =
             upgraded.downcast().map_err(|_| lost("the upgraded stream is not the one that was dialled"))?;
-        let Credentials { app_id, device_id, api_key } = &self.credentials;
-        let auth = serde_json::json!({ "app_id": app_id, "device_id": device_id, "api_key": api_key });
+        let Credentials { app_id, device_id, api_key, device_secret } = self.credentials.clone();
+        let auth = DeviceAuth { app_id, device_id, api_key, device_secret, user_token: None };
         let auth = to_raw_value(&auth).map_err(|error| lost(&error.to_string()))?;
         let platform = Arc::clone(&self.platform);
         let keys = move || {

@@ -33,8 +33,12 @@ impl World {
                         connection.refuse(&namespace, Code::InvalidCredentials.as_str(), None);
                         continue;
                     }
-                    connection.accept(&namespace, "sid");
                     let device_id = auth["device_id"].as_str().expect("a device").to_owned();
+                    if !inner.owns(&device_id, auth["device_secret"].as_str()) {
+                        connection.refuse(&namespace, Code::InvalidCredentials.as_str(), None);
+                        continue;
+                    }
+                    connection.accept(&namespace, "sid");
                     let mut joined = HashSet::new();
                     let latest = inner.conversations.iter().rfind(|stored| stored.device_id == device_id);
                     if let Some(latest) = latest {

@@ -68,6 +68,9 @@ impl World {
         if header("X-Api-Key") == self.lock().refused_key {
             return Ok(refusal(StatusCode::UNAUTHORIZED, Code::InvalidCredentials));
         }
+        if !self.lock().owns(&device_id, header("X-Device-Secret").as_deref()) {
+            return Ok(refusal(StatusCode::UNAUTHORIZED, Code::InvalidCredentials));
+        }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let path: Vec<_> = parts.uri.path().trim_start_matches('/').split('/').collect();
         let query = parts.uri.query().unwrap_or_default();

@@ -43,6 +43,7 @@ impl Bench {
             app_id: app.app_id,
             device_id: "phone".into(),
             address: None,
+            person: None,
             restrictions: Restrictions::default(),
         };
         let opened = chat.open_conversation(&device, OpenConversation::default()).await.unwrap();

@@ -5,10 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat::{
-    Agent, Credential, InFlight, Page, Principal, Receipt, Restrictions, Sending, blocked,
-    cursor as cursor_of,
-};
+use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, blocked, cursor as cursor_of};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::limits::Action;
@@ -79,6 +76,7 @@ impl Peer {
                     device_id: device.device_id.clone(),
                     connection_id: connection_id.clone(),
                     credential,
+                    person: device.person.clone(),
                     version: device.restrictions.version,
                     identifying: None,
                 })
@@ -230,17 +228,19 @@ impl Peer {
         let key = self.subscriber.key;
         shared.connections.begin_identifying(key);
         let said = shared.chat.identify(device, identity, Some(&self.subscriber.connection_id)).await;
-        let now = said.as_ref().ok().map(Restrictions::of);
-        let has_left = now.is_some_and(|now| now.version != device.restrictions.version);
-        device.restrictions = now.unwrap_or(device.restrictions);
+        let version = device.restrictions.version;
+        if let Ok(standing) = &said {
+            *device = device.clone().standing(standing);
+        }
         let device = device.clone();
+        let has_left = device.restrictions.version != version;
         if has_left {
             for id in std::mem::take(&mut self.rooms) {
                 self.stop_typing(shared, &id);
                 shared.fanout.leave(&id, key);
             }
         }
-        shared.connections.end_identifying(key, now.map(|now| now.version));
+        shared.connections.end_identifying(key, device.restrictions.version, device.person.clone());
         said?;
         if device.restrictions.is_blocked {
             shared.connections.put_out(key, &blocked());
