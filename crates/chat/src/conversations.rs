@@ -266,7 +266,7 @@ impl Chat {
                     user_id: info.user_id.clone(),
                     version: standing.version,
                 };
-                chat.publish(place.0.clone(), Signal::Proven(proven));
+                chat.publish(place.0, Signal::Proven(proven));
             }
             for inbox in conversations {
                 // It may have been theirs before, and only their name is other: who knows it is not told anything.

@@ -4,6 +4,8 @@
 //! `cargo run --release -p store --example people_bench [PEOPLE] [CONVERSATIONS] [DEVICES]`; with `BENCH_DATABASE_URL` on that
 //! Postgres.
 
+#![expect(clippy::print_stdout, reason = "what it measures is for whoever runs it")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
