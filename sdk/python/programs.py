@@ -124,6 +124,8 @@ PROGRAMS = {program.__name__: program for program in (
 def main() -> None:
     how, server_url, app_id, api_key, folder = sys.argv[1:]
     program = PROGRAMS[how]
+    # As in a terminal: whoever runs the tests in the background hands on that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Nothing here keeps the client but the program itself.
     asyncio.run(program(Client(server_url, app_id, api_key, folder, log=log)))
 

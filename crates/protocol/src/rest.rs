@@ -535,8 +535,8 @@ pub struct ConversationPage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Unread {
-    /// Agents' messages that the person has not read, in all conversations that the device shows; of each, the newest 1,000
-    /// messages are looked at.
+    /// Agents' messages that the person has not read, in all conversations that the device shows, or of a verified person in the
+    /// newest 200; of each, the newest 1,000 messages are looked at.
     pub unread_count: u64,
 }
 

@@ -343,12 +343,15 @@ const UNREAD_OF_DEVICE: &str = concat!(
     " FROM conversations c WHERE c.app_id = $1 AND c.device_id = $2 AND c.is_shown = 1 AND c.is_proven = 0 \
      AND c.device_read_seq < c.last_seq UNION ALL SELECT ",
     unread_of!("p"),
-    " FROM conversations p WHERE p.app_id = $1 AND p.user_id = ",
+    " FROM (SELECT id, device_read_seq, last_seq FROM conversations WHERE app_id = $1 AND user_id = ",
     proven_at!("$2"),
-    " AND p.is_proven = 1 AND p.device_read_seq < p.last_seq"
+    " AND is_proven = 1 ORDER BY updated_at DESC, id DESC LIMIT 200) AS p WHERE p.device_read_seq < p.last_seq"
 );
 
-/// How many messages of agents the person at the device has not read.
+const _: () = assert!(protocol::limits::PAGE_MAX == 200, "the statement has the number as text");
+
+/// How many messages of agents the person at the device has not read; of one who is proven, in as many of their newest
+/// conversations as a list has at most.
 #[derive(Debug, Clone)]
 pub struct CountUnread {
     /// The app.
