@@ -14,7 +14,7 @@ use crate::steps::Steps;
 use crate::{clients, demo, tool};
 
 /// What the SDK may add to an app: the stripped library, in bytes.
-const LARGEST_LIBRARY: u64 = 3_200_000;
+const LARGEST_LIBRARY: u64 = 3_250_000;
 
 /// The oldest Swift that is installed for the suite: what its Foundation can do on Linux was seen with this one.
 const OLDEST_SWIFT: u32 = 6;

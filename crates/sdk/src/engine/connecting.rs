@@ -226,13 +226,9 @@ impl Engine {
                 Some(change) => self.status_came(&change),
                 None => self.senseless(event),
             },
-            ConversationJoined::NAME => match parsed::<ConversationJoined>(event) {
-                Some(joined) => self.know(&joined.conversation_id),
-                None => self.senseless(event),
-            },
-            // At another device of the same person.
-            ConversationOpened::NAME => match parsed::<ConversationOpened>(event) {
-                Some(opened) => self.know(&opened.conversation_id),
+            // Opened here, or at another device of the same person: either says which.
+            ConversationJoined::NAME | ConversationOpened::NAME => match parsed::<ConversationOpened>(event) {
+                Some(known) => self.know(&known.conversation_id),
                 None => self.senseless(event),
             },
             AgentTyping::NAME => {
