@@ -227,10 +227,12 @@ impl Engine {
                 None => self.senseless(event),
             },
             // Opened here, or at another device of the same person: either says which.
-            ConversationJoined::NAME | ConversationOpened::NAME => match parsed::<ConversationOpened>(event) {
-                Some(known) => self.know(&known.conversation_id),
-                None => self.senseless(event),
-            },
+            ConversationJoined::NAME | ConversationOpened::NAME => {
+                match parsed::<ConversationOpened>(event) {
+                    Some(known) => self.know(&known.conversation_id),
+                    None => self.senseless(event),
+                }
+            }
             AgentTyping::NAME => {
                 if let Some(typing) = parsed::<AgentTyping>(event)
                     && self.syncs.contains_key(&typing.conversation_id)
