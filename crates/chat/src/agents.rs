@@ -107,6 +107,8 @@ impl Chat {
             }
         }
         let email = email.trim().to_lowercase();
+        // It is remembered with each wrong try: what nobody can have as an address is not worth the memory.
+        input::name("email", &email)?;
         self.limit_sign_in(place.address)?;
         self.try_once(Some(&email), place.address)?;
         let app_id = app_id.filter(|id| !id.is_empty()).map(AppId::from);

@@ -67,8 +67,9 @@ pub(super) async fn revoke(
     const ADD: &str = "INSERT INTO device_revocations (n, app_id, device_id, version, reason, at) \
         SELECT COALESCE((SELECT MAX(n) FROM device_revocations), 0) + 1, d.app_id, d.device_id, d.version, $1, $2 \
         FROM devices d WHERE d.app_id = $3 AND d.device_id = $4";
+    // Of the old ones, a hundred at most go with each new one: nobody waits under the lock for a walk through all that is kept.
     const FORGET: &str = "DELETE FROM device_revocations WHERE at < $1 \
-        AND n < (SELECT MAX(n) FROM device_revocations)";
+        AND n <= (SELECT MIN(n) FROM device_revocations) + 99 AND n < (SELECT MAX(n) FROM device_revocations)";
     lock(session).await?;
     session.execute(RAISE, &[Param::Text(app_id), Param::Text(device_id)]).await?;
     let params = [
