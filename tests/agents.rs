@@ -293,6 +293,11 @@ async fn what_is_wrong_about_a_sign_in_is_not_told_and_has_the_next_wait() {
             assert!(answer.headers.contains_key("retry-after"));
         }
     }
+    // Each wrong try is remembered with its address: a book of them is no address, and never gets as far.
+    let book = format!("{}@example.com", "a".repeat(10_000));
+    for _ in 0..8 {
+        assert_eq!(sign_in(&app, &book, "wrong password").await.failure(), (400, "VALIDATION_ERROR"));
+    }
     testkit::holds("a right one, once the wait is over", || async {
         sign_in(&app, "ada@example.com", PASSWORD).await.status == 200
     })
