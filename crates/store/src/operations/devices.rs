@@ -295,7 +295,7 @@ pub(super) async fn unbind(
     Ok(was_bound)
 }
 
-/// Ends the bindings that have lasted as long as they may; at most so many at once. Answers how many it were.
+/// Ends the bindings that have lasted as long as they may; at most so many at once. Answers how many there were.
 #[derive(Debug, Clone)]
 pub struct EndBindings {
     /// When.
