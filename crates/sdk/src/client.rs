@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{Command, Engine, Task};
 use crate::subscription::{EventSubscription, Shown, StateSubscription, TimelineSubscription};
-use crate::{ClientError, ClientState, Config, Platform, limits};
+use crate::{ClientError, ClientState, Config, Identity, Platform, limits};
 
 /// Support chat in an app: what is written is on the device before [`send`](Self::send) returns, and reaches the server
 /// once, in order, whatever happens.
@@ -51,19 +51,33 @@ impl ChatClient {
         engine.fetch_unread().await
     }
 
-    /// Says who uses the app. What was written without a name becomes theirs: all of it, or, where they have a file here
-    /// already, what waits to be sent. What waits for the person before waits until they are back. The server is told when it
-    /// can be.
+    /// Says who uses the app: a [`User`], by the app's word, or somebody by tokens of the app's backend, see [`Identity`]. What was
+    /// written without a name becomes theirs: all of it, or, where they have a file here already, what waits to be sent. What
+    /// waits for the person before waits until they are back. The server is told when it can be.
+    ///
+    /// By tokens, the person's devices share what they have written. A token is fetched when the server has to be told, now or
+    /// later, and not while the app is in the background. Where only a token names the person, one is fetched now, and this
+    /// returns when it is there; until then nothing changes.
     ///
     /// # Errors
-    /// [`ClientError::InvalidUser`], [`ClientError::Storage`], [`ClientError::Closed`].
-    pub async fn identify(&self, user: User) -> Result<(), ClientError> {
-        input::user(&user).map_err(|failure| ClientError::InvalidUser(failure.message))?;
-        self.ask(|reply| Command::Identify { user, reply }).await
+    /// [`ClientError::InvalidUser`], [`ClientError::Token`], [`ClientError::NotPossible`] where somebody else was named before the
+    /// token came, [`ClientError::Storage`], [`ClientError::Closed`].
+    pub async fn identify(&self, identity: impl Into<Identity>) -> Result<(), ClientError> {
+        let identity = identity.into();
+        let checked = match &identity {
+            Identity::Claimed(user) => input::user(user),
+            Identity::Proven { user_id: Some(id), .. } => {
+                input::user(&User { id: id.clone(), name: None, email: None, attributes: None })
+            }
+            Identity::Proven { user_id: None, .. } => Ok(()),
+        };
+        checked.map_err(|failure| ClientError::InvalidUser(failure.message))?;
+        self.ask(|reply| Command::Identify { identity, reply }).await
     }
 
     /// Removes all that is stored here of the person, what waits to be sent included, and goes on as a new device
-    /// without a name. To send first what waits, call [`drain`](Self::drain) before.
+    /// without a name. The server is told that the person is gone from the device that it was, now or when it can be. To send
+    /// first what waits, call [`drain`](Self::drain) before.
     ///
     /// # Errors
     /// [`ClientError::Storage`], [`ClientError::Closed`].

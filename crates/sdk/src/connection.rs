@@ -39,6 +39,14 @@ pub(crate) enum Phase {
     },
     /// The server refused the key.
     Refused,
+    /// The server takes nothing from this device or person; it is asked again then.
+    Blocked {
+        until: Instant,
+    },
+    /// The server has to be told anew who is there. There is another try then, if there is anything to tell.
+    Unidentified {
+        until: Option<Instant>,
+    },
     Closed,
 }
 
@@ -51,6 +59,8 @@ impl fmt::Display for Phase {
             Self::Online { .. } => "online",
             Self::Waiting { .. } => "waiting for another try",
             Self::Refused => "the key was refused",
+            Self::Blocked { .. } => "blocked",
+            Self::Unidentified { .. } => "the server wants to know who is there",
             Self::Closed => "closed",
         })
     }
@@ -80,6 +90,12 @@ pub(crate) enum Input {
     Silent,
     /// The server refused the key.
     Refused,
+    /// The server takes nothing from this device or person.
+    Blocked,
+    /// The server has to be told anew who is there; whether there is something to tell it.
+    Unidentified {
+        may_retry: bool,
+    },
     /// There is a new key.
     NewKey,
     /// The person changed: connect again, as somebody else.
@@ -166,6 +182,17 @@ impl State {
                     None
                 }
             }
+            Input::Blocked => self.blocked(now, chance),
+            Input::Unidentified { may_retry } => {
+                if let Phase::Online { .. } = self.phase {
+                    let wait = full_jitter(limits::IDENTITY_RETRY, self.failures, chance);
+                    self.failures = self.failures.saturating_add(1);
+                    self.phase = Phase::Unidentified { until: may_retry.then(|| now + wait) };
+                    Some(Action::Close)
+                } else {
+                    None
+                }
+            }
             Input::NewKey => self.new_key(now),
             Input::NewPerson => self.instead(now),
             Input::Leaving(delay) => {
@@ -188,13 +215,19 @@ impl State {
     /// When time matters next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let wait = match self.phase {
-            Phase::Waiting { until } => Some(until),
+            Phase::Waiting { until } | Phase::Blocked { until } => Some(until),
+            Phase::Unidentified { until } => until,
             _ => None,
         };
         match (wait, self.drain_until) {
             (Some(wait), Some(drain)) => Some(wait.min(drain)),
             (wait, drain) => wait.or(drain),
         }
+    }
+
+    /// Whether the person sees the app.
+    pub(crate) fn is_foreground(&self) -> bool {
+        self.is_foreground
     }
 
     /// Whether it is emptying the queue before it rests in the background.
@@ -230,7 +263,13 @@ impl State {
             return self.rest();
         }
         match self.phase {
-            Phase::Waiting { until } if until <= now => self.open(now),
+            Phase::Waiting { until }
+            | Phase::Blocked { until }
+            | Phase::Unidentified { until: Some(until) }
+                if until <= now =>
+            {
+                self.open(now)
+            }
             Phase::Idle => self.open(now),
             _ => None,
         }
@@ -253,7 +292,7 @@ impl State {
     /// There is new hope: whatever was waited for, unless a leaving server asked for it, is not waited for any more.
     fn try_at_once(&mut self, now: Instant) -> Option<Action> {
         match self.phase {
-            Phase::Idle | Phase::Waiting { .. } => {
+            Phase::Idle | Phase::Waiting { .. } | Phase::Blocked { .. } | Phase::Unidentified { .. } => {
                 self.failures = 0;
                 self.open(now)
             }
@@ -270,11 +309,7 @@ impl State {
                 _ => self.try_at_once(now),
             };
         }
-        let was_open = self.is_open();
-        if was_open || matches!(self.phase, Phase::Waiting { .. }) {
-            self.phase = Phase::Idle;
-        }
-        was_open.then_some(Action::Close)
+        self.rest()
     }
 
     fn background(&mut self, has_work: bool, now: Instant) -> Option<Action> {
@@ -287,10 +322,10 @@ impl State {
         self.rest()
     }
 
-    /// Ends what there is, for as long as nobody looks.
+    /// Ends what there is, for as long as nobody looks or there is no network.
     fn rest(&mut self) -> Option<Action> {
         let was_open = self.is_open();
-        if was_open || matches!(self.phase, Phase::Waiting { .. }) {
+        if !matches!(self.phase, Phase::Refused | Phase::Closed) {
             self.phase = Phase::Idle;
         }
         was_open.then_some(Action::Close)
@@ -307,6 +342,16 @@ impl State {
         let jitter = now + full_jitter(limits::RECONNECT, self.failures, chance);
         self.failures = self.failures.saturating_add(1);
         self.phase = Phase::Waiting { until: self.not_before.unwrap_or(jitter) };
+    }
+
+    fn blocked(&mut self, now: Instant, chance: u64) -> Option<Action> {
+        let was_open = self.is_open();
+        if was_open {
+            let half = limits::BLOCKED_RETRY / 2;
+            let wait = half + full_jitter((limits::BLOCKED_RETRY, limits::BLOCKED_RETRY), 0, chance);
+            self.phase = Phase::Blocked { until: now + wait };
+        }
+        was_open.then_some(Action::Close)
     }
 
     fn new_key(&mut self, now: Instant) -> Option<Action> {
@@ -511,6 +556,45 @@ mod tests {
     }
 
     #[test]
+    fn who_is_blocked_asks_again_every_few_minutes_and_when_there_is_new_hope() {
+        let mut machine = Machine::new();
+        machine.on(Input::Start);
+        assert_eq!(machine.on(Input::Blocked), Some(Action::Close), "when it connects");
+        let until = machine.state.deadline().unwrap();
+        assert_eq!((until - machine.now).as_secs_f64().round() as u64, 450, "at most");
+        assert_eq!(machine.on(Input::Tick), None);
+        machine.pass(SECOND * 450);
+        assert_eq!(machine.on(Input::Tick), Some(Action::Open));
+        machine.on(Input::Connected);
+        assert_eq!(machine.on(Input::Blocked), Some(Action::Close), "when it was connected");
+        assert_eq!(machine.on(Input::Blocked), None, "and once");
+        machine.on(Input::Background { has_work: false });
+        assert_eq!(machine.on(Input::Foreground), Some(Action::Open));
+    }
+
+    #[test]
+    fn a_server_that_wants_to_know_who_is_there_is_tried_ever_more_rarely_or_not_before_there_is_something_to_tell()
+     {
+        let mut machine = Machine::online();
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            assert_eq!(machine.on(Input::Unidentified { may_retry: true }), Some(Action::Close));
+            let wait = machine.state.deadline().unwrap() - machine.now;
+            waits.push(wait.as_secs_f64().round() as u64);
+            machine.pass(wait);
+            assert_eq!(machine.on(Input::Tick), Some(Action::Open));
+            machine.on(Input::Connected);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+        machine.on(Input::Unidentified { may_retry: false });
+        assert_eq!(machine.state.deadline(), None);
+        machine.pass(SECOND * 100_000);
+        assert_eq!(machine.on(Input::Tick), None);
+        assert_eq!(machine.on(Input::NewPerson), Some(Action::Open));
+        assert_eq!(machine.on(Input::Unidentified { may_retry: true }), None, "of the connection before");
+    }
+
+    #[test]
     fn in_the_background_the_queue_is_emptied_for_ten_seconds_at_most() {
         let mut machine = Machine::online();
         assert_eq!(machine.on(Input::Background { has_work: true }), None);
@@ -538,6 +622,8 @@ mod tests {
             Just(Input::Connected),
             Just(Input::Lost),
             Just(Input::Refused),
+            Just(Input::Blocked),
+            any::<bool>().prop_map(|may_retry| Input::Unidentified { may_retry }),
             Just(Input::NewKey),
             Just(Input::NewPerson),
             (0..60_000u64).prop_map(|ms| Input::Leaving(Duration::from_millis(ms))),

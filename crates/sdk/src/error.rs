@@ -40,6 +40,9 @@ pub enum ClientError {
     /// The person's data is not of its form; the text says what.
     #[error("{0}")]
     InvalidUser(String),
+    /// The app's function gave no token, or one that names nobody; the text says why.
+    #[error("no token: {0}")]
+    Token(String),
     /// Another client has this person's file open, here or in another process.
     #[error("another client has this data folder open")]
     AlreadyOpen,
@@ -71,6 +74,7 @@ impl ClientError {
             Self::Offline => "OFFLINE",
             Self::InvalidConfig(_) => "INVALID_CONFIG",
             Self::InvalidUser(_) => "INVALID_USER",
+            Self::Token(_) => "TOKEN_FAILED",
             Self::AlreadyOpen => "ALREADY_OPEN",
             Self::Storage(_) => "STORAGE",
             Self::Server { code, .. } => code,

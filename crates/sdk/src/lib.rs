@@ -12,6 +12,7 @@ mod connection;
 mod dial;
 mod engine;
 mod error;
+mod identity;
 pub mod limits;
 mod local;
 mod outbox;
@@ -32,6 +33,7 @@ pub use protocol::{
 pub use self::client::ChatClient;
 pub use self::config::{Config, Proxy};
 pub use self::error::ClientError;
+pub use self::identity::{FetchingToken, Identity, TokenSource};
 pub use self::platform::{CommitMoment, Dialing, LogLevel, Platform, Stream};
 pub use self::snapshot::{
     ChatEvent, ClientState, ConnectionState, ConversationSummary, Delivery, Timeline, TimelineItem,

@@ -35,8 +35,16 @@ pub const BACKGROUND_DRAIN: Duration = Duration::from_secs(10);
 pub const LONGEST_DRAIN: Duration = Duration::from_secs(24 * 3600);
 /// How often a message may have been on its way when the process died before it is set aside.
 pub const CRASHES: u32 = 5;
-/// How long a person's data may take to reach the server before it is connected to without: who is told to agents as nobody in
-/// particular for a moment is better off than who waits.
+/// How long the app may take to fetch a token.
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The shortest and the longest wait before a server that wants to be told anew who is there is asked again.
+pub const IDENTITY_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How often a server that takes nothing from this device or person is asked whether it does again, on average.
+pub const BLOCKED_RETRY: Duration = Duration::from_secs(300);
+/// Devices that were left by logouts and of which the server was not told yet; the oldest are forgotten beyond it.
+pub const LEFT_DEVICES: usize = 32;
+/// How long a person's data may take to reach the server before it is connected to without, and a conversation opened: who is told
+/// to agents as nobody in particular for a moment is better off than who waits.
 pub const IDENTIFY_FIRST: Duration = Duration::from_secs(3);
 /// Events that wait for one who takes none.
 pub const EVENTS: usize = 256;

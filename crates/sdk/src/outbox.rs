@@ -111,10 +111,36 @@ impl Outbox {
 pub(crate) enum Failed {
     /// It may go well later.
     ForNow { retry_after: Option<Duration> },
-    /// The server does not know the key any more: nothing can go well before there is another.
-    Unauthorized,
+    /// Nothing goes well before something else changes.
+    Barred(Bar),
     /// It never will.
     ForGood { code: String, message: String },
+}
+
+/// What stands between the client and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bar {
+    /// The server does not know the key any more.
+    Key,
+    /// The server has to be told anew who is there.
+    Identity,
+    /// The server takes nothing from this device or person.
+    Blocked,
+}
+
+impl Bar {
+    pub(crate) fn of(code: &str) -> Option<Self> {
+        [Self::Key, Self::Identity, Self::Blocked].into_iter().find(|bar| bar.told().0.as_str() == code)
+    }
+
+    /// What the server has said, and what that means.
+    pub(crate) fn told(self) -> (Code, &'static str) {
+        match self {
+            Self::Key => (Code::InvalidCredentials, "the server does not know the key"),
+            Self::Identity => (Code::IdentityRequired, "the server has to be told anew who is there"),
+            Self::Blocked => (Code::Blocked, "the server takes nothing from this device or person"),
+        }
+    }
 }
 
 impl Failed {
@@ -131,10 +157,10 @@ impl Failed {
 
     /// By the code of an answer, on the socket or in a body.
     pub(crate) fn with_code(code: &str, message: &str, retry_after_ms: Option<u64>) -> Self {
-        let is = |known: Code| known.as_str() == code;
-        if is(Code::InvalidCredentials) {
-            return Self::Unauthorized;
+        if let Some(bar) = Bar::of(code) {
+            return Self::Barred(bar);
         }
+        let is = |known: Code| known.as_str() == code;
         let for_now = [
             Code::AuthError,
             Code::RateLimited,
@@ -172,7 +198,13 @@ mod tests {
                 Failed::ForGood { code: code.into(), message: "why".into() }
             );
         }
-        assert_eq!(Failed::with_code("INVALID_CREDENTIALS", "", None), Failed::Unauthorized);
+        for (code, bar) in [
+            ("INVALID_CREDENTIALS", Bar::Key),
+            ("IDENTITY_REQUIRED", Bar::Identity),
+            ("BLOCKED", Bar::Blocked),
+        ] {
+            assert_eq!(Failed::with_code(code, "", None), Failed::Barred(bar));
+        }
         let wait = Failed::with_code("RATE_LIMITED", "", Some(1_500));
         assert_eq!(wait, Failed::ForNow { retry_after: Some(Duration::from_millis(1_500)) });
     }

@@ -45,6 +45,14 @@ pub enum ConnectionState {
     },
     /// The server refused the key: [`set_api_key`](crate::ChatClient::set_api_key) goes on.
     AuthFailed,
+    /// The server takes nothing from this device or person: the agents have blocked it. It is asked again every few minutes, and
+    /// what is written meanwhile waits.
+    Blocked,
+    /// The server has to be told anew who is there, for what proved it holds no longer. Where [`identify`] was given tokens, one is
+    /// fetched by itself, once the app is in front; else it is for the app to call it.
+    ///
+    /// [`identify`]: crate::ChatClient::identify
+    IdentityRequired,
     /// The client is closed.
     Closed,
 }

@@ -9,6 +9,7 @@ mod day;
 mod fault_proxy;
 mod files;
 mod full_disk;
+mod identity;
 mod networks;
 mod people;
 mod phone;

@@ -17,7 +17,7 @@ pub(crate) fn person(id: &str) -> User {
 }
 
 /// Whether any file below the folder holds these bytes.
-fn holds(folder: &Path, text: &str) -> bool {
+pub(crate) fn holds(folder: &Path, text: &str) -> bool {
     std::fs::read_dir(folder).expect("a folder").any(|entry| {
         let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
         bytes.windows(text.len()).any(|window| window == text.as_bytes())
@@ -45,13 +45,15 @@ async fn a_logout_leaves_nothing_behind_for_the_next_person() {
     phone
         .timeline("nothing", |timeline| timeline.items.is_empty() && timeline.conversation_id.is_none())
         .await;
-    for text in ["secret of ada", "answer to ada", "not sent yet", "Name of ada", device.as_str()] {
+    for text in ["secret of ada", "answer to ada", "not sent yet", "Name of ada", "\"ada\""] {
         assert!(!holds(folder.path(), text), "{text}");
     }
+    assert!(holds(folder.path(), device.as_str()), "the server has yet to be told that she has gone");
     phone.client.set_network(true).await.expect("open");
     phone.client.identify(person("bob")).await.expect("a person");
     phone.client.send(None, "bob here").await.expect("room");
     phone.shows(&["bob here"]).await;
+    assert!(!holds(folder.path(), device.as_str()), "it was told");
     let conversations = world.conversations();
     assert_eq!(conversations.len(), 2);
     assert_ne!(conversations[0].device_id, conversations[1].device_id);

@@ -119,7 +119,13 @@ struct Inner {
     dials: Vec<Instant>,
     /// Names of all events that came, with their payloads.
     events: Vec<(Instant, String, Value)>,
-    users: Vec<Value>,
+    /// What devices said of who is there, in order.
+    identified: Vec<(String, Value)>,
+    /// Whether tokens prove nothing.
+    refuses_tokens: bool,
+    /// Devices that have to say who is there before anything else.
+    unbound: HashSet<String>,
+    is_blocked: bool,
     /// What devices were said to be.
     contexts: Vec<(String, Value)>,
     swallows_posts: bool,
@@ -200,9 +206,56 @@ impl World {
         named.map(|(at, _, payload)| (*at, payload.clone())).collect()
     }
 
-    /// Who was identified, in order.
+    /// Who was identified by the app's word, in order.
     pub(crate) fn users(&self) -> Vec<Value> {
-        self.lock().users.clone()
+        let inner = self.lock();
+        let users = inner.identified.iter().map(|(_, body)| body["user"].clone());
+        users.filter(|user| !user.is_null()).collect()
+    }
+
+    /// What devices said of who is there, in order.
+    pub(crate) fn identified(&self) -> Vec<(String, Value)> {
+        self.lock().identified.clone()
+    }
+
+    /// From here on tokens prove nothing, or do again.
+    pub(crate) fn refuse_tokens(&self, refuses: bool) {
+        self.lock().refuses_tokens = refuses;
+    }
+
+    /// What proved who is at a device holds no longer.
+    pub(crate) fn unbind(&self, device_id: &str) {
+        let mut inner = self.lock();
+        inner.unbound.insert(device_id.to_owned());
+        let failure = Failure::new(Code::IdentityRequired, "identify again");
+        for peer in inner.peers.iter().filter(|peer| peer.device_id == device_id) {
+            peer.outgoing.send(frame(&failure));
+            peer.outgoing.close(CloseReason::Server);
+        }
+    }
+
+    /// Whether a device has to say who is there before anything else.
+    pub(crate) fn is_unbound(&self, device_id: &str) -> bool {
+        self.lock().unbound.contains(device_id)
+    }
+
+    /// The agents block everybody, or take it back.
+    pub(crate) fn block(&self, is_blocked: bool) {
+        let mut inner = self.lock();
+        inner.is_blocked = is_blocked;
+        if is_blocked {
+            let failure = Failure::new(Code::Blocked, "blocked");
+            for peer in inner.peers.drain(..) {
+                peer.outgoing.send(frame(&failure));
+                peer.outgoing.send(Frame::disconnect(CLIENT_NAMESPACE));
+                peer.outgoing.close(CloseReason::Server);
+            }
+        }
+    }
+
+    /// From here on a device's secret is another one than what it shows.
+    pub(crate) fn disown(&self, device_id: &str) {
+        self.lock().owners.insert(device_id.to_owned(), "another".into());
     }
 
     /// What devices were said to be, in order.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use protocol::rest::User;
 use protocol::{ConversationId, LocalId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -11,13 +10,13 @@ use super::{Drain, Engine, Errand};
 use crate::connection::Input;
 use crate::local::{Error, State, UNOPENED};
 use crate::subscription::Shown;
-use crate::{ChatEvent, ClientError, limits, random};
+use crate::{ChatEvent, ClientError, Identity, limits, random};
 
 type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 
 /// A call of the app's. `conversation: None` is the current one.
 pub(crate) enum Command {
-    Identify { user: User, reply: Reply<()> },
+    Identify { identity: Identity, reply: Reply<()> },
     Logout { reply: Reply<()> },
     Send { conversation: Option<ConversationId>, body: String, reply: Reply<LocalId> },
     Retry { local_id: LocalId, reply: Reply<()> },
@@ -53,7 +52,7 @@ impl Engine {
                     Ok(())
                 })
             }
-            Command::Identify { user, reply } => self.identify(&user, reply),
+            Command::Identify { identity, reply } => self.identify(identity, reply),
             Command::Logout { reply } => self.log_out(reply),
             Command::SetNetwork { is_available, reply } => {
                 if is_available {
@@ -80,7 +79,7 @@ impl Engine {
                 };
                 self.step(input);
                 self.reply(reply, ());
-                Ok(())
+                if is_foreground { self.identify_in_the_foreground() } else { Ok(()) }
             }
             Command::SetApiKey { api_key, reply } => self.set_api_key(api_key, reply),
             Command::Watch { conversation, show } => {
@@ -208,38 +207,6 @@ impl Engine {
         }
     }
 
-    fn identify(&mut self, user: &User, reply: Reply<()>) -> Result<(), Error> {
-        // What was done before this was for the person before.
-        self.finish();
-        self.reply(reply, ());
-        if !self.people.is_current(&user.id) {
-            // What is under way for the person before goes on when they are back: nothing has crashed.
-            self.store.end_attempts()?;
-            self.store.commit()?;
-        }
-        if self.people.change_to(&user.id, &mut self.store)? {
-            self.begin_anew();
-        }
-        let (known, _) = self.store.user()?;
-        if known.as_ref() != Some(user) {
-            self.store.set_user(user)?;
-            if self.outgoing.is_some() {
-                self.identifying.want();
-            }
-            self.views.change_state();
-        }
-        Ok(())
-    }
-
-    fn log_out(&mut self, reply: Reply<()>) -> Result<(), Error> {
-        self.finish();
-        self.reply(reply, ());
-        let outcome = self.people.forget(&mut self.store);
-        // Even where something could not be removed: nothing of the person is kept in memory or shown.
-        self.begin_anew();
-        outcome
-    }
-
     /// There is another file now: somebody else's, of another device, or the same person's where the one before was damaged.
     pub(super) fn begin_anew(&mut self) {
         self.epoch += 1;
@@ -252,6 +219,7 @@ impl Engine {
         self.identifying = Errand::default();
         self.listing = Errand::default();
         self.describing = Errand::default();
+        self.leaving = Errand::default();
         self.sought.clear();
         self.views.begin_anew();
         self.step(Input::NewPerson);

@@ -10,14 +10,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::effect::Effect;
-use super::report::{Asked, Report};
-use super::{Engine, Errand, Probe, Task, bounded};
+use super::report::Report;
+use super::{Engine, Errand, Probe, Task};
 use crate::connection::Input;
 use crate::local::{Error, Marks};
-use crate::outbox::Failed;
+use crate::outbox::Bar;
 use crate::sync::Sync;
 use crate::wire::link::{Link, Told};
-use crate::{LogLevel, User, WaitReason, limits};
+use crate::{LogLevel, WaitReason, limits};
 
 /// A link's task. Ends with this, unless it is let go.
 pub(super) struct LinkHandle(Option<JoinHandle<()>>);
@@ -64,19 +64,13 @@ impl Engine {
             platform: self.platform.clone(),
         };
         // The server shows agents who a connection is only if it knows before.
-        let first = match self.store.user() {
-            Ok((Some(user), false)) => Some(user),
-            _ => None,
-        };
-        let (rest, epoch, platform) = (self.rest(), self.epoch, self.platform.clone());
+        let first = self.identify_first();
+        let platform = self.platform.clone();
         let live: Task = Box::pin(async move {
-            if let Some(user) = first {
-                let asked = super::report::ask(&rest, Asked::Identify { user: Box::new(user) });
-                // Some networks swallow a POST and let a socket through. It is told on the connection's own time then.
-                if let Ok(answer) = tokio::time::timeout(limits::IDENTIFY_FIRST, asked).await {
-                    // The client is closed where nobody listens; so it is below.
-                    let _ = tell.send(Report::Rest { epoch, answer }).await;
-                }
+            if let Some(told) = first {
+                // Some networks swallow a POST and let a socket through, and an app's backend may take its time: it goes on beside
+                // the connection then.
+                let _ = tokio::time::timeout(limits::IDENTIFY_FIRST, told).await;
             }
             let frozen = super::report::watch_the_clock(&platform, tell.clone(), generation);
             let tell = |told| {
@@ -148,6 +142,7 @@ impl Engine {
         self.identifying = Errand::default();
         self.listing = Errand::default();
         self.describing = Errand::default();
+        self.leaving = Errand::default();
         self.sought.clear();
         self.views.change_all();
         self.store.end_attempts()
@@ -184,7 +179,8 @@ impl Engine {
         self.outbox.kick();
         self.listing.want();
         self.describing.want();
-        if matches!(self.store.user()?, (Some(_), false)) {
+        // What has just failed waits for its turn.
+        if !self.store.identified()?.is_told && self.identifying.is_done() {
             self.identifying.want();
         }
         let conversations = self.store.conversations()?;
@@ -204,16 +200,13 @@ impl Engine {
             self.link = None;
             self.step(Input::Refused);
             Ok(())
+        } else if let Some(bar) = Bar::of(code) {
+            self.link = None;
+            self.barred(bar)
         } else {
             self.trouble = WaitReason::ServerBusy;
             self.lost()
         }
-    }
-
-    /// The server has said on a connection or by REST that it does not know the key.
-    pub(super) fn unauthorized(&mut self) {
-        self.log(LogLevel::Warn, "the server does not know the key any more");
-        self.step(Input::Refused);
     }
 
     fn event(&mut self, event: &Event) -> Result<(), Error> {
@@ -251,12 +244,16 @@ impl Engine {
                 Ok(())
             }
             Failure::NAME => {
-                let failure = parsed::<Failure>(event);
-                if failure.is_some_and(|failure| failure.code == Code::TooManyConnections) {
+                match parsed::<Failure>(event).map(|failure| failure.code) {
                     // The server hangs up now. Back at once, this one would only push another one out.
-                    self.step(Input::Leaving(limits::RECONNECT.1));
+                    Some(Code::TooManyConnections) => {
+                        self.step(Input::Leaving(limits::RECONNECT.1));
+                        Ok(())
+                    }
+                    Some(Code::IdentityRequired) => self.barred(Bar::Identity),
+                    Some(Code::Blocked) => self.barred(Bar::Blocked),
+                    _ => Ok(()),
                 }
-                Ok(())
             }
             // `connected` holds nothing that is needed, other devices' typing is not shown, and later servers may say
             // more.
@@ -292,46 +289,6 @@ impl Engine {
         self.store.raise(&change.conversation_id, marks)?;
         self.views.change(&change.conversation_id);
         Ok(())
-    }
-
-    pub(super) fn identify_if_needed(&mut self, now: Instant) -> Result<(), Error> {
-        if self.identifying.begin(now) {
-            match self.store.user()? {
-                (Some(user), false) => {
-                    self.effects.push(Effect::Ask(Asked::Identify { user: Box::new(user) }));
-                }
-                _ => self.identifying.done(),
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn identified(
-        &mut self,
-        user: &User,
-        outcome: Result<protocol::rest::Done, Failed>,
-    ) -> Result<(), Error> {
-        match outcome {
-            Ok(_) => {
-                self.identifying.done();
-                self.store.user_was_told(user)
-            }
-            Err(Failed::ForNow { retry_after }) => {
-                let chance = self.chance();
-                self.identifying.failed(bounded(retry_after), Instant::now(), chance);
-                Ok(())
-            }
-            Err(Failed::Unauthorized) => {
-                self.unauthorized();
-                Ok(())
-            }
-            Err(Failed::ForGood { code, message }) => {
-                self.log(LogLevel::Error, &format!("the server refused the person's data: {code} {message}"));
-                // They were not told: another server, or a later one, may take them. Not before the next connection.
-                self.identifying.done();
-                Ok(())
-            }
-        }
     }
 }
 

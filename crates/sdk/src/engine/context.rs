@@ -59,10 +59,7 @@ impl Engine {
                 self.describing.failed(bounded(retry_after), Instant::now(), chance);
                 Ok(())
             }
-            Err(Failed::Unauthorized) => {
-                self.unauthorized();
-                Ok(())
-            }
+            Err(Failed::Barred(bar)) => self.barred(bar),
             Err(Failed::ForGood { code, .. }) => {
                 self.log(LogLevel::Warn, &format!("the server does not take what the device is: {code}"));
                 self.describing.done();

@@ -51,7 +51,7 @@ impl Engine {
         match effect {
             Effect::Reply(reply) => reply(None),
             Effect::Emit { name, payload, request } => self.emit_now(name, payload, request),
-            Effect::Ask(asked) => self.ask_now(asked),
+            Effect::Ask(asked) => drop(self.ask_now(asked)),
             Effect::Tell(event) => self.tell_event(&event),
             Effect::Connect(Action::Open) => self.open_link(),
             Effect::Connect(Action::Close) => self.close_link(),

@@ -5,6 +5,7 @@ mod command;
 mod connecting;
 mod context;
 mod effect;
+mod identity;
 mod report;
 mod sending;
 mod showing;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use self::command::Command;
 use self::connecting::LinkHandle;
 use self::effect::Effect;
+use self::identity::Naming;
 use self::report::{Report, bounded};
 use self::showing::{Standing, Views};
 use crate::backoff::full_jitter;
@@ -39,7 +41,9 @@ use crate::receipts::Receipts;
 use crate::sync::Sync;
 use crate::typing::Typing;
 use crate::wire::tls::Dialer;
-use crate::{ChatEvent, ClientError, ClientState, Config, LogLevel, Platform, WaitReason, limits, random};
+use crate::{
+    ChatEvent, ClientError, ClientState, Config, LogLevel, Platform, TokenSource, WaitReason, limits, random,
+};
 
 /// Reports that may wait. A link that has told more waits until some are dealt with.
 const REPORTS: usize = 256;
@@ -86,6 +90,16 @@ pub(crate) struct Engine {
     listing: Errand,
     /// What the server is to be told of the device.
     describing: Errand,
+    /// What the server is to be told of devices that were left.
+    leaving: Errand,
+    /// Where the person's tokens come from, since the app has said it in this process.
+    tokens: Option<Arc<dyn TokenSource>>,
+    /// A token of theirs that no server has seen yet.
+    fresh_token: Option<String>,
+    /// Who is to be named by a token.
+    naming: Option<Naming>,
+    /// Tells apart who is to be named from who was before.
+    naming_turn: u64,
     /// Conversations that somebody looks at and that are not known here, which the server was asked for.
     sought: HashSet<ConversationId>,
 
@@ -123,46 +137,56 @@ enum Probe {
 #[derive(Debug, Default)]
 struct Errand {
     is_wanted: bool,
-    is_under_way: bool,
+    under_way_since: Option<Instant>,
     not_before: Option<Instant>,
     failures: u32,
 }
 
 impl Errand {
     fn want(&mut self) {
-        *self = Self { is_wanted: true, is_under_way: self.is_under_way, ..Self::default() };
+        *self = Self { is_wanted: true, under_way_since: self.under_way_since, ..Self::default() };
     }
 
     /// Whether to begin now; counts as begun.
     fn begin(&mut self, now: Instant) -> bool {
-        let begins = self.is_wanted && !self.is_under_way && self.not_before.is_none_or(|until| until <= now);
+        let begins =
+            self.is_wanted && !self.is_under_way() && self.not_before.is_none_or(|until| until <= now);
         if begins {
-            self.is_under_way = true;
+            self.under_way_since = Some(now);
             self.is_wanted = false;
             self.not_before = None;
         }
         begins
     }
 
+    /// Begun by somebody who asks for it now.
+    fn began(&mut self, now: Instant) {
+        *self = Self { under_way_since: Some(now), ..Self::default() };
+    }
+
     fn failed(&mut self, retry_after: Option<Duration>, now: Instant, chance: u64) {
         let wait = retry_after.unwrap_or_else(|| full_jitter(limits::RESEND, self.failures, chance));
         self.failures = self.failures.saturating_add(1);
-        self.is_under_way = false;
+        self.under_way_since = None;
         self.is_wanted = true;
         self.not_before = Some(now + wait);
     }
 
+    fn is_under_way(&self) -> bool {
+        self.under_way_since.is_some()
+    }
+
     fn is_done(&self) -> bool {
-        !self.is_wanted && !self.is_under_way
+        !self.is_wanted && !self.is_under_way()
     }
 
     fn done(&mut self) {
-        self.is_under_way = false;
+        self.under_way_since = None;
         self.failures = 0;
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.is_wanted && !self.is_under_way { self.not_before } else { None }
+        if self.is_wanted && !self.is_under_way() { self.not_before } else { None }
     }
 }
 
@@ -240,6 +264,11 @@ impl Engine {
             identifying: Errand::default(),
             listing: Errand::default(),
             describing: Errand::default(),
+            leaving: Errand::default(),
+            tokens: None,
+            fresh_token: None,
+            naming: None,
+            naming_turn: 0,
             sought: HashSet::new(),
             mended_at: None,
             views,
@@ -260,10 +289,10 @@ impl Engine {
         match rest.get::<Unread>("/v1/unread").await {
             Ok(Unread { unread_count }) => Ok(unread_count),
             Err(Failed::ForNow { .. }) => Err(ClientError::Offline),
-            Err(Failed::Unauthorized) => Err(ClientError::Server {
-                code: "INVALID_CREDENTIALS".into(),
-                message: "the server does not know the key".into(),
-            }),
+            Err(Failed::Barred(bar)) => {
+                let (code, message) = bar.told();
+                Err(ClientError::Server { code: code.as_str().into(), message: message.into() })
+            }
             Err(Failed::ForGood { code, message }) => Err(ClientError::Server { code, message }),
         }
     }
@@ -355,6 +384,7 @@ impl Engine {
             }
             self.identify_if_needed(now)?;
             self.describe_if_needed(now)?;
+            self.leave_if_needed(now);
             self.list_if_wanted(now);
             self.seek_unknown()?;
             self.ask_for_pages(now)?;
@@ -374,7 +404,7 @@ impl Engine {
 
     /// Whether nothing is left that the server should have.
     fn is_done(&self) -> Result<bool, Error> {
-        Ok(self.receipts.is_idle() && self.store.counts()?.queued == 0)
+        Ok(self.receipts.is_idle() && self.people.left().is_empty() && self.store.counts()?.queued == 0)
     }
 
     /// When something is due next.
@@ -393,8 +423,10 @@ impl Engine {
             self.outbox.deadline(),
             self.receipts.deadline(),
             self.identifying.deadline(),
+            self.waits_for_identity_until(),
             self.listing.deadline(),
             self.describing.deadline(),
+            self.leaving.deadline(),
             self.syncs.values().filter_map(Sync::deadline).min(),
         ];
         let drains = self.drains.iter().map(|drain| drain.until);

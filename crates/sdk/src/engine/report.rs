@@ -8,7 +8,7 @@ use protocol::rest::{
     ConversationAnswer, ConversationPage, Done, Identify, Identity, MessagePage, OpenConversation,
     TellContext, User,
 };
-use protocol::{ConversationId, LocalId};
+use protocol::{ConversationId, LocalId, UserId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -17,11 +17,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Engine;
-use crate::local::{Error, Gap};
+use super::identity::{ToldWho, Who, fetched};
+use crate::identity::named_by;
+use crate::local::{Error, Gap, LeftDevice};
 use crate::outbox::Failed;
 use crate::wire::http::{Credentials, Rest};
 use crate::wire::link::Told;
-use crate::{ClientError, Platform, limits};
+use crate::{ClientError, Platform, TokenSource, limits};
 
 /// Something that came back.
 pub(crate) enum Report {
@@ -33,6 +35,8 @@ pub(crate) enum Report {
     Doubted { generation: u64 },
     /// Whether the connection of this generation has shown that it lives.
     Probed { generation: u64, is_alive: bool },
+    /// The token that is to name somebody, or why there is none.
+    Named { turn: u64, outcome: Result<String, String> },
     /// The answer to a REST request for the person of this epoch.
     Rest { epoch: u64, answer: RestAnswer },
 }
@@ -69,8 +73,13 @@ pub(super) enum Asked {
         /// What the device is, where that is to be told.
         context: Option<String>,
     },
+    /// Tell who is there.
     Identify {
-        user: Box<User>,
+        who: Who,
+    },
+    /// Tell of a device that nobody is there any more.
+    Leave {
+        left: LeftDevice,
     },
     /// Tell what the device is.
     Describe {
@@ -102,7 +111,11 @@ pub(crate) enum RestAnswer {
         outcome: Result<Done, Failed>,
     },
     Identify {
-        user: Box<User>,
+        told: ToldWho,
+        outcome: Result<Done, Failed>,
+    },
+    Leave {
+        left: LeftDevice,
         outcome: Result<Done, Failed>,
     },
     List {
@@ -130,6 +143,7 @@ impl Engine {
             Report::Answered { generation, request, outcome } if generation == self.generation => {
                 self.answered(request, outcome)
             }
+            Report::Named { turn, outcome } => self.named(turn, outcome),
             Report::Rest { epoch, answer } if epoch == self.epoch => self.rest_answered(answer),
             Report::Doubted { generation } if generation == self.generation => {
                 self.doubt();
@@ -179,7 +193,8 @@ impl Engine {
         match answer {
             RestAnswer::Open { local_id, context, outcome } => self.opened(&local_id, context, outcome),
             RestAnswer::Describe { context, outcome } => self.described(&context, outcome),
-            RestAnswer::Identify { user, outcome } => self.identified(&user, outcome),
+            RestAnswer::Identify { told, outcome } => self.told_who(&told, outcome),
+            RestAnswer::Leave { left, outcome } => self.left(&left, outcome),
             RestAnswer::List { outcome } => self.listed(outcome),
             RestAnswer::Newest { conversation, outcome } => self.newest_came(&conversation, outcome),
             RestAnswer::Older { conversation, gap, outcome, reply } => {
@@ -218,15 +233,18 @@ impl Engine {
         }));
     }
 
-    /// Asks by REST; the answer comes as a report, whatever happens.
-    pub(super) fn ask_now(&mut self, asked: Asked) {
+    /// Asks by REST; the answer comes as a report, whatever happens. Ends when it is on its way.
+    pub(super) fn ask_now(&mut self, asked: Asked) -> oneshot::Receiver<()> {
         let rest = self.rest();
         let (tell, epoch) = (self.tell.clone(), self.epoch);
+        let (told, is_told) = oneshot::channel();
         self.spawn(Box::pin(async move {
             let answer = ask(&rest, asked).await;
-            // The client is closed where nobody listens.
+            // The client is closed where nobody listens, and often nobody waits.
             let _ = tell.send(Report::Rest { epoch, answer }).await;
+            let _ = told.send(());
         }));
+        is_told
     }
 
     pub(super) fn rest(&self) -> Rest {
@@ -262,7 +280,7 @@ pub(super) async fn watch_the_clock(
     }
 }
 
-pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
+async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
     match asked {
         Asked::Open { local_id, context } => {
             let device_context = context.as_deref().and_then(|context| serde_json::from_str(context).ok());
@@ -274,10 +292,17 @@ pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
             let outcome = rest.post("/v1/device-context", &TellContext { device_context }).await;
             RestAnswer::Describe { context, outcome }
         }
-        Asked::Identify { user } => {
-            let outcome =
-                rest.post("/v1/identify", &Identify::from(Identity::Claimed((*user).clone()))).await;
-            RestAnswer::Identify { user, outcome }
+        Asked::Identify { who } => {
+            let (told, outcome) = identify(rest, who).await;
+            RestAnswer::Identify { told, outcome }
+        }
+        Asked::Leave { left } => {
+            let LeftDevice { device_id, device_secret } = left.clone();
+            let mut rest = rest.clone();
+            rest.credentials.device_id = device_id;
+            rest.credentials.device_secret = Some(device_secret);
+            let outcome = rest.post("/v1/identify", &Identify::from(Identity::Nobody)).await;
+            RestAnswer::Leave { left, outcome }
         }
         Asked::List => {
             RestAnswer::List { outcome: rest.get(&format!("/v1/conversations?limit={LISTED}")).await }
@@ -291,6 +316,36 @@ pub(super) async fn ask(rest: &Rest, asked: Asked) -> RestAnswer {
             RestAnswer::Older { conversation, gap, outcome, reply }
         }
     }
+}
+
+async fn identify(rest: &Rest, who: Who) -> (ToldWho, Result<Done, Failed>) {
+    let (user, identity) = match who {
+        Who::Nobody => (None, Identity::Nobody),
+        Who::Claimed(user) => (Some(user.clone()), Identity::Claimed(*user)),
+        Who::Proven { user_id, tokens, fresh } => match token_of(&user_id, &*tokens, fresh).await {
+            Ok((user, token)) => (Some(user), Identity::Token(token)),
+            Err(message) => {
+                let told = ToldWho { user: None, is_by_token: true };
+                return (told, Err(Failed::ForGood { code: "TOKEN_FAILED".into(), message }));
+            }
+        },
+    };
+    let told = ToldWho { user, is_by_token: matches!(identity, Identity::Token(_)) };
+    (told, rest.post("/v1/identify", &Identify::from(identity)).await)
+}
+
+/// A token of this person, with what it says of them. Anybody else's would bind their history to this device.
+async fn token_of(
+    user_id: &UserId,
+    tokens: &dyn TokenSource,
+    fresh: Option<String>,
+) -> Result<(Box<User>, String), String> {
+    let token = match fresh {
+        Some(fresh) => fresh,
+        None => fetched(tokens.fetch()).await?,
+    };
+    let user = named_by(&token)?;
+    if user.id == *user_id { Ok((Box::new(user), token)) } else { Err("the token is somebody else's".into()) }
 }
 
 /// Ids are letters, digits and underscores: what the server gave out needs no escaping.

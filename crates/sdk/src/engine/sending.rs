@@ -19,6 +19,7 @@ impl Engine {
         for head in self.store.heads()? {
             if !self.outbox.is_free(&head.conversation_id, now)
                 || self.waits_for_page(&head.conversation_id)?
+                || head.conversation_id.as_str() == UNOPENED && self.waits_for_identity_until().is_some()
             {
                 continue;
             }
@@ -100,7 +101,7 @@ impl Engine {
         }
     }
 
-    /// A message was not sent: it waits for its next try, for another key, or is set aside.
+    /// A message was not sent: it waits for its next try, for what stands between to go, or is set aside.
     fn not_sent(
         &mut self,
         conversation: ConversationId,
@@ -114,10 +115,9 @@ impl Engine {
                 self.outbox.failed(conversation, retry_after, Instant::now(), chance);
                 self.store.end_attempt(local_id)
             }
-            Failed::Unauthorized => {
+            Failed::Barred(bar) => {
                 self.store.end_attempt(local_id)?;
-                self.unauthorized();
-                Ok(())
+                self.barred(bar)
             }
             Failed::ForGood { code, message } => {
                 self.log(LogLevel::Warn, &format!("a message was refused: {code}"));

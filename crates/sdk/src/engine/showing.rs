@@ -295,7 +295,7 @@ pub(super) fn state(
     }
     Ok(ClientState {
         connection: shown(standing, platform),
-        user_id: store.user()?.0.map(|user| user.id),
+        user_id: store.identified()?.user.map(|user| user.id),
         device_id: store.device_id().clone(),
         unread: conversations.iter().map(|conversation| conversation.unread).sum(),
         conversations,
@@ -315,6 +315,8 @@ fn shown(standing: &Standing<'_>, platform: &dyn Platform) -> ConnectionState {
             reason: standing.trouble,
         },
         Phase::Refused => ConnectionState::AuthFailed,
+        Phase::Blocked { .. } => ConnectionState::Blocked,
+        Phase::Unidentified { .. } => ConnectionState::IdentityRequired,
         Phase::Closed => ConnectionState::Closed,
     }
 }

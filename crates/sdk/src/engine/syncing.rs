@@ -73,10 +73,7 @@ impl Engine {
                 self.listing.failed(bounded(retry_after), Instant::now(), chance);
                 Ok(())
             }
-            Err(Failed::Unauthorized) => {
-                self.unauthorized();
-                Ok(())
-            }
+            Err(Failed::Barred(bar)) => self.barred(bar),
             Err(Failed::ForGood { code, .. }) => {
                 self.log(LogLevel::Warn, &format!("the conversations can't be listed: {code}"));
                 self.listing.done();
@@ -271,10 +268,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            Failed::Unauthorized => {
-                self.unauthorized();
-                Ok(())
-            }
+            Failed::Barred(bar) => self.barred(bar),
             Failed::ForGood { code, .. } if code == Code::MessageNotFound.as_str() => {
                 let tail = self.tail(conversation)?;
                 if let Some(sync) = self.syncs.get_mut(conversation)
@@ -390,8 +384,8 @@ impl Engine {
                 return Ok(());
             }
             Ok(_) | Err(Failed::ForNow { .. }) => ClientError::Offline,
-            Err(Failed::Unauthorized) => {
-                self.unauthorized();
+            Err(Failed::Barred(bar)) => {
+                self.barred(bar)?;
                 ClientError::Offline
             }
             Err(Failed::ForGood { code, message }) => ClientError::Server { code, message },

@@ -91,10 +91,7 @@ impl Engine {
                 self.receipts.failed(conversation, bounded(retry_after), Instant::now(), chance);
                 Ok(())
             }
-            Err(Failed::Unauthorized) => {
-                self.unauthorized();
-                Ok(())
-            }
+            Err(Failed::Barred(bar)) => self.barred(bar),
             Err(Failed::ForGood { code, .. }) => {
                 self.log(LogLevel::Warn, &format!("a receipt was refused: {code}"));
                 self.receipt_is_told(conversation, seq, is_read)

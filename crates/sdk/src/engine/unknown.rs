@@ -39,10 +39,7 @@ impl Engine {
     ) -> Result<(), Error> {
         match outcome {
             Ok(_) => self.know(conversation),
-            Err(Failed::Unauthorized) => {
-                self.unauthorized();
-                Ok(())
-            }
+            Err(Failed::Barred(bar)) => self.barred(*bar),
             Err(Failed::ForGood { code, .. }) if NONE.iter().any(|none| none.as_str() == code) => {
                 self.views.is_unknown(conversation);
                 Ok(())

@@ -10,8 +10,12 @@ use super::{Error, Result};
 use crate::platform::{CommitMoment, Platform};
 
 /// What leads from each version to the next, beginning with the empty file.
-const STEPS: [&str; 3] =
-    [include_str!("ladder/1.sql"), include_str!("ladder/2.sql"), include_str!("ladder/3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("ladder/1.sql"),
+    include_str!("ladder/2.sql"),
+    include_str!("ladder/3.sql"),
+    include_str!("ladder/4.sql"),
+];
 
 /// Brings the file to the newest version.
 ///

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Params, Row};
 
 pub(crate) use self::conversations::Marks;
 pub(crate) use self::gaps::Gap;
-pub(crate) use self::people::People;
+pub(crate) use self::people::{LeftDevice, People};
 pub(crate) use self::queue::State;
 pub(crate) use self::salvage::{Place, Salvaged};
 use crate::platform::{CommitMoment, Platform};
@@ -71,6 +71,17 @@ impl Error {
 }
 
 type Result<T> = std::result::Result<T, Error>;
+
+/// Who is identified.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Identified {
+    /// Nobody who has a name, without it.
+    pub(crate) user: Option<User>,
+    /// Whether it is proved by tokens, and not said by the app.
+    pub(crate) is_by_token: bool,
+    /// Whether the server knows.
+    pub(crate) is_told: bool,
+}
 
 /// One person's file, open.
 pub(crate) struct LocalStore {
@@ -149,25 +160,31 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Who is identified, and whether the server was told.
-    pub(crate) fn user(&self) -> Result<(Option<User>, bool)> {
-        let row = self.one("SELECT user, is_user_told FROM person", [], |row| {
-            Ok((row.get::<_, Option<String>>(0)?, row.get::<_, bool>(1)?))
+    /// Who is identified.
+    pub(crate) fn identified(&self) -> Result<Identified> {
+        let row = self.one("SELECT user, is_by_token, is_user_told FROM person", [], |row| {
+            Ok((row.get::<_, Option<String>>(0)?, row.get(1)?, row.get(2)?))
         })?;
-        let (user, is_told) = row.unwrap_or((None, true));
-        Ok((user.map(|user| serde_json::from_str(&user)).transpose()?, is_told))
+        let (user, is_by_token, is_told) = row.unwrap_or((None, false, true));
+        let user = user.map(|user| serde_json::from_str(&user)).transpose()?;
+        Ok(Identified { user, is_by_token, is_told })
     }
 
     /// Keeps who is identified, until the server is told.
-    pub(crate) fn set_user(&mut self, user: &User) -> Result<()> {
+    pub(crate) fn set_user(&mut self, user: &User, is_by_token: bool) -> Result<()> {
         let user = serde_json::to_string(user)?;
-        self.write("UPDATE person SET user = ?1, is_user_told = 0", [user])
+        self.write("UPDATE person SET user = ?1, is_by_token = ?2, is_user_told = 0", (user, is_by_token))
     }
 
-    /// The server was told who is identified, if it is still this person with these words.
-    pub(crate) fn user_was_told(&mut self, user: &User) -> Result<()> {
-        let user = serde_json::to_string(user)?;
-        self.write("UPDATE person SET is_user_told = 1 WHERE user = ?1", [user])
+    /// The server was told who is identified, if it is still this person with these words, or nobody.
+    pub(crate) fn user_was_told(&mut self, user: Option<&User>) -> Result<()> {
+        let user = user.map(serde_json::to_string).transpose()?;
+        self.write("UPDATE person SET is_user_told = 1 WHERE user IS ?1", [user])
+    }
+
+    /// The server does not know any more who is identified.
+    pub(crate) fn user_is_untold(&mut self) -> Result<()> {
+        self.write("UPDATE person SET is_user_told = 0", [])
     }
 
     /// What of the device the server was told, as JSON.

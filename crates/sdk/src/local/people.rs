@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Error, LocalStore, Place, Result, Salvaged};
 use crate::platform::{LogLevel, Platform};
-use crate::random;
+use crate::{limits, random};
 
 /// A person who was not identified.
 const NOBODY: &str = "nobody";
@@ -45,9 +45,20 @@ struct Index {
     /// The secret of each file's device, likewise: without it the server takes nobody for that device.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     secrets: BTreeMap<String, String>,
+    /// Devices of which the server may still think that somebody is there who has logged out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<LeftDevice>,
     /// Messages that wait in the files of persons who are not the current one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     waiting: BTreeMap<String, u64>,
+}
+
+/// A device that is forgotten here, and of which the server is to be told that nobody is there any more. Nothing in it tells who
+/// was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftDevice {
+    pub(crate) device_id: String,
+    pub(crate) device_secret: String,
 }
 
 impl Index {
@@ -173,8 +184,21 @@ impl People {
         std::mem::take(&mut self.recovered)
     }
 
-    /// Throws the current person's file away, and that of nobody in particular; `current` is a new one then. On an error
-    /// either nothing was changed, or only files are left that go at the next start.
+    /// Devices that were left, of which the server has not been told yet.
+    pub(crate) fn left(&self) -> &[LeftDevice] {
+        &self.index.left
+    }
+
+    /// The server was told, or will never be: it does not know the device.
+    pub(crate) fn forget_left(&mut self, device_id: &str) -> Result<()> {
+        let mut index = self.index.clone();
+        index.left.retain(|left| left.device_id != device_id);
+        self.replace_index(index)
+    }
+
+    /// Throws the current person's file away, and that of nobody in particular; `current` is a new one then. Where there was
+    /// somebody, the device is to be left on the server, too. On an error either nothing was changed, or only files are left that
+    /// go at the next start.
     pub(crate) fn forget(&mut self, current: &mut LocalStore) -> Result<()> {
         let name = self.new_name()?;
         let mut new = self.open_store(&self.folder.join(&name))?;
@@ -182,6 +206,14 @@ impl People {
         new.set_device_secret(&secret)?;
         new.commit()?;
         let mut index = self.index.clone();
+        // A file that can't be read may be anybody's.
+        let was_somebody = current.identified().map_or(true, |identified| identified.user.is_some());
+        if let Some(device_secret) = current.device_secret().filter(|_| was_somebody) {
+            let device_id = current.device_id().to_string();
+            index.left.push(LeftDevice { device_id, device_secret: device_secret.to_owned() });
+            let too_many = index.left.len().saturating_sub(limits::LEFT_DEVICES);
+            index.left.drain(..too_many);
+        }
         for person in [self.index.current.as_str(), NOBODY] {
             index.files.remove(person);
             index.aside.remove(person);
@@ -310,7 +342,7 @@ impl People {
         let mut store = self.open_store_for(&self.folder.join(&name), &device_id)?;
         store.set_device_secret(&secret)?;
         if let Some(user) = &salvaged.user {
-            store.set_user(user)?;
+            store.set_user(user, salvaged.is_by_token)?;
         }
         store.take_in(&salvaged, Place::Before)?;
         store.commit()?;

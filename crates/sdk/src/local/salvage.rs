@@ -16,6 +16,8 @@ pub(crate) struct Salvaged {
     pub(crate) device_id: Option<String>,
     pub(crate) device_secret: Option<String>,
     pub(crate) user: Option<User>,
+    /// Whether it is proved by tokens who that is.
+    pub(crate) is_by_token: bool,
     /// By their names, which are unique.
     waiting: BTreeMap<String, Waiting>,
 }
@@ -69,9 +71,11 @@ impl Salvaged {
             salvaged.device_id = Some(device_id);
             salvaged.user = user.and_then(|user| serde_json::from_str(&user).ok());
         }
-        // Files of earlier versions have none.
+        // Files of earlier versions don't have all.
         let secret = connection.query_row("SELECT device_secret FROM person", [], |row| row.get(0));
         salvaged.device_secret = secret.ok().flatten();
+        let by_token = connection.query_row("SELECT is_by_token FROM person", [], |row| row.get(0));
+        salvaged.is_by_token = by_token.unwrap_or(false);
         for way in WAYS {
             // As far as it goes.
             let Ok(mut statement) = connection.prepare(way) else { continue };

@@ -38,6 +38,10 @@ impl World {
                         connection.refuse(&namespace, Code::InvalidCredentials.as_str(), None);
                         continue;
                     }
+                    if inner.is_blocked {
+                        connection.refuse(&namespace, Code::Blocked.as_str(), None);
+                        continue;
+                    }
                     connection.accept(&namespace, "sid");
                     let mut joined = HashSet::new();
                     let latest = inner.conversations.iter().rfind(|stored| stored.device_id == device_id);
@@ -79,6 +83,9 @@ impl World {
         let device_id = inner.peers[at].device_id.clone();
         let text = |name: &str| payload[name].as_str().unwrap_or_default().to_owned();
         let id = text("conversation_id");
+        if inner.unbound.contains(&device_id) {
+            return refuse(outgoing, event.ack, Code::IdentityRequired);
+        }
         if inner.of(&id, &device_id).is_none() {
             return refuse(outgoing, event.ack, Code::ConversationNotFound);
         }

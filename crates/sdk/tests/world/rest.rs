@@ -72,6 +72,13 @@ impl World {
             return Ok(refusal(StatusCode::UNAUTHORIZED, Code::InvalidCredentials));
         }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let is_identify = parts.uri.path() == "/v1/identify";
+        if !is_identify && self.is_unbound(&device_id) {
+            return Ok(refusal(StatusCode::UNAUTHORIZED, Code::IdentityRequired));
+        }
+        if parts.method == Method::POST && !is_identify && self.lock().is_blocked {
+            return Ok(refusal(StatusCode::FORBIDDEN, Code::Blocked));
+        }
         let path: Vec<_> = parts.uri.path().trim_start_matches('/').split('/').collect();
         let query = parts.uri.query().unwrap_or_default();
         Ok(match (&parts.method, path.as_slice()) {
@@ -98,8 +105,13 @@ impl World {
                 refusal(StatusCode::BAD_REQUEST, Code::ValidationError)
             }
             (&Method::POST, ["v1", "identify"]) => {
-                let user = serde_json::from_slice::<Value>(&body).expect("JSON");
-                self.lock().users.push(user["user"].clone());
+                let said = serde_json::from_slice::<Value>(&body).expect("JSON");
+                let mut inner = self.lock();
+                if inner.refuses_tokens && said["token"].is_string() {
+                    return Ok(refusal(StatusCode::UNAUTHORIZED, Code::InvalidCredentials));
+                }
+                inner.unbound.remove(&device_id);
+                inner.identified.push((device_id, said));
                 success(&Done { success: true })
             }
             _ => refusal(StatusCode::NOT_FOUND, Code::ValidationError),
