@@ -307,6 +307,46 @@ async fn a_binding_ends_by_the_operator_and_with_its_key_and_the_device_is_asked
     assert!(keys["keys"][0]["retired_at"].is_string() && keys["keys"][0]["secret"].is_null());
 }
 
+/// What clients take for final must not be said to a device that only has to say who is there. A command knows of no node, so
+/// that its connection does not hear of it for up to two seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_whose_binding_has_just_ended_is_not_told_that_its_conversation_is_nowhere() {
+    let server = TestServer::start().await;
+    let (app, secret) = with_secret(&server).await;
+    let phone = app.as_owner("phone", PHONE);
+    phone.post("/v1/identify", &json!({ "token": token_of(&secret, "ann") })).await.ok();
+    let opened = phone.post("/v1/conversations", &json!({})).await.ok();
+    let conversation = opened["conversation"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/conversations/{conversation}/messages");
+    let message =
+        phone.post(&path, &json!({ "local_id": "m", "body": "m" })).await.ok()["message"]["id"].clone();
+    let mut refused = 0;
+    for round in 0..3 {
+        let mut client = app.owner("phone", PHONE).await;
+        client.expect("conversation:joined").await;
+        app.command(&["device", "unbind", "--app", &app.app_id, "phone"]).await;
+        let named = json!({ "conversation_id": conversation });
+        let sending =
+            json!({ "conversation_id": conversation, "local_id": format!("n{round}"), "body": "n" });
+        let receipt = json!({ "conversation_id": conversation, "up_to_message_id": message });
+        let mut asked = Vec::new();
+        for (event, payload) in
+            [("message:send", sending), ("conversation:join", named), ("message:read", receipt)]
+        {
+            asked.push((event, client.ask(event, payload).await));
+        }
+        for (event, id) in asked {
+            // It may have been closed by now.
+            let Some(answer) = client.try_ack(id).await else { break };
+            assert_eq!(answer["error"], "IDENTITY_REQUIRED", "{event}");
+            refused += 1;
+        }
+        assert_eq!(phone.get(&path).await.failure(), (401, "IDENTITY_REQUIRED"));
+        phone.post("/v1/identify", &json!({ "token": token_of(&secret, "ann") })).await.ok();
+    }
+    assert!(refused > 0, "no connection was open any more");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_without_a_secret_is_bound_as_long_as_its_token_is_good() {
     let server = TestServer::start().await;

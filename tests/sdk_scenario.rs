@@ -3,15 +3,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sdk::{
-    ChatClient, ClientState, Config, ConnectionState, Delivery, Dialing, LogLevel, Platform, Sender, Stream,
-    Timeline, User,
+    ChatClient, ClientState, Config, ConnectionState, Delivery, Dialing, Identity, LogLevel, Platform,
+    Sender, Stream, Timeline, User,
 };
 use serde_json::{Value, json};
-use testkit::{Backend, ServerProcess, TestApp, patiently};
+use testkit::{Backend, ServerProcess, TestApp, TestServer, patiently, token_of};
 use tokio::net::TcpStream;
 
 use crate::BINARY;
@@ -156,10 +157,95 @@ async fn a_persons_day_with_an_app() {
     assert_eq!(client.drain(Duration::from_secs(20)).await, Ok(0));
     client.logout().await.unwrap();
     timeline(&client, "nothing", |timeline| timeline.items.is_empty()).await;
+    client.close().await;
     for text in ["Grace", "three", "Hello", conversation.as_str()] {
         assert!(!holds(folder.path(), text), "{text}");
     }
-    client.close().await;
     let log = phone.log.lock().unwrap();
     assert!(!log.contains("Hello") && !log.contains("four") && !log.contains(&app.api_key), "{log}");
+}
+
+/// A phone of a person's, whose app fetches tokens from its backend; and how often it did.
+async fn phone_of(
+    app: &TestApp,
+    folder: &Path,
+    identity: impl FnOnce(Arc<AtomicUsize>) -> Identity,
+) -> (ChatClient, Arc<AtomicUsize>) {
+    let phone = Arc::new(Phone { server: Mutex::new(app.address), log: Mutex::default() });
+    let config = Config::new("http://chat.example.com", &app.app_id, &app.api_key, folder);
+    let client = ChatClient::open(config, phone as Arc<dyn Platform>).await.unwrap();
+    let fetched = Arc::new(AtomicUsize::new(0));
+    client.identify(identity(fetched.clone())).await.unwrap();
+    (client, fetched)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verified_person_with_two_phones() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let (_, secret) = app.identity_secret().await;
+    let backend = |fetched: Arc<AtomicUsize>| {
+        let secret = secret.clone();
+        move || {
+            fetched.fetch_add(1, Ordering::Relaxed);
+            let token = token_of(&secret, "ann");
+            async move { Ok::<_, std::convert::Infallible>(token) }
+        }
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+
+    // What is written on one phone is on the other, live.
+    let (first, fetched) =
+        phone_of(&app, folders[0].path(), |fetched| Identity::proven("ann", backend(fetched))).await;
+    first.send(None, "From the first").await.unwrap();
+    timeline(&first, "sent", |timeline| timeline.items.iter().all(|item| item.seq.is_some())).await;
+    let (second, _) = phone_of(&app, folders[1].path(), |fetched| Identity::by_token(backend(fetched))).await;
+    timeline(&second, "the first's", |timeline| bodies(timeline) == ["From the first"]).await;
+    second.send(None, "From the second").await.unwrap();
+    let both = ["From the first", "From the second"];
+    let shown = timeline(&first, "the second's", |timeline| bodies(timeline) == both).await;
+    let conversation = shown.conversation_id.clone().unwrap();
+    assert_eq!(fetched.load(Ordering::Relaxed), 1);
+
+    // The operator unbinds one; its app fetches another token, and nothing of what was written is lost.
+    let device = first.subscribe_state().current().device_id.clone();
+    app.as_agent().post(&format!("/v1/admin/devices/{device}/unbind"), &json!({})).await.ok();
+    patiently("another token", async {
+        while fetched.load(Ordering::Relaxed) < 2 {
+            first.send(None, "Written meanwhile").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let state_after = state(&first, "all sent", |state| state.queued == 0).await;
+    assert_eq!(state_after.wedged, 0);
+    let shown =
+        timeline(&first, "all of it", |timeline| timeline.items.iter().all(|item| item.seq.is_some())).await;
+    assert_eq!(shown.conversation_id.as_ref(), Some(&conversation));
+    timeline(&second, "the same", |timeline| bodies(timeline) == bodies(&shown)).await;
+
+    // Blocked, it says so, and what is written waits.
+    let path = format!("/v1/admin/devices/{device}");
+    app.as_agent().patch(&path, &json!({ "blocked": true })).await.ok();
+    state(&first, "blocked", |state| state.connection == ConnectionState::Blocked).await;
+    first.send(None, "Written while blocked").await.unwrap();
+    assert_eq!(state(&first, "it waits", |state| state.queued == 1).await.wedged, 0);
+    app.as_agent().patch(&path, &json!({ "blocked": false })).await.ok();
+    first.network_changed().await.unwrap();
+    timeline(&second, "what waited", |timeline| {
+        timeline.items.last().is_some_and(|item| item.body == "Written while blocked")
+    })
+    .await;
+
+    // Logged out, the phone is nobody's on the server, too.
+    first.logout().await.unwrap();
+    testkit::holds("she has left the first phone", || async {
+        let person = app.as_agent().get(&format!("/v1/admin/conversations/{conversation}/person")).await.ok();
+        let devices = person["devices"].as_array().unwrap().clone();
+        devices.iter().all(|known| known["device_id"] != device.as_str() || known["is_verified"] == false)
+    })
+    .await;
+    second.send(None, "Still here").await.unwrap();
+    state(&second, "all sent", |state| state.queued == 0).await;
+    assert_eq!(first.subscribe_state().current().conversations, []);
 }

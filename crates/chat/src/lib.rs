@@ -28,6 +28,7 @@ mod receipts;
 mod recent;
 mod revocations;
 mod round;
+mod standing;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -49,9 +49,19 @@ impl Chat {
         };
         let chat = Arc::clone(self);
         let request = tracing::Span::current();
-        self.store.submit(new, move |outcome| {
-            done(request.in_scope(|| chat.settle(outcome)));
-            drop(entered);
+        let scope = new.scope.clone();
+        let runtime = tokio::runtime::Handle::current();
+        self.store.submit(new, move |outcome| match request.in_scope(|| chat.settle(outcome)) {
+            Err(failure) if failure.code == Code::ConversationNotFound => {
+                runtime.spawn(async move {
+                    done(Err(chat.not_seen(scope, failure).await));
+                    drop(entered);
+                });
+            }
+            settled => {
+                done(settled);
+                drop(entered);
+            }
         });
         true
     }
@@ -125,7 +135,10 @@ impl Chat {
         principal.require(Permission::ViewConversations)?;
         self.limit(action, principal)?;
         let (scope, conversation_id) = (principal.scope(), conversation_id.clone());
-        found(self.read(ReadHistory { scope, conversation_id, cursor, limit: page.rows() }).await?)
+        match found(self.read(ReadHistory { scope, conversation_id, cursor, limit: page.rows() }).await?) {
+            Err(failure) => Err(self.not_seen(principal.scope(), failure).await),
+            history => history,
+        }
     }
 }
 

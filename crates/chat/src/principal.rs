@@ -69,14 +69,18 @@ impl Device {
     /// `IDENTITY_REQUIRED` if it has to be told who is there; `BLOCKED` if it is to say something and may not.
     pub fn require(&self, permission: Permission) -> Result<(), Failure> {
         if self.restrictions.needs_identity {
-            let message = "what proved who is at this device holds no longer: identify again";
-            return Err(Failure::new(Code::IdentityRequired, message));
+            return Err(identity_required());
         }
         if self.restrictions.is_blocked && permission == Permission::SendMessages {
             return Err(blocked());
         }
         Ok(())
     }
+}
+
+/// What a device is told whose binding has ended.
+pub(crate) fn identity_required() -> Failure {
+    Failure::new(Code::IdentityRequired, "what proved who is at this device holds no longer: identify again")
 }
 
 /// What somebody is told who is blocked.

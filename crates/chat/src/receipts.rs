@@ -63,10 +63,11 @@ impl Chat {
                 chat.settle_receipt(look, change)
             })
             .await;
-        match answer {
+        let Err(failure) = answer else { return answer };
+        match self.not_seen(principal.scope(), failure).await {
             // The caller named no conversation, so that is not what they got wrong.
-            Err(failure) if by_message && failure.code == Code::ConversationNotFound => Err(no_message()),
-            answer => answer,
+            failure if by_message && failure.code == Code::ConversationNotFound => Err(no_message()),
+            failure => Err(failure),
         }
     }
 

@@ -6,6 +6,7 @@ use protocol::{AppId, Code, DeviceId, Failure};
 use store::{EndBindings, HasEndedBindings, ListRevocations, Revocations};
 
 use crate::Chat;
+use crate::principal::identity_required;
 
 /// How many are read or ended at once.
 const PAGE: u32 = 1_000;
@@ -75,9 +76,10 @@ fn failure(reason: &str) -> Failure {
     if reason == Code::Blocked.as_str() {
         return crate::blocked();
     }
-    let (code, message) = if reason == Code::IdentityRequired.as_str() {
-        (Code::IdentityRequired, "what proved who is at this device holds no longer: identify again")
-    } else if reason == Code::InvalidCredentials.as_str() {
+    if reason == Code::IdentityRequired.as_str() {
+        return identity_required();
+    }
+    let (code, message) = if reason == Code::InvalidCredentials.as_str() {
         (Code::InvalidCredentials, "the device's name has another owner now: connect again, with its secret")
     } else {
         (Code::IdentityChanged, "somebody else is at this device now")

@@ -12,8 +12,9 @@ use crate::delivery::{
     DeliveryThread, End, EventListener, Log, LogListener, Newest, News, StateListener, TimelineListener,
 };
 use crate::engine::{Engine, Work};
+use crate::tokens::Tokens;
 use crate::types::signed;
-use crate::{ChatEvent, ClientConfig, ClientState, LogLevel, SdkError, Timeline, User};
+use crate::{ChatEvent, ClientConfig, ClientState, LogLevel, SdkError, Timeline, TokenListener, User};
 
 /// How long the app's listeners may take with what they hear last.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -61,7 +62,24 @@ impl SdkClient {
         self.run(async move |client| client.identify(user).await).await
     }
 
-    /// Forgets the person: nothing of them stays on the device, what was not sent yet included.
+    /// Says that somebody uses the app whom tokens of the app's backend name, and, where the app knows, who that is. Without an id
+    /// a token is fetched now, and nothing changes before it is there.
+    ///
+    /// # Errors
+    /// `INVALID_USER`, `TOKEN_FAILED`, `NOT_POSSIBLE` where somebody else was named before the token came, `STORAGE`, `CLOSED`.
+    pub async fn identify_by_token(
+        &self,
+        user_id: Option<String>,
+        tokens: Arc<dyn TokenListener>,
+    ) -> Result<(), SdkError> {
+        let tokens = Tokens::new(tokens, self.delivery.clone(), self.log.clone());
+        let user_id = user_id.map(Into::into);
+        let identity = sdk::Identity::Proven { user_id, tokens: Arc::new(tokens) };
+        self.run(async move |client| client.identify(identity).await).await
+    }
+
+    /// Forgets the person: nothing of them stays on the device, what was not sent yet included. The server is told that they are
+    /// gone from the device that it was, now or when it can be.
     ///
     /// # Errors
     /// `STORAGE`, `CLOSED`.

@@ -80,7 +80,7 @@ pub trait EventListener: Send + Sync {
 }
 
 /// Something that has news for the app. It is in the thread's queue at most once, so the queue has a bound.
-trait Outlet: Send + Sync {
+pub(crate) trait Outlet: Send + Sync {
     /// Calls the listener with all that is new.
     fn deliver(&self);
 }
@@ -142,7 +142,8 @@ impl DeliveryThread {
         }
     }
 
-    fn is_due(&self, outlet: Arc<dyn Outlet>) {
+    /// Calls what the outlet has for the app, after all that is due already.
+    pub(crate) fn is_due(&self, outlet: Arc<dyn Outlet>) {
         // Where the thread was stopped, the program ends.
         let _ = self.due.send(Due::Deliver(outlet));
     }

@@ -8,12 +8,14 @@ mod delivery;
 mod engine;
 mod error;
 mod threads;
+mod tokens;
 mod types;
 
 pub use self::client::{SdkClient, SdkSubscription, fetch_unread};
 pub use self::delivery::{EventListener, LogListener, StateListener, TimelineListener};
 pub use self::error::SdkError;
 pub use self::threads::shut_down_all;
+pub use self::tokens::{TokenListener, TokenRequest};
 pub use self::types::{
     ChatEvent, ClientConfig, ClientState, ConnectionState, ConversationStatus, ConversationSummary, Delivery,
     LogLevel, Sender, Timeline, TimelineItem, User,

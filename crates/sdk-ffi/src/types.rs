@@ -114,6 +114,12 @@ pub enum ConnectionState {
     },
     /// The server does not accept the API key; the app is to set another one.
     AuthFailed,
+    /// The agents take nothing from this device or person; what is written waits, and the server is asked again every few
+    /// minutes.
+    Blocked,
+    /// What proved who is there holds no longer. Where tokens can be fetched, one is; else the app is to identify the person
+    /// again.
+    IdentityRequired,
     /// The client was closed.
     Closed,
 }
@@ -318,6 +324,8 @@ impl From<&sdk::ConnectionState> for ConnectionState {
                 Self::Waiting { until: time(*until), reason: reason.code().to_owned() }
             }
             sdk::ConnectionState::AuthFailed => Self::AuthFailed,
+            sdk::ConnectionState::Blocked => Self::Blocked,
+            sdk::ConnectionState::IdentityRequired => Self::IdentityRequired,
             sdk::ConnectionState::Closed => Self::Closed,
         }
     }

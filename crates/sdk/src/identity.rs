@@ -7,7 +7,6 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use protocol::rest::User;
 use protocol::{UserId, input};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// A token that is being fetched, or why there is none, for a developer.
@@ -81,20 +80,27 @@ impl fmt::Debug for Identity {
 /// # Errors
 /// What is wrong with it, in words that have nothing of it in them.
 pub(crate) fn named_by(token: &str) -> Result<User, String> {
-    #[derive(Deserialize)]
-    struct Claims {
-        sub: String,
-        name: Option<String>,
-        email: Option<String>,
-        attributes: Option<Map<String, Value>>,
-    }
+    const WRONG: &str = "a claim of the token is missing or of the wrong type: sub and exp are needed";
 
     let parts: Vec<&str> = token.split('.').collect();
     let [_, claims, _] = parts[..] else { return Err("the token is no signed JWT".into()) };
-    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).map_err(|_| "the token is no signed JWT")?;
-    let Claims { sub, name, email, attributes } = serde_json::from_slice(&claims)
-        .map_err(|_| "a claim of the token is missing or of the wrong type: sub and exp are needed")?;
-    let user = User { id: sub.into(), name, email, attributes };
+    let claims =
+        BASE64URL_NOPAD.decode(claims.as_bytes()).ok().and_then(|claims| String::from_utf8(claims).ok());
+    let claims = claims.ok_or("the token is no signed JWT")?;
+    // By hand: the code that would be derived for this is a few kilobytes of every app.
+    let mut claims: Map<String, Value> = serde_json::from_str(&claims).map_err(|_| WRONG)?;
+    let mut text = |name: &str| match claims.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(WRONG),
+    };
+    let (id, name, email) = (text("sub")?.ok_or(WRONG)?, text("name")?, text("email")?);
+    let attributes = match claims.remove("attributes") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(attributes)) => Some(attributes),
+        Some(_) => return Err(WRONG.into()),
+    };
+    let user = User { id: id.into(), name, email, attributes };
     match input::user(&user) {
         Ok(()) => Ok(user),
         Err(failure) => Err(format!("the token names nobody: {}", failure.message)),

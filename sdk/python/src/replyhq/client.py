@@ -167,19 +167,34 @@ class Client:
 
     async def identify(
         self,
-        user_id: str,
+        user_id: str | None = None,
         *,
         name: str | None = None,
         email: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        token: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         """Says who uses the program; `attributes` is anything else that agents should see, at most 8 KiB as JSON.
 
         What was written without a name becomes theirs: all of it, or, where they have a file here already, what waits
         to be sent.
 
-        Raises `INVALID_USER`, `STORAGE`, `CLOSED`.
+        `token` is a coroutine function that fetches a token of your backend, which proves who it is: the devices of a
+        person who is proven share what they have written. It is called in this event loop when the server has to be
+        told, now or later, and never in the background. Name, e-mail and attributes stand in the token then. Without
+        `user_id` the token says who it is: one is fetched now, and nothing changes before it is there.
+
+        Raises `INVALID_USER`, `TOKEN_FAILED`, `NOT_POSSIBLE` where somebody else was named before the token came,
+        `STORAGE`, `CLOSED`.
         """
+        if token is not None:
+            if name is not None or email is not None or attributes is not None:
+                raise ReplyHQError("INVALID_USER", "name, e-mail and attributes stand in the token")
+            fetcher = _TokenFetcher(token)
+            await _told(self._opened.identify_by_token(_whole(user_id, "INVALID_USER"), fetcher))
+            return
+        if user_id is None:
+            raise ReplyHQError("INVALID_USER", "a person needs an id, or a function that fetches a token")
         attributes_json = None
         if attributes is not None:
             try:
@@ -195,6 +210,8 @@ class Client:
 
     async def logout(self) -> None:
         """Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
+
+        The server is told that they are gone from the device that it was, now or when it can be.
 
         Raises `STORAGE`, `CLOSED`.
         """
@@ -351,6 +368,34 @@ class _TimelineReader(_Reader[Timeline], bindings.TimelineListener):
 class _EventReader(_Reader[ChatEvent], bindings.EventListener):
     def on_event(self, event: ChatEvent) -> None:
         self.offer(event)
+
+
+class _TokenFetcher(bindings.TokenListener):
+    def __init__(self, fetch: Callable[[], Awaitable[str]]) -> None:
+        self._fetch = fetch
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on_token_wanted(self, request: bindings.TokenRequest) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._begin, request)
+        except RuntimeError:
+            request.fail("the event loop is closed")
+
+    def _begin(self, request: bindings.TokenRequest) -> None:
+        # The loop itself holds tasks only weakly.
+        task = self._loop.create_task(self._answer(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, request: bindings.TokenRequest) -> None:
+        try:
+            request.give(_whole(await self._fetch(), "TOKEN_FAILED"))
+        except asyncio.CancelledError:
+            request.fail("the task that fetched the token was cancelled")
+            raise
+        except Exception as error:
+            request.fail(f"{type(error).__name__}: {error}")
 
 
 class _Logger(bindings.LogListener):

@@ -156,7 +156,22 @@ public final class ReplyHQClient: Sendable {
         try await told { try await self.sdk.identify(user: user) }
     }
 
-    /// Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
+    /// Says that somebody uses the app whom tokens of your backend prove: the devices of a person who is proven share what they
+    /// have written. The function is called when the server has to be told, now or later, and never while the app is in the
+    /// background. Without a `userId` the token says who it is: one is fetched now, and nothing changes before it is there.
+    ///
+    /// - Throws: `INVALID_USER`, `TOKEN_FAILED`, `NOT_POSSIBLE` where somebody else was named before the token came, `STORAGE`,
+    ///   `CLOSED`.
+    public func identify(
+        _ userId: String? = nil,
+        fetchToken: @escaping @Sendable () async throws -> String
+    ) async throws {
+        let tokens = TokenRelay(fetchToken)
+        try await told { try await self.sdk.identifyByToken(userId: userId, tokens: tokens) }
+    }
+
+    /// Forgets the person: nothing of them stays on the device, messages that were not sent yet included. The server is told that
+    /// they are gone from the device that it was, now or when it can be.
     ///
     /// - Throws: `STORAGE`, `CLOSED`.
     public func logout() async throws {
@@ -318,6 +333,25 @@ private final class EventRelay: EventListener, @unchecked Sendable {
 
     func onClosed() throws {
         continuation.finish()
+    }
+}
+
+private final class TokenRelay: TokenListener, @unchecked Sendable {
+    private let fetch: @Sendable () async throws -> String
+
+    init(_ fetch: @escaping @Sendable () async throws -> String) {
+        self.fetch = fetch
+    }
+
+    func onTokenWanted(request: TokenRequest) throws {
+        let fetch = self.fetch
+        Task {
+            do {
+                request.give(token: try await fetch())
+            } catch {
+                request.fail(detail: String(describing: error))
+            }
+        }
     }
 }
 

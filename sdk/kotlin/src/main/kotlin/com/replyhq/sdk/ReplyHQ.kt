@@ -15,6 +15,10 @@ import kotlin.coroutines.cancellation.CancellationException
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.days
 import kotlin.time.toJavaDuration
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.cancel
 import kotlinx.coroutines.channels.awaitClose
 import kotlinx.coroutines.flow.buffer
 import kotlinx.coroutines.flow.Flow
@@ -24,6 +28,7 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.callbackFlow
 import kotlinx.coroutines.flow.conflate
 import kotlinx.coroutines.flow.update
+import kotlinx.coroutines.launch
 
 /**
  * What a call of the SDK fails with.
@@ -61,6 +66,9 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
 
     /** How the client stands: connection, conversations, unread messages. The last one says that it is closed. */
     val state: StateFlow<ClientState> = states.asStateFlow()
+
+    /** Where the app's functions for tokens run. */
+    private val fetching = CoroutineScope(SupervisorJob() + Dispatchers.Default)
 
     // The listener knows the flow and not the client: who is let go of is collected, and closes.
     private val subscription = sdk.subscribeState(StatesInto(states))
@@ -150,7 +158,20 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     }
 
     /**
-     * Forgets the person: nothing of them stays on the device, messages that were not sent yet included.
+     * Says that somebody uses the app whom tokens of your backend prove: the devices of a person who is proven share what they
+     * have written. [fetchToken] is called when the server has to be told, now or later, and never while the app is in the
+     * background. Without a [userId] the token says who it is: one is fetched now, and nothing changes before it is there.
+     *
+     * @throws ReplyHQException `INVALID_USER`, `TOKEN_FAILED`, `NOT_POSSIBLE` where somebody else was named before the token
+     * came, `STORAGE`, `CLOSED`.
+     */
+    suspend fun identify(userId: String? = null, fetchToken: suspend () -> String) = told {
+        sdk.identifyByToken(userId?.whole("INVALID_USER"), TokensFrom(fetching, fetchToken))
+    }
+
+    /**
+     * Forgets the person: nothing of them stays on the device, messages that were not sent yet included. The server is told
+     * that they are gone from the device that it was, now or when it can be.
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
@@ -261,6 +282,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     /** As [shutDown], but returns at once: the data folder is released soon after. */
     override fun close() {
         subscription.close()
+        fetching.cancel()
         states.update { it.copy(connection = ConnectionState.Closed) }
         sdk.destroy()
     }
@@ -274,6 +296,24 @@ private class StatesInto(private val states: MutableStateFlow<ClientState>) : St
 
     // The last state has said so.
     override fun onClosed() = Unit
+}
+
+private class TokensFrom(private val scope: CoroutineScope, private val fetch: suspend () -> String) : TokenListener {
+    override fun onTokenWanted(request: TokenRequest) {
+        scope.launch {
+            // Closed without an answer, as where the client is, there is no token.
+            request.use {
+                try {
+                    it.give(fetch().whole("TOKEN_FAILED"))
+                } catch (cancelled: CancellationException) {
+                    it.fail("it was cancelled")
+                    throw cancelled
+                } catch (failed: Exception) {
+                    it.fail(failed.toString())
+                }
+            }
+        }
+    }
 }
 
 private val ClientState.isClosed get() = connection is ConnectionState.Closed
