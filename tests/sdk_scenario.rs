@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sdk::{
-    ChatClient, ClientState, Config, ConnectionState, Delivery, Dialing, Identity, LogLevel, Platform,
-    Sender, Stream, Timeline, User,
+    ChatClient, ClientError, ClientState, Config, ConnectionState, Delivery, Dialing, Identity, LogLevel,
+    Platform, Sender, Stream, Timeline, User,
 };
 use serde_json::{Value, json};
 use testkit::{Backend, ServerProcess, TestApp, TestServer, patiently, token_of};
@@ -165,18 +165,31 @@ async fn a_persons_day_with_an_app() {
     assert!(!log.contains("Hello") && !log.contains("four") && !log.contains(&app.api_key), "{log}");
 }
 
-/// A phone of a person's, whose app fetches tokens from its backend; and how often it did.
-async fn phone_of(
-    app: &TestApp,
-    folder: &Path,
-    identity: impl FnOnce(Arc<AtomicUsize>) -> Identity,
-) -> (ChatClient, Arc<AtomicUsize>) {
+// The tokens of docs/sdk/rust.md, as they are printed there.
+// [tokens]
+/// `fetch_token` asks your backend: when the server has to be told who is there, now or later, and never in the background.
+async fn sign_in<F, T, E>(client: &ChatClient, user_id: &str, fetch_token: F) -> Result<(), ClientError>
+where
+    F: Fn() -> T + Send + Sync + 'static,
+    T: Future<Output = Result<String, E>> + Send + 'static,
+    E: std::fmt::Display + 'static,
+{
+    // Where only the token knows who it is: `Identity::by_token(fetch_token)`.
+    client.identify(Identity::proven(user_id, fetch_token)).await
+}
+
+async fn sign_out(client: &ChatClient) -> Result<(), ClientError> {
+    // What waits gets a last chance; then nothing of the person stays, and the server is told that they have gone.
+    client.drain(Duration::from_secs(5)).await?;
+    client.logout().await
+}
+// [/tokens]
+
+/// A phone with the app.
+async fn phone_of(app: &TestApp, folder: &Path) -> ChatClient {
     let phone = Arc::new(Phone { server: Mutex::new(app.address), log: Mutex::default() });
     let config = Config::new("http://chat.example.com", &app.app_id, &app.api_key, folder);
-    let client = ChatClient::open(config, phone as Arc<dyn Platform>).await.unwrap();
-    let fetched = Arc::new(AtomicUsize::new(0));
-    client.identify(identity(fetched.clone())).await.unwrap();
-    (client, fetched)
+    ChatClient::open(config, phone as Arc<dyn Platform>).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,6 +197,7 @@ async fn a_verified_person_with_two_phones() {
     let server = TestServer::start().await;
     let app = server.app().await;
     let (_, secret) = app.identity_secret().await;
+    let fetched = Arc::new(AtomicUsize::new(0));
     let backend = |fetched: Arc<AtomicUsize>| {
         let secret = secret.clone();
         move || {
@@ -195,11 +209,12 @@ async fn a_verified_person_with_two_phones() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
 
     // What is written on one phone is on the other, live.
-    let (first, fetched) =
-        phone_of(&app, folders[0].path(), |fetched| Identity::proven("ann", backend(fetched))).await;
+    let first = phone_of(&app, folders[0].path()).await;
+    sign_in(&first, "ann", backend(fetched.clone())).await.unwrap();
     first.send(None, "From the first").await.unwrap();
     timeline(&first, "sent", |timeline| timeline.items.iter().all(|item| item.seq.is_some())).await;
-    let (second, _) = phone_of(&app, folders[1].path(), |fetched| Identity::by_token(backend(fetched))).await;
+    let second = phone_of(&app, folders[1].path()).await;
+    second.identify(Identity::by_token(backend(Arc::default()))).await.unwrap();
     timeline(&second, "the first's", |timeline| bodies(timeline) == ["From the first"]).await;
     second.send(None, "From the second").await.unwrap();
     let both = ["From the first", "From the second"];
@@ -238,7 +253,7 @@ async fn a_verified_person_with_two_phones() {
     .await;
 
     // Logged out, the phone is nobody's on the server, too.
-    first.logout().await.unwrap();
+    sign_out(&first).await.unwrap();
     testkit::holds("she has left the first phone", || async {
         let person = app.as_agent().get(&format!("/v1/admin/conversations/{conversation}/person")).await.ok();
         let devices = person["devices"].as_array().unwrap().clone();

@@ -28,3 +28,17 @@ suspend fun quickstart(serverUrl: String, appId: String, apiKey: String, dataDir
     client.shutDown()
 }
 // [/quickstart]
+
+// [tokens]
+/** [fetchToken] asks your backend: when the server has to be told who is there, now or later, and never in the background. */
+suspend fun signIn(client: ReplyHQClient, userId: String, fetchToken: suspend () -> String) {
+    // Where only the token knows who it is, leave the id out.
+    client.identify(userId, fetchToken)
+}
+
+suspend fun signOut(client: ReplyHQClient) {
+    // What waits gets a last chance; then nothing of the person stays, and the server is told that they have gone.
+    client.drain(5.seconds)
+    client.logout()
+}
+// [/tokens]

@@ -22,10 +22,13 @@ import com.replyhq.sdk.withDeviceContext
 import java.io.File
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.io.path.createTempDirectory
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
@@ -43,6 +46,8 @@ fun main() {
     test("what arrives is told once, what is unread is known while closed, and what is none is an error", ::events)
     test("Android's hooks tell of networks and screens", ::hooks)
     test("errors have a code, flows end with the client, and a throwing listener harms nothing", ::wrapper)
+    test("a verified person's devices share what was written until they log out", ::verified)
+    test("a function that gives no token is an error and changes nothing", ::noToken)
     test("nothing is lost, doubled or out of order from the first message to the logout", ::story)
 }
 
@@ -233,6 +238,86 @@ private suspend fun wrapper() {
     val again = ReplyHQClient.open(config)
     expect(1L, again.state.value.queued)
     again.shutDown()
+}
+
+private suspend fun verified() = Server().use { server ->
+    server.start()
+    val agent = Agent(server)
+    val fetched = AtomicInteger()
+    val fetchToken: suspend () -> String = {
+        fetched.incrementAndGet()
+        server.tokenOf("ann")
+    }
+    suspend fun client() = ReplyHQClient.open(ClientConfig(server.url, server.appId, server.apiKey, folder().path))
+    val (first, second) = listOf(client(), client())
+    suspend fun ReplyHQClient.newest(what: String, fits: (List<String>) -> Boolean): Timeline =
+        checkNotNull(withTimeoutOrNull(PATIENCE.seconds) {
+            timeline().first { shown -> fits(shown.items.map { it.body }) }
+        }) { "waited for: $what" }
+
+    signIn(first, "ann", fetchToken)
+    expect("ann", first.state.value.userId)
+    first.send("From the first")
+    second.identify(fetchToken = fetchToken)
+    expect("ann", second.state.value.userId)
+    second.newest("the first's") { it == listOf("From the first") }
+    second.send("From the second")
+    val conversation = checkNotNull(first.newest("the second's") { it.size == 2 }.conversationId)
+    val device = first.state.value.deviceId
+
+    // What proved who is there is taken back: another token is fetched, and nothing is lost.
+    val asked = fetched.get()
+    agent.unbind(device)
+    first.send("Written meanwhile")
+    second.newest("what was written meanwhile") { it.last() == "Written meanwhile" }
+    check(fetched.get() > asked)
+
+    // Blocked, it says so, and what is written waits.
+    agent.block(device, true)
+    first.state.waitFor("blocked") { it.connection is ConnectionState.Blocked }
+    first.send("Written while blocked")
+    first.state.waitFor("it waits") { it.queued == 1L && it.wedged == 0L }
+    agent.block(device, false)
+    first.networkChanged()
+    second.newest("what waited") { it.last() == "Written while blocked" }
+
+    signOut(first)
+    first.state.waitFor("nobody") { it.userId == null && it.conversations.isEmpty() }
+    waitFor("the server knows that they have gone") {
+        Unit.takeIf { agent.verifiedDevices(conversation) == listOf(second.state.value.deviceId) }
+    }
+    first.shutDown()
+    second.shutDown()
+}
+
+private suspend fun noToken() {
+    val client = ReplyHQClient.open(ClientConfig("http://127.0.0.1:9", "app_1", "rhq_key_1", folder().path))
+    val fails: suspend () -> String = { error("the backend is away") }
+    val failed = runCatching { client.identify(fetchToken = fails) }.exceptionOrNull() as ReplyHQException
+    expect("TOKEN_FAILED", failed.code)
+    check("the backend is away" in failed.message) { failed.message }
+    for (wrong in listOf("", "no token", "\uD83D")) {
+        expect("TOKEN_FAILED", codeOf { client.identify { wrong } })
+    }
+    expect("INVALID_USER", codeOf { client.identify("", fails) })
+    expect(null, client.state.value.userId)
+    client.identify("ann", fails)
+    client.state.waitFor("ann") { it.userId == "ann" }
+    // Closed while a token is being fetched, nothing is waited for.
+    val isAsked = CompletableDeferred<Unit>()
+    runBlocking {
+        val naming = async(Dispatchers.Default) {
+            codeOf {
+                client.identify {
+                    isAsked.complete(Unit)
+                    awaitCancellation()
+                }
+            }
+        }
+        isAsked.await()
+        client.shutDown()
+        expect("CLOSED", naming.await())
+    }
 }
 
 private fun story() = runBlocking {

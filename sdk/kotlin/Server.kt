@@ -8,9 +8,12 @@ import java.net.http.HttpClient
 import java.net.http.HttpRequest
 import java.net.http.HttpResponse
 import java.net.http.WebSocket
+import java.util.Base64
 import java.util.concurrent.CompletionStage
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit.SECONDS
+import javax.crypto.Mac
+import javax.crypto.spec.SecretKeySpec
 import kotlin.io.path.createTempDirectory
 
 /** How many seconds anything may take before a test fails. Far more than is ever needed. */
@@ -26,11 +29,15 @@ class Server : AutoCloseable {
     val apiKey: String
     val adminToken: String
 
+    /** What a backend signs its people's tokens with. */
+    val identitySecret: String
+
     init {
         val app = command("app", "create", "Shop")
         appId = app.text("app_id")
         apiKey = app.text("api_key")
         adminToken = command("token", "create", "--app", appId, "--name", "Ada").text("admin_token")
+        identitySecret = command("identity", "add-secret", "--app", appId).text("secret")
     }
 
     fun start() {
@@ -42,6 +49,15 @@ class Server : AutoCloseable {
 
     fun kill() {
         process?.destroyForcibly()?.waitFor()
+    }
+
+    /** What a backend would sign: docs/people.md. */
+    fun tokenOf(userId: String): String {
+        val encoder = Base64.getUrlEncoder().withoutPadding()
+        val claims = """{"sub":"$userId","exp":${System.currentTimeMillis() / 1000 + 600}}"""
+        val signed = listOf("""{"alg":"HS256"}""", claims).joinToString(".") { encoder.encodeToString(it.toByteArray()) }
+        val mac = Mac.getInstance("HmacSHA256").apply { init(SecretKeySpec(identitySecret.toByteArray(), "HmacSHA256")) }
+        return "$signed.${encoder.encodeToString(mac.doFinal(signed.toByteArray()))}"
     }
 
     override fun close() {
@@ -88,8 +104,23 @@ class Agent(private val server: Server) {
     /** Connects, and joins the conversation. */
     fun connect(conversation: String) = AgentSocket(http, server, conversation)
 
-    private fun rest(method: String, path: String, body: String = ""): String {
-        val request = HttpRequest.newBuilder(URI("${server.url}/v1/admin/conversations$path"))
+    /** Takes back what proved who is at a device. */
+    fun unbind(deviceId: String) = admin("POST", "devices/$deviceId/unbind", "{}")
+
+    fun block(deviceId: String, isBlocked: Boolean) = admin("PATCH", "devices/$deviceId", """{"blocked":$isBlocked}""")
+
+    /** The devices at which the person of a conversation is verified. */
+    fun verifiedDevices(conversation: String): List<String> {
+        val devices = rest("GET", "/$conversation/person").substringAfter("\"devices\":").substringBefore("\"conversations\":")
+        return devices.split("\"device_id\"").drop(1).filter { "\"is_verified\":true" in it }.map {
+            it.substringAfter('"').substringBefore('"')
+        }
+    }
+
+    private fun rest(method: String, path: String, body: String = "") = admin(method, "conversations$path", body)
+
+    private fun admin(method: String, path: String, body: String): String {
+        val request = HttpRequest.newBuilder(URI("${server.url}/v1/admin/$path"))
             .header("X-App-Id", server.appId).header("Authorization", "Bearer ${server.adminToken}")
             .header("Content-Type", "application/json")
             .method(method, HttpRequest.BodyPublishers.ofString(body)).build()

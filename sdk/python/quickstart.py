@@ -1,5 +1,7 @@
 """The quickstart of docs/sdk/python.md, as the tests run it."""
 
+from collections.abc import Awaitable, Callable
+
 # [quickstart]
 import asyncio
 
@@ -26,3 +28,17 @@ async def quickstart(server_url: str, app_id: str, api_key: str, data_dir: str) 
     # The client is closed, and so the iterator has ended.
     await screen
 # [/quickstart]
+
+
+# [tokens]
+async def sign_in(client: Client, user_id: str, fetch_token: Callable[[], Awaitable[str]]) -> None:
+    # Your coroutine function asks your backend for a token. It is called when the server has to be told who is there, now or
+    # later, and never in the background. Where only the token knows who it is, leave the id out.
+    await client.identify(user_id, token=fetch_token)
+
+
+async def sign_out(client: Client) -> None:
+    # What waits gets a last chance; then nothing of the person stays, and the server is told that they have gone.
+    await client.drain(5)
+    await client.logout()
+# [/tokens]

@@ -1,7 +1,10 @@
 """The SDK in Python against a real server: the quickstart, what the wrapper itself promises, and one long story."""
 
 import asyncio
+import base64
 import gc
+import hashlib
+import hmac
 import json
 import pickle
 import shutil
@@ -15,7 +18,7 @@ from client import Client as StockClient
 from client import agent_auth
 from server import PATIENCE, Server
 
-from quickstart import quickstart
+from quickstart import quickstart, sign_in, sign_out
 from replyhq import Client, ReplyHQError, Sender
 
 
@@ -23,15 +26,15 @@ class Agent:
     """An agent who uses REST."""
 
     def __init__(self, server, app):
-        self.url = f"{server.url}/v1/admin/conversations"
+        self.admin_url = f"{server.url}/v1/admin/"
         self.headers = {
             "X-App-Id": app["app_id"], "Authorization": f"Bearer {app['admin_token']}",
             "Content-Type": "application/json",
         }
 
-    async def request(self, method, path="", body=None):
+    async def request(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, self.headers, method=method)
+        request = urllib.request.Request(self.admin_url + path, data, self.headers, method=method)
 
         def answer():
             with urllib.request.urlopen(request, timeout=PATIENCE) as response:
@@ -40,13 +43,24 @@ class Agent:
         return await asyncio.to_thread(answer)
 
     async def conversations(self):
-        return [conversation["id"] for conversation in (await self.request("GET"))["conversations"]]
+        return [conversation["id"] for conversation in (await self.request("GET", "conversations"))["conversations"]]
 
     async def messages(self, conversation):
-        return (await self.request("GET", f"/{conversation}/messages?limit=200"))["messages"]
+        return (await self.request("GET", f"conversations/{conversation}/messages?limit=200"))["messages"]
 
     async def write(self, conversation, body):
-        await self.request("POST", f"/{conversation}/messages", {"local_id": body, "body": body})
+        await self.request("POST", f"conversations/{conversation}/messages", {"local_id": body, "body": body})
+
+
+def token_of(secret, user_id):
+    """What a backend would sign: docs/people.md."""
+
+    def encode(value):
+        return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+    claims = {"sub": user_id, "exp": int(time.time()) + 600}
+    signed = encode(b'{"alg":"HS256"}') + b"." + encode(json.dumps(claims).encode())
+    return (signed + b"." + encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest())).decode()
 
 
 class Watcher:
@@ -244,6 +258,85 @@ class Wrapper(Setting):
             gate.set()
             await asyncio.wait_for(watching, PATIENCE)
             self.assertLess(len(seen), 10, seen)
+
+
+class Verified(Setting):
+    async def test_a_persons_devices_share_what_was_written_until_they_log_out(self):
+        server, app = await self.server()
+        secret = (await server.command("identity", "add-secret", "--app", app["app_id"]))["secret"]
+        await server.start()
+        agent, fetched = Agent(server, app), []
+
+        async def fetch_token():
+            fetched.append(len(fetched))
+            return token_of(secret, "ann")
+
+        def client():
+            return Client(server.url, app["app_id"], app["api_key"], self.folder())
+
+        async with client() as first, client() as second:
+            states, timeline = Watcher(first.states()), Watcher(first.timeline())
+            await sign_in(first, "ann", fetch_token)
+            self.assertEqual(first.state.user_id, "ann")
+            await first.send("From the first")
+            await second.identify(token=fetch_token)
+            self.assertEqual(second.state.user_id, "ann")
+            other = Watcher(second.timeline())
+            await other.wait_for(lambda shown: [item.body for item in shown.items] == ["From the first"])
+            await second.send("From the second")
+            shown = await timeline.wait_for(lambda shown: len(shown.items) == 2)
+            conversation, device = shown.conversation_id, first.state.device_id
+
+            # What proved who is there is taken back: another token is fetched, and nothing is lost.
+            asked = len(fetched)
+            await agent.request("POST", f"devices/{device}/unbind", {})
+            await first.send("Written meanwhile")
+            await other.wait_for(lambda shown: shown.items[-1].body == "Written meanwhile")
+            self.assertGreater(len(fetched), asked)
+
+            # Blocked, it says so, and what is written waits.
+            await agent.request("PATCH", f"devices/{device}", {"blocked": True})
+            await states.wait_for(lambda state: state.connection.is_BLOCKED())
+            await first.send("Written while blocked")
+            await states.wait_for(lambda state: state.queued == 1 and state.wedged == 0)
+            await agent.request("PATCH", f"devices/{device}", {"blocked": False})
+            await first.network_changed()
+            await other.wait_for(lambda shown: shown.items[-1].body == "Written while blocked")
+
+            await sign_out(first)
+            self.assertEqual((first.state.user_id, first.state.conversations), (None, []))
+
+            async def has_left():
+                while True:
+                    person = await agent.request("GET", f"conversations/{conversation}/person")
+                    at = {known["device_id"] for known in person["devices"] if known["is_verified"]}
+                    if at == {second.state.device_id}:
+                        return
+                    await asyncio.sleep(0.02)
+
+            await asyncio.wait_for(has_left(), PATIENCE)
+
+    async def test_a_function_that_gives_no_token_is_an_error_and_changes_nothing(self):
+        async def fails():
+            raise RuntimeError("the backend is away")
+
+        async def gives(token):
+            return token
+
+        async with Client("http://127.0.0.1:9", "app_1", "rhq_key_1", self.folder()) as client:
+            with self.assertRaises(ReplyHQError) as caught:
+                await client.identify(token=fails)
+            self.assertEqual(caught.exception.code, "TOKEN_FAILED")
+            self.assertIn("RuntimeError: the backend is away", str(caught.exception))
+            for wrong in ("no token", "", None, 7, b"bytes", "\ud83d"):
+                await self.assert_code("TOKEN_FAILED", client.identify(token=lambda wrong=wrong: gives(wrong)))
+            await self.assert_code("TOKEN_FAILED", client.identify(token=lambda: "not awaitable"))
+            await self.assert_code("INVALID_USER", client.identify())
+            await self.assert_code("INVALID_USER", client.identify("", token=fails))
+            await self.assert_code("INVALID_USER", client.identify("ann", name="Ann", token=fails))
+            self.assertIsNone(client.state.user_id)
+            await client.identify("ann", token=fails)
+            self.assertEqual(client.state.user_id, "ann")
 
 
 class Story(Setting):

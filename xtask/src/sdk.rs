@@ -167,30 +167,38 @@ fn copy(file: &Path, to: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// What stands between `[quickstart]` and `[/quickstart]`, without the lines of the marks.
-    fn marked(source: &str) -> String {
-        let is_begin = |line: &&str| line.trim_end().ends_with(" [quickstart]");
-        let is_end = |line: &&str| line.trim_end().ends_with(" [/quickstart]");
-        let lines =
-            source.lines().skip_while(|line| !is_begin(line)).skip(1).take_while(|line| !is_end(line));
-        lines.collect::<Vec<_>>().join("\n")
+    /// What stands between `[name]` and `[/name]`, without the lines of the marks.
+    fn marked(source: &str, name: &str) -> String {
+        let (begin, end) = (format!(" [{name}]"), format!(" [/{name}]"));
+        let lines = source.lines().skip_while(|line| !line.trim_end().ends_with(&begin)).skip(1);
+        lines.take_while(|line| !line.trim_end().ends_with(&end)).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
-    fn the_quickstarts_of_the_documents_are_what_the_suites_run() {
-        for (document, file, language) in [
-            ("kotlin.md", "sdk/kotlin/Quickstart.kt", "kotlin"),
-            ("swift.md", "sdk/swift/Tests/Quickstart.swift", "swift"),
-            ("python.md", "sdk/python/quickstart.py", "python"),
-            ("rust.md", "sdk/rust/src/main.rs", "rust"),
+    fn the_programs_of_the_documents_are_what_the_suites_run() {
+        for (document, language, file) in [
+            ("kotlin.md", "kotlin", "sdk/kotlin/Quickstart.kt"),
+            ("swift.md", "swift", "sdk/swift/Tests/Quickstart.swift"),
+            ("python.md", "python", "sdk/python/quickstart.py"),
+            ("rust.md", "rust", "sdk/rust/src/main.rs"),
         ] {
-            let code = marked(&fs::read_to_string(tool::root().join(file)).unwrap());
-            assert!(code.lines().count() > 5, "{file} has no marked region");
+            let source = fs::read_to_string(tool::root().join(file)).unwrap();
             let text = fs::read_to_string(tool::root().join("docs/sdk").join(document)).unwrap();
-            assert!(
-                text.contains(&format!("```{language}\n{code}\n```\n")),
-                "docs/sdk/{document} has another quickstart than {file}:\n{code}"
-            );
+            for name in ["quickstart", "tokens"] {
+                // Rust's is run by the scenario, which is no program.
+                let source = match (language, name) {
+                    ("rust", "tokens") => {
+                        fs::read_to_string(tool::root().join("tests/sdk_scenario.rs")).unwrap()
+                    }
+                    _ => source.clone(),
+                };
+                let code = marked(&source, name);
+                assert!(code.lines().count() > 5, "{file} has no region {name}");
+                assert!(
+                    text.contains(&format!("```{language}\n{code}\n```\n")),
+                    "docs/sdk/{document} has another {name} than {file}:\n{code}"
+                );
+            }
         }
     }
 

@@ -24,3 +24,19 @@ func quickstart(serverUrl: String, appId: String, apiKey: String, dataDir: Strin
     await client.shutDown()
 }
 // [/quickstart]
+
+// [tokens]
+/// `fetchToken` asks your backend: when the server has to be told who is there, now or later, and never in the background.
+func signIn(
+    _ client: ReplyHQClient, as userId: String, fetchToken: @escaping @Sendable () async throws -> String
+) async throws {
+    // Where only the token knows who it is, leave the id out.
+    try await client.identify(userId, fetchToken: fetchToken)
+}
+
+func signOut(_ client: ReplyHQClient) async throws {
+    // What waits gets a last chance; then nothing of the person stays, and the server is told that they have gone.
+    try await client.drain(timeout: 5)
+    try await client.logout()
+}
+// [/tokens]

@@ -11,6 +11,8 @@ struct Scenario {
         await test("the quickstart sends its message", sendsTheQuickstartsMessage)
         await test("what arrives is told once, what is unread is known while closed, and what is none is an error", events)
         await test("errors have a code, and sequences end with the client", wrapper)
+        await test("a verified person's devices share what was written until they log out", verified)
+        await test("a function that gives no token is an error and changes nothing", noToken)
         await test("nothing is lost, doubled or out of order from the first message to the logout", story)
     }
 
@@ -93,6 +95,90 @@ private func wrapper() async throws {
     let again = try await ReplyHQClient.open(config: config(nowhere))
     try expect(1, again.state.queued)
     await again.shutDown()
+}
+
+/// How often something was done.
+private actor Count {
+    private(set) var value = 0
+
+    func increment() { value += 1 }
+}
+
+private func verified() async throws {
+    let (server, folder) = (try Server(), try temporaryFolder())
+    defer { discard(server, folder) }
+    try await server.start()
+    let agent = Agent(server)
+    let fetched = Count()
+    let token = try server.token(of: "ann")
+    let fetchToken: @Sendable () async throws -> String = {
+        await fetched.increment()
+        return token
+    }
+    func client(_ name: String) async throws -> ReplyHQClient {
+        let dataDir = folder.appendingPathComponent(name).path
+        return try await ReplyHQClient.open(
+            config: ClientConfig(serverUrl: server.url, appId: server.appId, apiKey: server.apiKey, dataDir: dataDir)
+        )
+    }
+    let (first, second) = (try await client("first"), try await client("second"))
+    let (states, timeline, other) = (Watcher(first.states()), Watcher(first.timeline()), Watcher(second.timeline()))
+
+    try await signIn(first, as: "ann", fetchToken: fetchToken)
+    try expect("ann", first.state.userId)
+    try await first.send("From the first")
+    try await second.identify(fetchToken: fetchToken)
+    try expect("ann", second.state.userId)
+    _ = try await other.wait("the first's") { $0.items.map { $0.body } == ["From the first"] }
+    try await second.send("From the second")
+    let both = try await timeline.wait("the second's") { $0.items.count == 2 }
+    guard let conversation = both.conversationId else { throw Failure("no conversation in \(both)") }
+    let device = first.state.deviceId
+
+    // What proved who is there is taken back: another token is fetched, and nothing is lost.
+    let asked = await fetched.value
+    try await agent.unbind(device)
+    try await first.send("Written meanwhile")
+    _ = try await other.wait("what was written meanwhile") { $0.items.last?.body == "Written meanwhile" }
+    guard await fetched.value > asked else { throw Failure("no other token was fetched") }
+
+    // Blocked, it says so, and what is written waits.
+    try await agent.block(device, true)
+    _ = try await states.wait("blocked") { $0.connection == .blocked }
+    try await first.send("Written while blocked")
+    _ = try await states.wait("it waits") { $0.queued == 1 && $0.wedged == 0 }
+    try await agent.block(device, false)
+    try await first.networkChanged()
+    _ = try await other.wait("what waited") { $0.items.last?.body == "Written while blocked" }
+
+    try await signOut(first)
+    _ = try await states.wait("nobody") { $0.userId == nil && $0.conversations.isEmpty }
+    _ = try await waitFor("the server knows that they have gone") { () -> Bool? in
+        try await agent.verifiedDevices(conversation) == [second.state.deviceId] ? true : nil
+    }
+    await first.shutDown()
+    await second.shutDown()
+}
+
+private func noToken() async throws {
+    let folder = try temporaryFolder()
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let client = try await ReplyHQClient.open(
+        config: ClientConfig(
+            serverUrl: "http://127.0.0.1:9", appId: "app_1", apiKey: "rhq_key_1", dataDir: folder.path
+        )
+    )
+    try await expectCode("TOKEN_FAILED") {
+        try await client.identify { throw Failure("the backend is away") }
+    }
+    for wrong in ["", "no token"] {
+        try await expectCode("TOKEN_FAILED") { try await client.identify { wrong } }
+    }
+    try await expectCode("INVALID_USER") { try await client.identify("") { "" } }
+    try expect(nil, client.state.userId)
+    try await client.identify("ann") { throw Failure("the backend is away") }
+    try expect("ann", client.state.userId)
+    await client.shutDown()
 }
 
 private func story() async throws {

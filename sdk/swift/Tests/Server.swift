@@ -45,6 +45,8 @@ final class Server {
     let appId: String
     let apiKey: String
     let adminToken: String
+    /// What a backend signs its people's tokens with.
+    let identitySecret: String
     private let folder: URL
     private let port: UInt16
     private var process: Process?
@@ -59,6 +61,7 @@ final class Server {
         apiKey = try text(app, "api_key")
         let token = try Server.command(folder, ["token", "create", "--app", appId, "--name", "Ada"])
         adminToken = try text(token, "admin_token")
+        identitySecret = try text(try Server.command(folder, ["identity", "add-secret", "--app", appId]), "secret")
     }
 
     func start() async throws {
@@ -69,6 +72,29 @@ final class Server {
             let answer = try? await send(URLRequest(url: ready))
             return answer?.status == 200 ? true : nil
         }
+    }
+
+    /// What a backend would sign: docs/people.md. By OpenSSL, since there is no HMAC in Foundation.
+    func token(of userId: String) throws -> String {
+        func encoded(_ data: Data) -> String {
+            data.base64EncodedString().replacingOccurrences(of: "+", with: "-")
+                .replacingOccurrences(of: "/", with: "_").replacingOccurrences(of: "=", with: "")
+        }
+        let claims = "{\"sub\":\"\(userId)\",\"exp\":\(Int(Date().timeIntervalSince1970) + 600)}"
+        let signed = encoded(Data("{\"alg\":\"HS256\"}".utf8)) + "." + encoded(Data(claims.utf8))
+        let openssl = Process()
+        openssl.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        openssl.arguments = ["openssl", "dgst", "-sha256", "-hmac", identitySecret, "-binary"]
+        let (input, output) = (Pipe(), Pipe())
+        openssl.standardInput = input
+        openssl.standardOutput = output
+        try openssl.run()
+        input.fileHandleForWriting.write(Data(signed.utf8))
+        input.fileHandleForWriting.closeFile()
+        let signature = output.fileHandleForReading.readDataToEndOfFile()
+        openssl.waitUntilExit()
+        try expect(32, signature.count)
+        return "\(signed).\(encoded(signature))"
     }
 
     func kill() {
@@ -132,8 +158,27 @@ final class Agent {
         try await AgentSocket(server, conversation)
     }
 
+    /// Takes back what proved who is at a device.
+    func unbind(_ device: String) async throws {
+        _ = try await admin("POST", "devices/\(device)/unbind", [:])
+    }
+
+    func block(_ device: String, _ isBlocked: Bool) async throws {
+        _ = try await admin("PATCH", "devices/\(device)", ["blocked": isBlocked])
+    }
+
+    /// The devices at which the person of a conversation is verified.
+    func verifiedDevices(_ conversation: String) async throws -> [String] {
+        let devices = try await list(rest("GET", "/\(conversation)/person"), "devices")
+        return try devices.filter { $0["is_verified"] as? Bool == true }.map { try text($0, "device_id") }
+    }
+
     private func rest(_ method: String, _ path: String, _ body: [String: Any]? = nil) async throws -> [String: Any] {
-        var request = URLRequest(url: URL(string: "\(server.url)/v1/admin/conversations\(path)")!)
+        try await admin(method, "conversations\(path)", body)
+    }
+
+    private func admin(_ method: String, _ path: String, _ body: [String: Any]? = nil) async throws -> [String: Any] {
+        var request = URLRequest(url: URL(string: "\(server.url)/v1/admin/\(path)")!)
         request.httpMethod = method
         request.setValue(server.appId, forHTTPHeaderField: "X-App-Id")
         request.setValue("Bearer \(server.adminToken)", forHTTPHeaderField: "Authorization")

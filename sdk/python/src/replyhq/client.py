@@ -390,7 +390,10 @@ class _TokenFetcher(bindings.TokenListener):
 
     async def _answer(self, request: bindings.TokenRequest) -> None:
         try:
-            request.give(_whole(await self._fetch(), "TOKEN_FAILED"))
+            token = await self._fetch()
+            if not isinstance(token, str):
+                raise TypeError(f"a token is a str, and this is {type(token).__name__}")
+            request.give(_whole(token, "TOKEN_FAILED"))
         except asyncio.CancelledError:
             request.fail("the task that fetched the token was cancelled")
             raise
