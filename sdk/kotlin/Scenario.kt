@@ -267,7 +267,7 @@ private suspend fun verified() = Server().use { server ->
 
     // What proved who is there is taken back: another token is fetched, and nothing is lost.
     val asked = fetched.get()
-    agent.unbind(device)
+    server.unbind(device)
     first.send("Written meanwhile")
     second.newest("what was written meanwhile") { it.last() == "Written meanwhile" }
     check(fetched.get() > asked)

@@ -51,6 +51,11 @@ class Server : AutoCloseable {
         process?.destroyForcibly()?.waitFor()
     }
 
+    /** Takes back what proved who is at a device. */
+    fun unbind(deviceId: String) {
+        command("device", "unbind", "--app", appId, deviceId)
+    }
+
     /** What a backend would sign: docs/people.md. */
     fun tokenOf(userId: String): String {
         val encoder = Base64.getUrlEncoder().withoutPadding()
@@ -103,9 +108,6 @@ class Agent(private val server: Server) {
 
     /** Connects, and joins the conversation. */
     fun connect(conversation: String) = AgentSocket(http, server, conversation)
-
-    /** Takes back what proved who is at a device. */
-    fun unbind(deviceId: String) = admin("POST", "devices/$deviceId/unbind", "{}")
 
     fun block(deviceId: String, isBlocked: Boolean) = admin("PATCH", "devices/$deviceId", """{"blocked":$isBlocked}""")
 

@@ -75,7 +75,7 @@ class Programs(Setting):
         agent, stored, after = Agent(server, app), [], ""
         [conversation] = await agent.conversations()
         while True:
-            page = await agent.request("GET", f"/{conversation}/messages?limit=200&after={after}")
+            page = await agent.request("GET", f"conversations/{conversation}/messages?limit=200&after={after}")
             stored += [message["body"] for message in page["messages"]]
             if not page["has_more"]:
                 break

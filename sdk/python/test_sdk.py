@@ -289,7 +289,7 @@ class Verified(Setting):
 
             # What proved who is there is taken back: another token is fetched, and nothing is lost.
             asked = len(fetched)
-            await agent.request("POST", f"devices/{device}/unbind", {})
+            await server.command("device", "unbind", "--app", app["app_id"], device)
             await first.send("Written meanwhile")
             await other.wait_for(lambda shown: shown.items[-1].body == "Written meanwhile")
             self.assertGreater(len(fetched), asked)

@@ -41,7 +41,7 @@ pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 pub const IDENTITY_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// How often a server that takes nothing from this device or person is asked whether it does again, on average.
 pub const BLOCKED_RETRY: Duration = Duration::from_secs(300);
-/// Devices that were left by logouts and of which the server was not told yet; the oldest are forgotten beyond it.
+/// Devices that were left by logouts and of which the server was not told yet; beyond it some are forgotten.
 pub const LEFT_DEVICES: usize = 32;
 /// How long a person's data may take to reach the server before it is connected to without, and a conversation opened: who is told
 /// to agents as nobody in particular for a moment is better off than who waits.

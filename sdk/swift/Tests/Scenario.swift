@@ -137,7 +137,7 @@ private func verified() async throws {
 
     // What proved who is there is taken back: another token is fetched, and nothing is lost.
     let asked = await fetched.value
-    try await agent.unbind(device)
+    try server.unbind(device)
     try await first.send("Written meanwhile")
     _ = try await other.wait("what was written meanwhile") { $0.items.last?.body == "Written meanwhile" }
     guard await fetched.value > asked else { throw Failure("no other token was fetched") }

@@ -74,6 +74,11 @@ final class Server {
         }
     }
 
+    /// Takes back what proved who is at a device.
+    func unbind(_ device: String) throws {
+        _ = try Server.command(folder, ["device", "unbind", "--app", appId, device])
+    }
+
     /// What a backend would sign: docs/people.md. By OpenSSL, since there is no HMAC in Foundation.
     func token(of userId: String) throws -> String {
         func encoded(_ data: Data) -> String {
@@ -156,11 +161,6 @@ final class Agent {
     /// Connects, and joins the conversation.
     func connect(_ conversation: String) async throws -> AgentSocket {
         try await AgentSocket(server, conversation)
-    }
-
-    /// Takes back what proved who is at a device.
-    func unbind(_ device: String) async throws {
-        _ = try await admin("POST", "devices/\(device)/unbind", [:])
     }
 
     func block(_ device: String, _ isBlocked: Bool) async throws {

@@ -285,7 +285,7 @@ impl Engine {
 
     /// Tells the server of a device that nobody is there any more who has logged out, where that could not be told then.
     pub(super) fn leave_if_needed(&mut self, now: Instant) {
-        let Some(left) = self.people.left().first().cloned() else { return };
+        let Some(left) = self.people.left() else { return };
         if self.leaving.is_done() {
             self.leaving.want();
         }

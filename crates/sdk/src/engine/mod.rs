@@ -404,7 +404,7 @@ impl Engine {
 
     /// Whether nothing is left that the server should have.
     fn is_done(&self) -> Result<bool, Error> {
-        Ok(self.receipts.is_idle() && self.people.left().is_empty() && self.store.counts()?.queued == 0)
+        Ok(self.receipts.is_idle() && self.people.left().is_none() && self.store.counts()?.queued == 0)
     }
 
     /// When something is due next.

@@ -45,9 +45,9 @@ struct Index {
     /// The secret of each file's device, likewise: without it the server takes nobody for that device.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     secrets: BTreeMap<String, String>,
-    /// Devices of which the server may still think that somebody is there who has logged out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    left: Vec<LeftDevice>,
+    /// The secrets of devices of which the server may still think that somebody is there who has logged out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    left: BTreeMap<String, String>,
     /// Messages that wait in the files of persons who are not the current one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     waiting: BTreeMap<String, u64>,
@@ -55,7 +55,7 @@ struct Index {
 
 /// A device that is forgotten here, and of which the server is to be told that nobody is there any more. Nothing in it tells who
 /// was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftDevice {
     pub(crate) device_id: String,
     pub(crate) device_secret: String,
@@ -184,15 +184,16 @@ impl People {
         std::mem::take(&mut self.recovered)
     }
 
-    /// Devices that were left, of which the server has not been told yet.
-    pub(crate) fn left(&self) -> &[LeftDevice] {
-        &self.index.left
+    /// A device that was left, of which the server has not been told yet.
+    pub(crate) fn left(&self) -> Option<LeftDevice> {
+        let (device_id, device_secret) = self.index.left.first_key_value()?;
+        Some(LeftDevice { device_id: device_id.clone(), device_secret: device_secret.clone() })
     }
 
     /// The server was told, or will never be: it does not know the device.
     pub(crate) fn forget_left(&mut self, device_id: &str) -> Result<()> {
         let mut index = self.index.clone();
-        index.left.retain(|left| left.device_id != device_id);
+        index.left.remove(device_id);
         self.replace_index(index)
     }
 
@@ -210,9 +211,10 @@ impl People {
         let was_somebody = current.identified().map_or(true, |identified| identified.user.is_some());
         if let Some(device_secret) = current.device_secret().filter(|_| was_somebody) {
             let device_id = current.device_id().to_string();
-            index.left.push(LeftDevice { device_id, device_secret: device_secret.to_owned() });
-            let too_many = index.left.len().saturating_sub(limits::LEFT_DEVICES);
-            index.left.drain(..too_many);
+            index.left.insert(device_id, device_secret.to_owned());
+            while index.left.len() > limits::LEFT_DEVICES {
+                index.left.pop_first();
+            }
         }
         for person in [self.index.current.as_str(), NOBODY] {
             index.files.remove(person);

@@ -1,5 +1,6 @@
 //! REST: one request, one connection. Every answer is bounded in size and time.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
@@ -29,6 +30,8 @@ pub(crate) struct Credentials {
     pub(crate) device_secret: Option<String>,
 }
 
+type Requesting<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Failed>> + Send + 'a>>;
+
 /// REST as one device.
 #[derive(Clone)]
 pub(crate) struct Rest {
@@ -39,7 +42,7 @@ pub(crate) struct Rest {
 impl Rest {
     /// Asks, and reads the answer.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
-        self.request(Method::GET, path, Bytes::new()).await
+        read(&self.request(Method::GET, path, Bytes::new()).await?)
     }
 
     /// Tells, and reads the answer.
@@ -52,25 +55,19 @@ impl Rest {
             code: "VALIDATION_ERROR".into(),
             message: error.to_string(),
         })?;
-        self.request(Method::POST, path, body.into()).await
+        read(&self.request(Method::POST, path, body.into()).await?)
     }
 
-    async fn request<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<T, Failed> {
-        let (status, retry_after, body) =
-            tokio::time::timeout(limits::REQUEST_TIMEOUT, self.exchange(method, path, body))
-                .await
-                .map_err(|_| Failed::TRANSPORT)?
-                .map_err(|_| Failed::TRANSPORT)?;
-        if (200..300).contains(&status) {
-            // Whatever answers with something else is not our server: a captive portal, most likely.
-            return serde_json::from_slice(&body).map_err(|_| Failed::TRANSPORT);
-        }
-        Err(refusal(&body, retry_after))
+    /// The body of an answer that is a success. Boxed, so that the code of it is there once, and not for each kind of answer.
+    fn request<'a>(&'a self, method: Method, path: &'a str, body: Bytes) -> Requesting<'a> {
+        Box::pin(async move {
+            let (status, retry_after, body) =
+                tokio::time::timeout(limits::REQUEST_TIMEOUT, self.exchange(method, path, body))
+                    .await
+                    .map_err(|_| Failed::TRANSPORT)?
+                    .map_err(|_| Failed::TRANSPORT)?;
+            if (200..300).contains(&status) { Ok(body) } else { Err(refusal(&body, retry_after)) }
+        })
     }
 
     async fn exchange(
@@ -108,6 +105,11 @@ impl Rest {
             Err(error) = connection => Err(error.into()),
         }
     }
+}
+
+/// Whatever answers a success with something else is not our server: a captive portal, most likely.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failed> {
+    serde_json::from_slice(body).map_err(|_| Failed::TRANSPORT)
 }
 
 /// What an answer means that is no success. Only what our server says is believed: anybody may stand between, an ingress
