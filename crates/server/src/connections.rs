@@ -1,5 +1,7 @@
 //! The sockets of this node: whom to tell that the server leaves, and which to close with their token.
 
+mod table;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use socketio::{CloseReason, Outgoing};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::table::Table;
 use crate::fanout::{Channel, Namespace, SubscriberKey, Wire, frame, left};
 
 /// How often the credentials of open connections are looked at. Withdrawal must close them within 5 s.
@@ -27,15 +30,6 @@ const RECONNECT_DELAY_MIN_MS: u64 = 500;
 pub(crate) struct Connections {
     table: Mutex<Table>,
     told_of_revocation: Notify,
-}
-
-#[derive(Default)]
-struct Table {
-    open: HashMap<SubscriberKey, Open>,
-    /// The connections of each proven person.
-    people: HashMap<(AppId, UserId), HashSet<SubscriberKey>>,
-    /// Once the server leaves: the delay for the next one who comes in.
-    next_delay_ms: Option<u64>,
 }
 
 struct Open {
@@ -96,14 +90,6 @@ impl Drop for Claim<'_> {
 }
 
 impl Open {
-    fn is_of(&self, app_id: &AppId, device_id: &DeviceId) -> bool {
-        match &self.owner {
-            Owner::Claimed(app, device, ..) => device == device_id && app == app_id,
-            Owner::Device(of) => of.device_id == *device_id && of.app_id == *app_id,
-            Owner::Agent(_) | Owner::Nobody => false,
-        }
-    }
-
     fn channel(&self) -> Option<Channel> {
         Some(Channel::of(self.namespace?, &self.outgoing))
     }
@@ -121,6 +107,15 @@ impl Open {
         match &self.owner {
             Owner::Claimed(_, _, connection_id, _) => Some(connection_id),
             Owner::Device(of) => Some(&of.connection_id),
+            Owner::Agent(_) | Owner::Nobody => None,
+        }
+    }
+
+    /// Whose it is, or says that it is.
+    fn device(&self) -> Option<(AppId, DeviceId)> {
+        match &self.owner {
+            Owner::Claimed(app_id, device_id, ..) => Some((app_id.clone(), device_id.clone())),
+            Owner::Device(of) => Some((of.app_id.clone(), of.device_id.clone())),
             Owner::Agent(_) | Owner::Nobody => None,
         }
     }
@@ -186,27 +181,6 @@ impl Open {
     }
 }
 
-impl Table {
-    fn remove(&mut self, key: SubscriberKey) -> Option<Open> {
-        let open = self.open.remove(&key)?;
-        if let Some(person) = open.person()
-            && let Some(keys) = self.people.get_mut(&person)
-        {
-            keys.remove(&key);
-            if keys.is_empty() {
-                self.people.remove(&person);
-            }
-        }
-        Some(open)
-    }
-
-    fn note_person(&mut self, key: SubscriberKey, person: Option<(AppId, UserId)>) {
-        if let Some(person) = person {
-            self.people.entry(person).or_default().insert(key);
-        }
-    }
-}
-
 impl Connections {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -229,8 +203,7 @@ impl Connections {
         if let Some(Open { owner: Owner::Claimed(.., Some(revoked)), .. }) = table.remove(key) {
             open.revoke(&revoked);
         }
-        table.note_person(key, open.person());
-        table.open.insert(key, open);
+        table.insert(key, open);
     }
 
     /// A device logs in: from here on it is closed if somebody else comes to the device, whatever was read before of who
@@ -255,7 +228,7 @@ impl Connections {
     /// on everyone who comes in meanwhile.
     pub(crate) fn announce_shutdown(&self, spread: Duration) {
         let mut table = self.table();
-        let told: Vec<_> = table.open.values().filter(|open| open.namespace.is_some()).collect();
+        let told: Vec<_> = table.all().filter(|open| open.namespace.is_some()).collect();
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX).max(told.len() as u64);
         for (index, open) in told.iter().enumerate() {
             let share = u128::from(spread_ms) * index as u128 / told.len() as u128;
@@ -269,7 +242,7 @@ impl Connections {
     pub(crate) async fn close_all(&self, spread: Duration) {
         let old: Vec<_> = {
             let table = self.table();
-            let outgoing = table.open.values().map(|open| &open.outgoing);
+            let outgoing = table.all().map(|open| &open.outgoing);
             let (old, others): (Vec<_>, Vec<_>) =
                 outgoing.partition(|outgoing| Wire::of(outgoing) == Wire::Legacy);
             others.into_iter().for_each(|outgoing| outgoing.close(CloseReason::Shutdown));
@@ -284,7 +257,7 @@ impl Connections {
 
     /// Closes the devices' connections: the other nodes have called them offline. Stock clients come back.
     pub(crate) fn close_devices(&self) {
-        for open in self.table().open.values().filter(|open| open.namespace == Some(Namespace::Client)) {
+        for open in self.table().all().filter(|open| open.namespace == Some(Namespace::Client)) {
             open.outgoing.close(CloseReason::Server);
         }
     }
@@ -296,7 +269,7 @@ impl Connections {
         loop {
             ticks.tick().await;
             let shown: HashSet<Credential> =
-                self.table().open.values().filter_map(Open::credential).cloned().collect();
+                self.table().all().filter_map(Open::credential).cloned().collect();
             let shown: Vec<_> = shown.into_iter().collect();
             for some in shown.chunks(CREDENTIALS_AT_ONCE) {
                 // Where the database can't say, the connections stay: what they showed was good.
@@ -341,60 +314,47 @@ impl Connections {
     }
 
     fn close_revoked(&self, revoked: &Revoked) {
-        let mut table = self.table();
-        for open in table.open.values_mut().filter(|open| open.is_of(&revoked.app_id, &revoked.device_id)) {
-            open.revoke(revoked);
-        }
+        self.table().change_at(&revoked.app_id, &revoked.device_id, |open| open.revoke(revoked));
     }
 
     /// The connection says who is at its device: what is revoked meanwhile is looked at when that is done.
     pub(crate) fn begin_identifying(&self, key: SubscriberKey) {
-        if let Some(Open { owner: Owner::Device(of), .. }) = self.table().open.get_mut(&key) {
-            of.identifying.get_or_insert_default();
-        }
+        self.table().change(key, |open| {
+            if let Owner::Device(of) = &mut open.owner {
+                of.identifying.get_or_insert_default();
+            }
+        });
     }
 
     /// It has said so, and is as one that was let in under this version, with this person proven there.
     pub(crate) fn end_identifying(&self, key: SubscriberKey, version: u64, person: Option<UserId>) {
-        let mut table = self.table();
-        let Some(mut open) = table.remove(key) else { return };
-        if let Owner::Device(of) = &mut open.owner {
+        self.table().change(key, |open| {
+            let Owner::Device(of) = &mut open.owner else { return };
             of.version = version;
             of.person = person;
-        }
-        table.note_person(key, open.person());
-        let open = table.open.entry(key).insert_entry(open).into_mut();
-        let Owner::Device(of) = &mut open.owner else { return };
-        if let Some(revoked) = of.identifying.take().and_then(|meanwhile| *meanwhile) {
-            open.revoke(&revoked);
-        }
+            if let Some(revoked) = of.identifying.take().and_then(|meanwhile| *meanwhile) {
+                open.revoke(&revoked);
+            }
+        });
     }
 
     /// Somebody is proven at a device: its connections here are theirs.
     pub(crate) fn note_proven(&self, app_id: &AppId, proven: &ProvenAt) {
-        let mut table = self.table();
-        let open = table.open.iter_mut().filter(|(_, open)| open.is_of(app_id, &proven.device_id));
-        let mut theirs = Vec::new();
-        for (key, open) in open {
+        self.table().change_at(app_id, &proven.device_id, |open| {
             if let Owner::Device(of) = &mut open.owner
                 && of.person.is_none()
                 && of.version == proven.version
             {
                 of.person = Some(proven.user_id.clone());
-                theirs.push(*key);
             }
-        }
-        for key in theirs {
-            table.note_person(key, Some((app_id.clone(), proven.user_id.clone())));
-        }
+        });
     }
 
     /// Tells a proven person's connections of a conversation that is theirs.
     pub(crate) fn tell_opened(&self, app_id: &AppId, opened: &OpenedFor) {
         let table = self.table();
         let event = ConversationOpened { conversation_id: opened.conversation_id.clone() };
-        let keys = table.people.get(&(app_id.clone(), opened.user_id.clone()));
-        for open in keys.into_iter().flatten().filter_map(|key| table.open.get(key)) {
+        for open in table.of_person(app_id, &opened.user_id) {
             if let Some(frame) = open.channel().and_then(|channel| frame(channel, &event)) {
                 open.outgoing.send(frame);
             }
@@ -403,7 +363,7 @@ impl Connections {
 
     /// Tells a connection why it has to go, and closes it for good.
     pub(crate) fn put_out(&self, key: SubscriberKey, failure: &Failure) {
-        if let Some(open) = self.table().open.get(&key)
+        if let Some(open) = self.table().get(key)
             && let Some(namespace) = open.namespace
         {
             open.put_out(namespace, failure);
@@ -414,7 +374,7 @@ impl Connections {
     /// come back, as whoever it is now.
     pub(crate) fn close_device(&self, app_id: &AppId, device_id: &DeviceId, except: Option<&ConnectionId>) {
         let table = self.table();
-        let open = table.open.values().filter(|open| open.is_of(app_id, device_id));
+        let open = table.at(app_id, device_id);
         for open in open.filter(|open| except.is_none() || open.name() != except) {
             if let Some(frame) = open.channel().and_then(left) {
                 open.outgoing.send(frame);
@@ -426,7 +386,7 @@ impl Connections {
     /// The device's connections here that are not about to end, and for how long nothing was heard on each.
     pub(crate) fn of_device(&self, app_id: &AppId, device_id: &DeviceId) -> Vec<SilentConnection> {
         let table = self.table();
-        let open = table.open.values().filter(|open| open.is_of(app_id, device_id));
+        let open = table.at(app_id, device_id);
         let open = open.filter(|open| !open.outgoing.is_closed());
         open.filter_map(|open| {
             let silent_ms = u64::try_from(open.outgoing.silent_for().as_millis()).unwrap_or(u64::MAX);
@@ -444,14 +404,14 @@ impl Connections {
         failure: &Failure,
     ) -> usize {
         let table = self.table();
-        let open = table.open.values().filter(|open| open.is_of(app_id, device_id));
+        let open = table.at(app_id, device_id);
         let open = open.filter(|open| open.connection_id().is_some_and(|id| gone.contains(id)));
         open.map(|open| open.put_out(Namespace::Client, failure)).count()
     }
 
     fn close_void(&self, void: &HashMap<Credential, Void>) {
         let table = self.table();
-        for open in table.open.values() {
+        for open in table.all() {
             let Some(void) = open.credential().and_then(|credential| void.get(credential)) else { continue };
             if *void == Void::Changed {
                 // It is good, and opens something else: stock clients come back by themselves, and are let in to that.
@@ -475,6 +435,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
+    use proptest::prelude::*;
     use socketio::{Config, Connection};
     use tokio::io::AsyncReadExt as _;
 
@@ -519,5 +480,94 @@ mod tests {
         let mut delays = [&before, &second, &third].map(|told| delay_ms(told));
         delays.sort_unstable();
         assert!(delays[0] < delays[1] && delays[1] < delays[2], "{delays:?}");
+    }
+
+    fn app() -> AppId {
+        "app".into()
+    }
+
+    fn revoked(device_id: &DeviceId, version: u64) -> Revoked {
+        let (device_id, failure) = (device_id.clone(), Failure::new(Code::IdentityChanged, "x"));
+        Revoked { app_id: app(), device_id, version, failure }
+    }
+
+    fn of_device(device_id: &DeviceId, person: Option<&UserId>, version: u64) -> Owner {
+        Owner::Device(OfDevice {
+            app_id: app(),
+            device_id: device_id.clone(),
+            connection_id: "c".into(),
+            credential: Credential::Token("tok".into(), 0),
+            person: person.cloned(),
+            version,
+            identifying: None,
+        })
+    }
+
+    /// What may happen to the connections, few as they are: of two devices, and two people.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add(SubscriberKey, Owner),
+        Claim(SubscriberKey, DeviceId),
+        Remove(SubscriberKey),
+        Begin(SubscriberKey),
+        End(SubscriberKey, u64, Option<UserId>),
+        Proven(ProvenAt),
+        Revoked(DeviceId, u64),
+        Close(DeviceId),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let key = 0..4_u64;
+        let version = 0..3_u64;
+        let device = prop::sample::select(vec![DeviceId::from("phone"), DeviceId::from("tablet")]);
+        let user = prop::sample::select(vec![UserId::from("ann"), UserId::from("bob")]);
+        let person = prop::option::of(user.clone());
+        let owner = prop_oneof![
+            Just(Owner::Nobody),
+            Just(Owner::Agent(Credential::Token("tok".into(), 0))),
+            (device.clone(), person.clone(), version.clone())
+                .prop_map(|(device, person, version)| of_device(&device, person.as_ref(), version)),
+        ];
+        let step = prop_oneof![
+            (key.clone(), owner).prop_map(|(key, owner)| Step::Add(key, owner)),
+            (key.clone(), device.clone()).prop_map(|(key, device)| Step::Claim(key, device)),
+            key.clone().prop_map(Step::Remove),
+            key.clone().prop_map(Step::Begin),
+            (key, version.clone(), person).prop_map(|(key, version, person)| Step::End(key, version, person)),
+            (device.clone(), user, version.clone()).prop_map(|(device_id, user_id, version)| Step::Proven(
+                ProvenAt { device_id, user_id, version }
+            )),
+            (device.clone(), version).prop_map(|(device, version)| Step::Revoked(device, version)),
+            device.prop_map(Step::Close),
+        ];
+        prop::collection::vec(step, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn each_connection_is_found_by_its_device_and_its_person_whatever_happens(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _entered = runtime.enter();
+            let (near, _far) = tokio::io::duplex(1 << 10);
+            let outgoing = Connection::new(near, Bytes::new(), Arc::new(Config::default()), "sid").outgoing();
+            let connections = Connections::default();
+            for step in steps {
+                match step {
+                    Step::Add(key, owner) => {
+                        connections.add(key, outgoing.clone(), Some(Namespace::Client), owner);
+                    }
+                    Step::Claim(key, device) => {
+                        connections.claim(key, outgoing.clone(), app(), device, "c".into()).keep();
+                    }
+                    Step::Remove(key) => connections.remove(key),
+                    Step::Begin(key) => connections.begin_identifying(key),
+                    Step::End(key, version, person) => connections.end_identifying(key, version, person),
+                    Step::Proven(proven) => connections.note_proven(&app(), &proven),
+                    Step::Revoked(device, version) => connections.close_revoked(&revoked(&device, version)),
+                    Step::Close(device) => connections.close_device(&app(), &device, None),
+                }
+                connections.table().check();
+            }
+        }
     }
 }
