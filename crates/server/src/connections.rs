@@ -44,8 +44,8 @@ struct Open {
 pub(crate) enum Owner {
     /// That is not known yet.
     Nobody,
-    /// Of somebody who says that they are this device; with what is revoked of it meanwhile, if anything.
-    Claimed(AppId, DeviceId, ConnectionId, Option<Box<Revoked>>),
+    /// Of somebody who says that they are this device; with what happens to it meanwhile, if anything.
+    Claimed(AppId, DeviceId, ConnectionId, Option<Box<Meanwhile>>),
     /// This device's.
     Device(OfDevice),
     /// An agent's.
@@ -63,8 +63,35 @@ pub(crate) struct OfDevice {
     pub(crate) person: Option<UserId>,
     /// The device's version when it was let in: revoked are those with a lower one.
     pub(crate) version: u64,
-    /// While it says who is there itself: what has been revoked meanwhile, if anything.
-    pub(crate) identifying: Option<Box<Option<Revoked>>>,
+    /// While it says who is there itself: what happens to the device meanwhile.
+    pub(crate) identifying: Option<Box<Meanwhile>>,
+}
+
+/// What happens to a device while it is being found out how one of its connections stands: what was read of the device may be
+/// older than this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Meanwhile {
+    revoked: Option<Revoked>,
+    /// The newest proof: the device's version then, and who is there.
+    proven: Option<(u64, UserId)>,
+}
+
+impl Meanwhile {
+    /// Signals come in any order; who is proven under a version is so until there is another.
+    fn note_proven(&mut self, proven: &ProvenAt) {
+        if self.proven.as_ref().is_none_or(|(version, _)| *version <= proven.version) {
+            self.proven = Some((proven.version, proven.user_id.clone()));
+        }
+    }
+}
+
+impl OfDevice {
+    /// Somebody is proven there, if it still is as it was then.
+    fn note_proven(&mut self, version: u64, user_id: &UserId) {
+        if self.person.is_none() && self.version == version {
+            self.person = Some(user_id.clone());
+        }
+    }
 }
 
 /// A connection's place in the table while it logs in. Given up when dropped, unless it was let in.
@@ -153,12 +180,12 @@ impl Open {
         match &mut self.owner {
             Owner::Device(of) if of.version >= revoked.version => return,
             Owner::Device(OfDevice { identifying: Some(meanwhile), .. }) => {
-                **meanwhile = Some(revoked.clone());
+                meanwhile.revoked = Some(revoked.clone());
                 return;
             }
             // Whether it was looked at before or after, the version will tell under which it is let in.
             Owner::Claimed(.., meanwhile) => {
-                *meanwhile = Some(Box::new(revoked.clone()));
+                meanwhile.get_or_insert_default().revoked = Some(revoked.clone());
                 return;
             }
             Owner::Device(_) | Owner::Agent(_) | Owner::Nobody => {}
@@ -170,6 +197,30 @@ impl Open {
             self.outgoing.send(frame);
         }
         self.outgoing.close(CloseReason::Server);
+    }
+
+    /// Somebody is proven at its device.
+    fn note_proven(&mut self, proven: &ProvenAt) {
+        match &mut self.owner {
+            Owner::Claimed(.., meanwhile) => meanwhile.get_or_insert_default().note_proven(proven),
+            Owner::Device(of) => {
+                if let Some(meanwhile) = &mut of.identifying {
+                    meanwhile.note_proven(proven);
+                }
+                of.note_proven(proven.version, &proven.user_id);
+            }
+            Owner::Agent(_) | Owner::Nobody => {}
+        }
+    }
+
+    /// It is known how it stands, by what was read before some of this happened.
+    fn catch_up(&mut self, meanwhile: &Meanwhile) {
+        if let (Owner::Device(of), Some((version, user_id))) = (&mut self.owner, &meanwhile.proven) {
+            of.note_proven(*version, user_id);
+        }
+        if let Some(revoked) = &meanwhile.revoked {
+            self.revoke(revoked);
+        }
     }
 
     fn tell_shutdown(&self, reconnect_delay_ms: u64) {
@@ -200,14 +251,14 @@ impl Connections {
             open.tell_shutdown(*delay_ms);
             *delay_ms += 1;
         }
-        if let Some(Open { owner: Owner::Claimed(.., Some(revoked)), .. }) = table.remove(key) {
-            open.revoke(&revoked);
+        if let Some(Open { owner: Owner::Claimed(.., Some(meanwhile)), .. }) = table.remove(key) {
+            open.catch_up(&meanwhile);
         }
         table.insert(key, open);
     }
 
-    /// A device logs in: from here on it is closed if somebody else comes to the device, whatever was read before of who
-    /// is there.
+    /// A device logs in: from here on it is closed if somebody else comes to the device, and known to be whose it is if they
+    /// are proven there, whatever is read from here on of who is there.
     pub(crate) fn claim(
         &self,
         key: SubscriberKey,
@@ -317,7 +368,7 @@ impl Connections {
         self.table().change_at(&revoked.app_id, &revoked.device_id, |open| open.revoke(revoked));
     }
 
-    /// The connection says who is at its device: what is revoked meanwhile is looked at when that is done.
+    /// The connection says who is at its device: what happens to that meanwhile is looked at when it is done.
     pub(crate) fn begin_identifying(&self, key: SubscriberKey) {
         self.table().change(key, |open| {
             if let Owner::Device(of) = &mut open.owner {
@@ -330,24 +381,18 @@ impl Connections {
     pub(crate) fn end_identifying(&self, key: SubscriberKey, version: u64, person: Option<UserId>) {
         self.table().change(key, |open| {
             let Owner::Device(of) = &mut open.owner else { return };
+            // Whom it has heard of under this version is there still, whatever it knew itself, or has failed to say.
+            of.person = person.or_else(|| of.person.take().filter(|_| of.version == version));
             of.version = version;
-            of.person = person;
-            if let Some(revoked) = of.identifying.take().and_then(|meanwhile| *meanwhile) {
-                open.revoke(&revoked);
+            if let Some(meanwhile) = of.identifying.take() {
+                open.catch_up(&meanwhile);
             }
         });
     }
 
     /// Somebody is proven at a device: its connections here are theirs.
     pub(crate) fn note_proven(&self, app_id: &AppId, proven: &ProvenAt) {
-        self.table().change_at(app_id, &proven.device_id, |open| {
-            if let Owner::Device(of) = &mut open.owner
-                && of.person.is_none()
-                && of.version == proven.version
-            {
-                of.person = Some(proven.user_id.clone());
-            }
-        });
+        self.table().change_at(app_id, &proven.device_id, |open| open.note_proven(proven));
     }
 
     /// Tells a proven person's connections of a conversation that is theirs.
@@ -432,14 +477,20 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::sync::Arc;
 
     use bytes::Bytes;
+    use chat::{By, Device, Restrictions};
     use proptest::prelude::*;
+    use protocol::request::DeviceAuth;
+    use protocol::rest::{Identity, OpenConversation};
     use socketio::{Config, Connection};
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, DuplexStream};
 
     use super::*;
+    use crate::live::{Visitor, login_device};
+    use crate::{App, Cli, Command};
 
     /// What a connection that is added to `connections` has been told once it is closed.
     async fn told(connections: &Connections, key: SubscriberKey, act: impl FnOnce(&Connections)) -> String {
@@ -448,6 +499,11 @@ mod tests {
         connections.add(key, connection.outgoing(), Some(Namespace::Client), Owner::Nobody);
         act(connections);
         connections.close_all(Duration::ZERO).await;
+        heard(&mut connection, &mut far).await
+    }
+
+    /// What a connection has been told that is closed.
+    async fn heard(connection: &mut Connection<DuplexStream>, far: &mut DuplexStream) -> String {
         let told = async {
             let mut read = Vec::new();
             // The connection ends when the other half is gone, which it is after this.
@@ -501,6 +557,135 @@ mod tests {
             version,
             identifying: None,
         })
+    }
+
+    const PHONE: &str = "phone";
+
+    fn proven(user: &str, version: u64) -> ProvenAt {
+        ProvenAt { device_id: PHONE.into(), user_id: user.into(), version }
+    }
+
+    /// Whether a connection hears what is opened for this person, after all of that has happened to it.
+    async fn hears(user: &str, act: impl FnOnce(&Connections, &Outgoing)) -> bool {
+        let connections = Connections::default();
+        let told = told(&connections, 1, |connections| {
+            let outgoing = connections.table().get(1).unwrap().outgoing.clone();
+            act(connections, &outgoing);
+            let opened = OpenedFor { user_id: user.into(), conversation_id: "conv".into() };
+            connections.tell_opened(&app(), &opened);
+        });
+        told.await.contains("conversation:opened")
+    }
+
+    fn claim(connections: &Connections, outgoing: &Outgoing) {
+        connections.claim(1, outgoing.clone(), app(), PHONE.into(), "c".into()).keep();
+    }
+
+    /// It was read that so much of the device is revoked, and that nobody is proven there.
+    fn let_in(connections: &Connections, outgoing: &Outgoing, version: u64) {
+        let owner = of_device(&PHONE.into(), None, version);
+        connections.add(1, outgoing.clone(), Some(Namespace::Client), owner);
+    }
+
+    #[tokio::test]
+    async fn a_proof_is_heard_of_whether_it_comes_before_or_after_a_connection_was_let_in() {
+        let before = hears("ann", |connections, outgoing| {
+            claim(connections, outgoing);
+            connections.note_proven(&app(), &proven("ann", 3));
+            let_in(connections, outgoing, 3);
+        });
+        let after = hears("ann", |connections, outgoing| {
+            claim(connections, outgoing);
+            let_in(connections, outgoing, 3);
+            connections.note_proven(&app(), &proven("ann", 3));
+        });
+        assert_eq!((before.await, after.await), (true, true));
+        // Whatever comes in which order, it is theirs who are there under the version that was read.
+        for (user, is_there) in [("ann", false), ("bob", true)] {
+            for proofs in [[proven("ann", 3), proven("bob", 4)], [proven("bob", 4), proven("ann", 3)]] {
+                let heard = hears(user, |connections, outgoing| {
+                    claim(connections, outgoing);
+                    proofs.iter().for_each(|proven| connections.note_proven(&app(), proven));
+                    let_in(connections, outgoing, 4);
+                });
+                assert_eq!(heard.await, is_there, "{user} after {proofs:?}");
+            }
+        }
+        // Who has come since is nobody's who was let in before.
+        let older = hears("bob", |connections, outgoing| {
+            claim(connections, outgoing);
+            connections.note_proven(&app(), &proven("bob", 4));
+            let_in(connections, outgoing, 3);
+        });
+        assert!(!older.await);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_is_proven_between_a_handshakes_reading_and_its_end_is_known_to_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = format!("--data-dir={}", folder.path().display());
+        let flags = ["replyhq", "serve", "--listen=127.0.0.1:0", &data].map(OsString::from);
+        let Ok(Command::Serve(settings)) = Cli::read(flags, |_| None).map(|cli| cli.command) else {
+            panic!("good flags");
+        };
+        let server = App::start(*settings).await.unwrap();
+        let shared = Arc::clone(&server.shared);
+        let shop = shared.chat.create_app("Shop").await.unwrap();
+        let secret = shared.chat.add_identity_secret(&By::CommandLine, &shop.app_id).await.unwrap().unwrap();
+        let prove = async |device_id: &str| {
+            let (app_id, restrictions) = (shop.app_id.clone(), Restrictions::default());
+            let device =
+                Device { app_id, device_id: device_id.into(), address: None, person: None, restrictions };
+            let token = Identity::Token(testkit::token_of(&secret.secret, "ann"));
+            shared.chat.identify(&device, token, None).await.unwrap();
+            device
+        };
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let mut connection = Connection::new(near, Bytes::new(), Arc::new(Config::default()), "sid");
+        let auth = DeviceAuth {
+            app_id: shop.app_id.to_string(),
+            device_id: PHONE.into(),
+            api_key: shop.api_key.clone(),
+            device_secret: None,
+            user_token: None,
+        };
+        let visitor = Visitor { address: None, origin: None };
+        let login = login_device(&shared, connection.outgoing(), auth, &visitor).await.unwrap();
+        prove(PHONE).await;
+        let (_peer, _) = login.enter(&shared);
+        let tablet = prove("tablet").await;
+        let opened = shared.chat.open_conversation(&tablet, OpenConversation::default()).await.unwrap();
+        shared.connections.close_all(Duration::ZERO).await;
+        let told = heard(&mut connection, &mut far).await;
+        assert!(told.contains("conversation:opened") && told.contains(opened.id.as_str()), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_proof_is_heard_of_while_the_connection_itself_says_who_is_there() {
+        // What it has said may be older than the proof, refused, or under a version that the proof knows and it does not yet.
+        for (let_in_under, said_under) in [(3, 3), (2, 3)] {
+            let meanwhile = hears("ann", |connections, outgoing| {
+                let_in(connections, outgoing, let_in_under);
+                connections.begin_identifying(1);
+                connections.note_proven(&app(), &proven("ann", 3));
+                connections.end_identifying(1, said_under, None);
+            });
+            assert!(meanwhile.await, "let in under {let_in_under}, and now under {said_under}");
+        }
+        let before = hears("ann", |connections, outgoing| {
+            let_in(connections, outgoing, 3);
+            connections.note_proven(&app(), &proven("ann", 3));
+            connections.begin_identifying(1);
+            connections.end_identifying(1, 3, None);
+        });
+        assert!(before.await, "what it knew was older");
+        let over = hears("ann", |connections, outgoing| {
+            let_in(connections, outgoing, 3);
+            connections.note_proven(&app(), &proven("ann", 3));
+            connections.begin_identifying(1);
+            connections.end_identifying(1, 4, None);
+        });
+        assert!(!over.await, "she has left");
     }
 
     /// What may happen to the connections, few as they are: of two devices, and two people.
