@@ -341,6 +341,10 @@ async fn a_binding_ends_by_the_operator_and_with_its_key_and_the_device_is_asked
     assert_eq!(ids(&phone.get("/v1/conversations").await.ok()), [] as [&str; 0]);
     let keys = app.as_agent().get("/v1/admin/app/identity-keys").await.ok();
     assert!(keys["keys"][0]["retired_at"].is_string() && keys["keys"][0]["secret"].is_null());
+    let acts = app.as_agent().get("/v1/admin/audit").await.ok();
+    let unbound = acts["entries"].as_array().unwrap().iter().find(|act| act["action"] == "device.unbind");
+    let unbound = unbound.expect("an act that is remembered");
+    assert_eq!((&unbound["target"], &unbound["details"]), (&json!("phone"), &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
