@@ -67,9 +67,9 @@ fn object(text: Option<String>) -> Option<Map<String, Value>> {
     text.and_then(|text| serde_json::from_str(&text).ok())
 }
 
-/// Keeps what a token has proved of a person; what it leaves out stays as it was, and what is known already is not written again,
-/// for devices come back with the same token all the time. Their name goes to all devices at which they
-/// are proven, and to what is open of theirs: answers with the conversations that say something else than before.
+/// Keeps what a token has proved of a person; what it leaves out stays as it was, and what is known already is not written
+/// again, for devices come back with the same token all the time. Their name goes to all devices at which they are proven, and
+/// to what is open of theirs: answers with the conversations that say something else than before.
 pub(super) async fn learn(
     session: &mut Session<'_>,
     app_id: &AppId,
