@@ -2,9 +2,9 @@
 //! sockets and the wire of old clients; and each role, ended session and disabled agent against every route of agents.
 
 use serde_json::{Value, json};
-use testkit::{Client, Http, OldPhone, TestApp, TestServer, token_of};
+use testkit::{Client, Http, OldPhone, TestApp, TestServer, Wire, token_of};
 
-use crate::p8_separate::{Victim, client_events, routes, state, tells};
+use crate::p8_separate::{Victim, client_events, is_told, routes, state, tells};
 
 const PHONE: &str = "phone-secret-of-32-characters-or-more";
 const OTHER: &str = "other-secret-of-32-characters-or-more";
@@ -87,38 +87,50 @@ async fn a_verified_persons_conversation_is_nobodys_who_is_not_them() {
             victim.agent.settled("conversation:updated").await;
             victim.is_untouched(&by).await;
         }
-        let mut client = match Client::connect(app.address, "/client", auth).await {
-            Err(refusal) => {
-                assert_eq!(
-                    (Some(401), Some(refusal.message.as_str())),
-                    (told.map(|told| told.0), told.map(|told| told.1)),
-                    "{name}"
-                );
-                continue;
+        for wire in Wire::ALL {
+            let by = format!("{name} in {wire:?}");
+            let mut client = match Client::connect_by(wire, app.address, "/client", auth.clone()).await {
+                Err(refusal) => {
+                    assert_eq!(
+                        (Some(401), Some(refusal.message.as_str())),
+                        (told.map(|told| told.0), told.map(|told| told.1)),
+                        "{by}"
+                    );
+                    assert!(!tells(&refusal.data.to_string(), &victim), "{by}");
+                    continue;
+                }
+                Ok(client) => client,
+            };
+            for (event, payload) in client_events() {
+                let by = format!("{event} by {by}");
+                let answer = client.call(event, victim.fill(&payload)).await;
+                assert_eq!(answer["success"], false, "{by}");
+                if let Some((_, code)) = told {
+                    // What was never joined can't be left, whoever is there.
+                    let is_local = event == "conversation:leave";
+                    assert!(answer["error"] == code || is_local, "{by}: {answer}");
+                }
+                victim.is_untouched(&by).await;
             }
-            Ok(client) => client,
-        };
-        for (event, payload) in client_events() {
-            let by = format!("{event} by {name}");
-            let answer = client.call(event, victim.fill(&payload)).await;
-            assert_eq!(answer["success"], false, "{by}");
-            if let Some((_, code)) = told {
-                // What was never joined can't be left, whoever is there.
-                let is_local = event == "conversation:leave";
-                assert!(answer["error"] == code || is_local, "{by}: {answer}");
+            let message = json!({ "local_id": by, "body": "hush: for Ann" });
+            let path = format!("/v1/admin/conversations/{}/messages", victim.conversation);
+            app.as_agent().post(&path, &message).await.ok();
+            for event in ["message:new", "conversation:updated"] {
+                victim.agent.expect(event).await;
             }
-            assert!(!tells(&answer.to_string(), &victim), "{by}: {answer}");
-            victim.is_untouched(&by).await;
+            victim.device.expect("message:new").await;
+            assert_eq!(client.settled("message:new").await, [] as [Value; 0], "{by}");
+            assert!(!is_told(&client, &victim), "{by}: {:?}", client.untaken());
+            victim.before = state(&app, &victim.conversation).await;
         }
-        let message = json!({ "local_id": name, "body": "hush: for Ann" });
-        let path = format!("/v1/admin/conversations/{}/messages", victim.conversation);
-        app.as_agent().post(&path, &message).await.ok();
-        for event in ["message:new", "conversation:updated"] {
-            victim.agent.expect(event).await;
-        }
-        victim.device.expect("message:new").await;
-        assert_eq!(client.settled("message:new").await, [] as [Value; 0], "{name}");
-        victim.before = state(&app, &victim.conversation).await;
+    }
+    // Of who may hear it, the same look says that they are told.
+    for wire in Wire::ALL {
+        let auth = app.owner_auth("phone", PHONE);
+        let mut owner = Client::connect_by(wire, app.address, "/client", auth).await.unwrap();
+        let joining = json!({ "conversation_id": victim.conversation, "after": "" });
+        owner.done("conversation:join", joining).await;
+        assert!(is_told(&owner, &victim), "in {wire:?}");
     }
 }
 
@@ -224,7 +236,11 @@ async fn each_role_opens_what_it_names_and_an_agent_who_has_gone_opens_nothing()
                 let answer = route.ask(&http, &victim).await;
                 assert_eq!(answer.failure(), (401, "INVALID_CREDENTIALS"), "{by}");
             }
-            assert_eq!(app.agent_with(token).await.err().unwrap().message, "INVALID_CREDENTIALS", "{what}");
+            let auth = json!({ "app_id": app.app_id, "admin_token": token });
+            for wire in Wire::ALL {
+                let refusal = Client::connect_by(wire, app.address, "/admin", auth.clone()).await.err();
+                assert_eq!(refusal.unwrap().message, "INVALID_CREDENTIALS", "{what} in {wire:?}");
+            }
         }
         victim.before = state(&app, &victim.conversation).await;
     }

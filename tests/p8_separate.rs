@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use testkit::{Client, Http, TestApp, TestServer};
+use testkit::{Client, Http, TestApp, TestServer, Wire};
 
 pub(crate) const ALL: [&str; 5] =
     ["view_sessions", "view_presence", "view_conversations", "send_messages", "manage"];
@@ -212,6 +212,18 @@ pub(crate) fn tells(answer: &str, victim: &Victim) -> bool {
     ["hush", victim.message.as_str(), "\"phone\""].iter().any(|secret| answer.contains(secret))
 }
 
+/// As [`tells`], of all that has come to a client, as it came: on either wire a text stands in it as it is.
+pub(crate) fn is_told(client: &Client, victim: &Victim) -> bool {
+    // The device's name, as JSON and as MessagePack have it.
+    let secrets = ["hush", victim.message.as_str(), "\"phone\"", "\u{a5}phone"];
+    secrets.iter().any(|secret| heard(client).contains(secret))
+}
+
+/// All that has come to a client, each byte a character.
+fn heard(client: &Client) -> String {
+    client.heard().iter().copied().map(char::from).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_matrix_has_every_route_of_the_openapi_document() {
     let server = TestServer::start().await;
@@ -354,23 +366,30 @@ async fn nothing_of_a_person_is_shown_to_or_changed_by_the_next_person_on_the_sa
             victim.agent.settled("conversation:updated").await;
             victim.is_untouched(&by).await;
         }
-        let mut device = app.device("phone").await;
-        assert_ne!(
-            device.expect("conversation:joined").await["conversation_id"],
-            victim.conversation.as_str()
-        );
-        for (name, payload) in client_events() {
-            let by = format!("{name} as {next}");
-            let answer = device.call(name, victim.fill(&payload)).await;
-            assert_eq!(answer["success"], false, "{by}");
-            assert!(!answer.to_string().contains("hush"), "{by}: {answer}");
-            victim.is_untouched(&by).await;
+        let mut devices = Vec::new();
+        for wire in Wire::ALL {
+            let auth = app.device_auth("phone");
+            let mut device = Client::connect_by(wire, app.address, "/client", auth).await.unwrap();
+            assert_ne!(
+                device.expect("conversation:joined").await["conversation_id"],
+                victim.conversation.as_str()
+            );
+            for (name, payload) in client_events() {
+                let by = format!("{name} as {next} in {wire:?}");
+                let answer = device.call(name, victim.fill(&payload)).await;
+                assert_eq!(answer["success"], false, "{by}");
+                victim.is_untouched(&by).await;
+            }
+            devices.push(device);
         }
         // Agents see whose it is, and go on writing to whom it was.
         let path = format!("/v1/admin/conversations/{}/messages", victim.conversation);
         let more = json!({ "local_id": next.to_string().len().to_string(), "body": "hush: for Ann" });
         app.as_agent().post(&path, &more).await.ok();
-        assert_eq!(device.settled("message:new").await, [] as [Value; 0]);
+        for device in &mut devices {
+            assert_eq!(device.settled("message:new").await, [] as [Value; 0]);
+            assert!(!heard(device).contains("hush"), "as {next}");
+        }
         for name in ["message:new", "conversation:updated"] {
             victim.agent.expect(name).await;
         }
@@ -486,10 +505,12 @@ async fn no_namespace_opens_to_a_wrong_credential() {
         ("/admin", json!({}), "MISSING_PARAMS"),
     ];
     for (namespace, auth, code) in cases {
-        let refusal = Client::connect(server.address(), namespace, auth.clone()).await.err();
-        let refusal = refusal.unwrap_or_else(|| panic!("{namespace} {auth} was let in"));
-        assert_eq!(refusal.message, code, "{namespace} {auth}");
-        assert!(!tells(&refusal.data.to_string(), &victim));
+        for wire in Wire::ALL {
+            let refusal = Client::connect_by(wire, server.address(), namespace, auth.clone()).await.err();
+            let refusal = refusal.unwrap_or_else(|| panic!("{namespace} {auth} was let in by {wire:?}"));
+            assert_eq!(refusal.message, code, "{namespace} {auth} {wire:?}");
+            assert!(!tells(&refusal.data.to_string(), &victim));
+        }
     }
     assert_eq!(victim.agent.settled("presence:change").await, Vec::<Value>::new());
     victim.is_untouched("a refused connection").await;
@@ -500,38 +521,47 @@ async fn no_event_shows_or_changes_what_is_another_apps_or_another_devices() {
     let server = TestServer::start().await;
     let mut victim = Victim::of(&server).await;
     let other = server.app().await;
-    let mut strangers = [
-        ("another app's device", other.device("phone").await),
-        ("another device", victim.app.device("tablet").await),
-    ];
-    for (name, stranger) in &mut strangers {
-        for (event, payload) in client_events() {
-            let by = format!("{event} by {name}");
-            let payload = victim.fill(&payload);
-            let by_message = payload["conversation_id"].is_null();
-            let code = stranger.refused(event, payload).await;
-            let expected = if by_message { "MESSAGE_NOT_FOUND" } else { "CONVERSATION_NOT_FOUND" };
+    let mut listening = Vec::new();
+    for wire in Wire::ALL {
+        let connect = async |namespace, auth| {
+            Client::connect_by(wire, server.address(), namespace, auth).await.unwrap()
+        };
+        let strangers = [
+            ("another app's device", connect("/client", other.device_auth("phone")).await),
+            ("another device", connect("/client", victim.app.device_auth("tablet")).await),
+        ];
+        for (name, mut stranger) in strangers {
+            for (event, payload) in client_events() {
+                let by = format!("{event} by {name} in {wire:?}");
+                let payload = victim.fill(&payload);
+                let by_message = payload["conversation_id"].is_null();
+                let code = stranger.refused(event, payload).await;
+                let expected = if by_message { "MESSAGE_NOT_FOUND" } else { "CONVERSATION_NOT_FOUND" };
+                assert_eq!(code, expected, "{by}");
+                victim.is_untouched(&by).await;
+            }
+            listening.push((wire, name, stranger));
+        }
+        let mut agent = connect("/admin", other.agent_auth()).await;
+        for (event, payload, _) in admin_events() {
+            let by = format!("{event} by another app's agent in {wire:?}");
+            let code = agent.refused(event, victim.fill(&payload)).await;
+            let expected = if payload["app_id"].is_null() { "CONVERSATION_NOT_FOUND" } else { "FORBIDDEN" };
             assert_eq!(code, expected, "{by}");
             victim.is_untouched(&by).await;
         }
-    }
-    let mut agent = other.agent().await;
-    for (event, payload, _) in admin_events() {
-        let by = format!("{event} by another app's agent");
-        let code = agent.refused(event, victim.fill(&payload)).await;
-        let expected = if payload["app_id"].is_null() { "CONVERSATION_NOT_FOUND" } else { "FORBIDDEN" };
-        assert_eq!(code, expected, "{by}");
-        victim.is_untouched(&by).await;
+        listening.push((wire, "another app's agent", agent));
     }
     // And nothing of the victim's life comes to them by itself.
-    let send = json!({ "conversation_id": victim.conversation, "local_id": "3", "body": "secret" });
+    let send = json!({ "conversation_id": victim.conversation, "local_id": "3", "body": "hush: secret" });
     victim.device.done("message:send", send).await;
     victim.app.device("phone").await.expect("connected").await;
-    let [(_, stranger), (_, tablet)] = &mut strangers;
-    for client in [stranger, tablet, &mut agent] {
-        for name in ["message:new", "conversation:updated", "session:connect", "presence:change"] {
-            let heard = client.settled(name).await;
-            assert!(!format!("{heard:?}").contains(&victim.app.app_id), "{name}: {heard:?}");
+    for (wire, name, mut client) in listening {
+        assert_eq!(client.call("ping", json!({})).await, "pong");
+        let heard = heard(&client);
+        // Of a device of that name they hear, where it is their own.
+        for secret in ["hush", &victim.message, &victim.conversation, &victim.app.app_id] {
+            assert!(!heard.contains(secret), "{secret} to {name} in {wire:?}: {:?}", client.untaken());
         }
     }
 }
@@ -543,9 +573,12 @@ async fn no_event_does_anything_without_its_permission() {
     for (event, payload, needed) in admin_events().into_iter().filter(|(_, _, needed)| !needed.is_empty()) {
         let others: Vec<_> = ALL.into_iter().filter(|permission| *permission != needed).collect();
         let (_, token) = victim.app.token(&others).await;
-        let mut agent = victim.app.agent_with(&token).await.unwrap();
-        let by = format!("{event} without {needed}");
-        assert_eq!(agent.refused(event, victim.fill(&payload)).await, "FORBIDDEN", "{by}");
-        victim.is_untouched(&by).await;
+        let auth = json!({ "app_id": victim.app.app_id, "admin_token": token });
+        for wire in Wire::ALL {
+            let agent = Client::connect_by(wire, server.address(), "/admin", auth.clone()).await;
+            let by = format!("{event} without {needed} in {wire:?}");
+            assert_eq!(agent.unwrap().refused(event, victim.fill(&payload)).await, "FORBIDDEN", "{by}");
+            victim.is_untouched(&by).await;
+        }
     }
 }

@@ -174,6 +174,42 @@ async fn who_identifies_on_a_socket_stays_connected_and_sees_what_is_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_hears_of_its_persons_conversations_whenever_it_came_and_whatever_it_said_itself() {
+    let server = TestServer::without_limits().await;
+    let (app, secret) = with_secret(&server).await;
+    let laptop = app.as_owner("laptop", TABLET);
+    laptop.post("/v1/identify", &json!({ "token": token_of(&secret, "ann") })).await.ok();
+    let open = async || {
+        let opened = laptop.post("/v1/conversations", &json!({})).await.ok()["conversation"]["id"].clone();
+        let path = format!("/v1/admin/conversations/{}", opened.as_str().unwrap());
+        app.as_agent().patch(&path, &json!({ "status": "resolved" })).await.ok();
+        opened
+    };
+    // The proof comes on another way while connections are being let in, a little later each time.
+    for round in 0..20 {
+        let device = format!("phone-{round}");
+        let phone = app.as_owner(&device, PHONE);
+        phone.get("/v1/unread").await.ok();
+        let mut coming = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (app, device) = (app.clone(), device.clone());
+            coming.spawn(async move { app.owner(&device, PHONE).await });
+        }
+        tokio::time::sleep(std::time::Duration::from_micros(round * 250)).await;
+        phone.post("/v1/identify", &json!({ "token": token_of(&secret, "ann") })).await.ok();
+        let mut clients = coming.join_all().await;
+        // What one says of itself proves nothing, and takes nothing back.
+        let refused = clients[0].call("identify", json!({ "token": "x" })).await;
+        assert_eq!(refused["error"], "INVALID_CREDENTIALS");
+        let opened = open().await;
+        for client in &mut clients {
+            let heard = client.expect("conversation:opened").await;
+            assert_eq!(heard["conversation_id"], opened, "in round {round}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_may_want_proof_and_people_without_a_name_may_still_write() {
     let server = TestServer::start().await;
     let (app, secret) = with_secret(&server).await;
@@ -305,6 +341,10 @@ async fn a_binding_ends_by_the_operator_and_with_its_key_and_the_device_is_asked
     assert_eq!(ids(&phone.get("/v1/conversations").await.ok()), [] as [&str; 0]);
     let keys = app.as_agent().get("/v1/admin/app/identity-keys").await.ok();
     assert!(keys["keys"][0]["retired_at"].is_string() && keys["keys"][0]["secret"].is_null());
+    let acts = app.as_agent().get("/v1/admin/audit").await.ok();
+    let unbound = acts["entries"].as_array().unwrap().iter().find(|act| act["action"] == "device.unbind");
+    let unbound = unbound.expect("an act that is remembered");
+    assert_eq!((&unbound["target"], &unbound["details"]), (&json!("phone"), &Value::Null));
 }
 
 /// What clients take for final must not be said to a device that only has to say who is there. A command knows of no node, so

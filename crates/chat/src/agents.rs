@@ -491,8 +491,8 @@ impl Chat {
     /// What an agent says of themselves: their name, whether they take part, another password.
     ///
     /// # Errors
-    /// `FORBIDDEN` for a program; `MISSING_PARAMS`, `VALIDATION_ERROR`; `INVALID_CREDENTIALS` if the present password is
-    /// wrong; `RATE_LIMITED`, `SERVER_ERROR`.
+    /// `FORBIDDEN` for a program; `MISSING_PARAMS`; `VALIDATION_ERROR`, also if the present password is wrong;
+    /// `RATE_LIMITED`, `SERVER_ERROR`.
     pub async fn change_me(&self, agent: &Agent, wish: ChangeMe) -> Result<protocol::Agent, Failure> {
         let id = agent.require_person()?.clone();
         self.limit(Action::Change, &Principal::Agent(agent.clone()))?;
@@ -509,7 +509,8 @@ impl Chat {
                 let stored = self.read(FindAgent { id: id.clone() }).await?.ok_or_else(no_agent)?;
                 self.try_once(Some(&stored.email), None)?;
                 if !self.hashers.matches(current, stored.password_hash).await? {
-                    return Err(Failure::new(Code::InvalidCredentials, "the present password is wrong"));
+                    // The session that asks is good, and whoever hears `INVALID_CREDENTIALS` takes it to be over.
+                    return Err(Failure::invalid("current_password is not the present password"));
                 }
                 self.attempts.succeeded(Some(&stored.email), None);
                 act =

@@ -261,6 +261,8 @@ impl Chat {
             if has_left {
                 chat.tell_identity_change(tell);
             } else if let Some(info) = standing.user_info.as_ref().filter(|_| standing.is_proven) {
+                // Also of who was proven there before: a bus that has lost this, and a node that died between its commit and
+                // this, have left connections of the device that know nothing, and nothing but the next proof tells them.
                 let proven = ProvenAt {
                     device_id: place.1.clone(),
                     user_id: info.user_id.clone(),

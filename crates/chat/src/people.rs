@@ -4,7 +4,6 @@ use cluster::Signal;
 use protocol::limits::Action;
 use protocol::rest::{BlockedAnswer, PersonAnswer, PersonInfo, PersonsDevice};
 use protocol::{AppId, Code, DeviceId, Failure, Permission, UserId};
-use serde_json::json;
 use store::{Block, Blocked, FindPerson, PersonCard, ResetDevice, Scope, Unbind};
 
 use crate::administration::By;
@@ -121,8 +120,7 @@ impl Chat {
     pub async fn unbind(&self, by: &By, app_id: &AppId, device_id: &str) -> Result<bool, Failure> {
         self.may_manage(by)?;
         input::device_id(device_id)?;
-        let mut act = self.act_by(by, app_id, "device.unbind", device_id);
-        act.details = Some(json!({}));
+        let act = self.act_by(by, app_id, "device.unbind", device_id);
         let unbind = Unbind { app_id: app_id.clone(), device_id: device_id.into(), act };
         let was_bound = self.write(unbind).await?;
         self.devices.forget(&(app_id.clone(), DeviceId::from(device_id)));

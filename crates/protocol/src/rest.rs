@@ -435,7 +435,7 @@ pub struct ChangeMe {
     /// Another password, at least 10 characters. Their other sessions end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// The present one, where another is given.
+    /// The present one, where another is given. A wrong one is `VALIDATION_ERROR`, and a wrong try as at signing in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_password: Option<String>,
 }

@@ -49,7 +49,7 @@ pub enum StartError {
 
 /// A server that is set up and listens, but does not accept yet.
 pub struct App {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     listener: TcpListener,
     address: SocketAddr,
     internal: Option<(TcpListener, SocketAddr)>,

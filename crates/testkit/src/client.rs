@@ -10,11 +10,15 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::patiently;
+use crate::wire::{self, Wire};
 
 /// A connection in one namespace.
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
     namespace: String,
+    wire: Wire,
+    /// The frames that came, if they are kept.
+    heard: Option<Vec<u8>>,
     /// Events that came and were not taken yet.
     events: VecDeque<(String, Value)>,
     acks: HashMap<u64, Value>,
@@ -41,15 +45,35 @@ impl Client {
     /// # Errors
     /// The refusal.
     pub async fn connect(address: SocketAddr, namespace: &str, auth: Value) -> Result<Self, Refusal> {
+        Self::open(address, namespace).await.enter(auth).await
+    }
+
+    /// As [`connect`](Self::connect), with packets that are written so, and every byte that comes is kept.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn connect_by(
+        wire: Wire,
+        address: SocketAddr,
+        namespace: &str,
+        auth: Value,
+    ) -> Result<Self, Refusal> {
         let mut client = Self::open(address, namespace).await;
-        client.send_text(&format!("40{namespace},{auth}")).await;
+        client.wire = wire;
+        client.heard = Some(Vec::new());
+        client.enter(auth).await
+    }
+
+    async fn enter(mut self, auth: Value) -> Result<Self, Refusal> {
+        self.send_packet(0, None, &auth).await;
+        let namespace = &self.namespace;
         let accepted = format!("40{namespace},");
         let refused = format!("44{namespace},");
-        let Some(text) = client.receive().await else {
+        let Some(text) = self.receive().await else {
             return Err(Refusal { message: "closed".into(), data: Value::Null });
         };
         if text.starts_with(&accepted) {
-            return Ok(client);
+            return Ok(self);
         }
         let refusal =
             text.strip_prefix(&refused).unwrap_or_else(|| panic!("before the answer to CONNECT came {text}"));
@@ -70,6 +94,8 @@ impl Client {
         let mut client = Self {
             socket,
             namespace: namespace.into(),
+            wire: Wire::Json,
+            heard: None,
             events: VecDeque::new(),
             acks: HashMap::new(),
             next_ack: 0,
@@ -99,10 +125,27 @@ impl Client {
         let _ = self.socket.send(frame).await;
     }
 
-    /// The next text frame that is no ping; `None` at the connection's end.
+    async fn send_packet(&mut self, kind: u8, id: Option<u64>, data: &Value) {
+        let frame = self.wire.write(kind, &self.namespace, id, data);
+        self.send_frame(frame).await;
+    }
+
+    /// All that has come, as it came, to a client that [keeps](Self::connect_by) it.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn heard(&self) -> &[u8] {
+        self.heard.as_deref().expect("a client that keeps what it hears")
+    }
+
+    /// The next packet that is no ping, as text whatever the wire; `None` at the connection's end.
     pub async fn receive(&mut self) -> Option<String> {
         loop {
             let frame = patiently("a frame", self.socket.next()).await;
+            if let (Some(heard), Some(Ok(Message::Text(_) | Message::Binary(_)))) = (&mut self.heard, &frame)
+            {
+                heard.extend(frame.iter().flatten().flat_map(|frame| frame.clone().into_data()));
+            }
             match frame {
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
                     if self.answers_pings {
@@ -110,6 +153,9 @@ impl Client {
                     }
                 }
                 Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
+                Some(Ok(Message::Binary(packet))) if self.wire == Wire::MessagePack => {
+                    return Some(wire::unpack(&packet));
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     self.is_closed = true;
                     return None;
@@ -150,16 +196,14 @@ impl Client {
 
     /// Emits an event without asking for an ack.
     pub async fn emit(&mut self, name: &str, payload: Value) {
-        let event = json!([name, payload]);
-        self.send_text(&format!("42{},{event}", self.namespace)).await;
+        self.send_packet(2, None, &json!([name, payload])).await;
     }
 
     /// Emits an event and asks for an ack, without waiting for it. Returns its number for [`ack`](Self::ack).
     pub async fn ask(&mut self, name: &str, payload: Value) -> u64 {
         let id = self.next_ack;
         self.next_ack += 1;
-        let event = json!([name, payload]);
-        self.send_text(&format!("42{},{id}{event}", self.namespace)).await;
+        self.send_packet(2, Some(id), &json!([name, payload])).await;
         id
     }
 

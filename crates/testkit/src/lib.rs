@@ -12,6 +12,7 @@ mod identity;
 mod old_phone;
 mod process;
 mod server;
+mod wire;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use self::identity::{identity_token, token_of};
 pub use self::old_phone::OldPhone;
 pub use self::process::ServerProcess;
 pub use self::server::TestServer;
+pub use self::wire::Wire;
 
 /// How long anything may take before a test fails. Far more than is ever needed: these machines are noisy.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -67,8 +67,9 @@ fn object(text: Option<String>) -> Option<Map<String, Value>> {
     text.and_then(|text| serde_json::from_str(&text).ok())
 }
 
-/// Keeps what a token has proved of a person; what it leaves out stays as it was. Their name goes to all devices at which they
-/// are proven, and to what is open of theirs: answers with the conversations that say something else than before.
+/// Keeps what a token has proved of a person; what it leaves out stays as it was, and what is known already is not written
+/// again, for devices come back with the same token all the time. Their name goes to all devices at which they are proven, and
+/// to what is open of theirs: answers with the conversations that say something else than before.
 pub(super) async fn learn(
     session: &mut Session<'_>,
     app_id: &AppId,
@@ -79,7 +80,11 @@ pub(super) async fn learn(
         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (app_id, user_id) DO UPDATE SET \
         name = COALESCE(excluded.name, people.name), email = COALESCE(excluded.email, people.email), \
         attributes = COALESCE(excluded.attributes, people.attributes), proven_at = excluded.proven_at, \
-        updated_at = excluded.updated_at";
+        updated_at = excluded.updated_at \
+        WHERE people.name IS DISTINCT FROM COALESCE(excluded.name, people.name) \
+        OR people.email IS DISTINCT FROM COALESCE(excluded.email, people.email) \
+        OR people.attributes IS DISTINCT FROM COALESCE(excluded.attributes, people.attributes) \
+        OR people.proven_at IS NULL";
     const NAME_DEVICES: &str = "UPDATE devices SET \
         user_name = (SELECT p.name FROM people p WHERE p.app_id = $1 AND p.user_id = $2) \
         WHERE app_id = $1 AND user_id = $2 AND is_proven = 1 AND user_name IS DISTINCT FROM \
