@@ -55,6 +55,15 @@ async fn strangers(app: &TestApp, secret: &str) -> Vec<Stranger> {
     app.as_agent().post("/v1/admin/devices/unbound/unbind", &json!({})).await.ok();
     testkit::holds("it is unbound", || async { unbound.0.get("/v1/unread").await.status == 401 }).await;
     add("an unbound device of the person", unbound, Some((401, "IDENTITY_REQUIRED")));
+    let (key, retired) = app.identity_secret().await;
+    let ann = json!({ "token": token_of(&retired, "ann") });
+    let bound = identified(app, "retired", OTHER, ann.clone()).await;
+    app.command(&["identity", "retire", &key, "--end-bindings"]).await;
+    testkit::holds("its key is retired", || async { bound.0.get("/v1/unread").await.status == 401 }).await;
+    add("a device that a key proved which is retired", bound, Some((401, "IDENTITY_REQUIRED")));
+    let late = (app.as_owner("late", OTHER), app.owner_auth("late", OTHER));
+    assert_eq!(late.0.post("/v1/identify", &ann).await.failure(), (401, "INVALID_CREDENTIALS"));
+    add("who shows a token of a retired key", late, None);
     let refused = Some((401, "INVALID_CREDENTIALS"));
     add("who knows the device's id", (app.as_device("phone"), app.device_auth("phone")), refused);
     let another = (app.as_owner("phone", OTHER), app.owner_auth("phone", OTHER));
