@@ -40,6 +40,7 @@ use protocol::limits::Action;
 use protocol::{AppId, Code, ConnectionId, DeviceId, Failure};
 use store::{App, CheckWritable, DeviceStanding, Read, Store, Token, Write};
 pub use store::{Credential, Void};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use self::administration::{By, NewApp, NewToken, RotatedKey};
@@ -81,6 +82,8 @@ pub struct Chat {
     devices: Recent<(AppId, DeviceId), Arc<DeviceStanding>>,
     hashers: Hashers,
     attempts: Attempts,
+    /// Where that is done which no caller waits for.
+    runtime: Handle,
     in_flight: InFlight,
     is_draining: AtomicBool,
     /// When the database was last tried, and whether it took a write.
@@ -134,6 +137,9 @@ impl Parts {
 
 impl Chat {
     /// The rules over what is given.
+    ///
+    /// # Panics
+    /// If it is not called on a tokio runtime, on which it does later what its callers don't wait for.
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, cluster, handles, rounds, ambient, limits, observer } = parts;
         Arc::new(Self {
@@ -152,6 +158,7 @@ impl Chat {
             hashers: Hashers::default(),
             attempts: Attempts::default(),
             in_flight: InFlight::default(),
+            runtime: Handle::current(),
             is_draining: AtomicBool::new(false),
             writable: tokio::sync::Mutex::new(None),
         })

@@ -50,10 +50,9 @@ impl Chat {
         let chat = Arc::clone(self);
         let request = tracing::Span::current();
         let scope = new.scope.clone();
-        let runtime = tokio::runtime::Handle::current();
         self.store.submit(new, move |outcome| match request.in_scope(|| chat.settle(outcome)) {
             Err(failure) if failure.code == Code::ConversationNotFound => {
-                runtime.spawn(async move {
+                chat.runtime.clone().spawn(async move {
                     done(Err(chat.not_seen(scope, failure).await));
                     drop(entered);
                 });
