@@ -8,7 +8,7 @@ use testkit::{Http, TestApp, TestServer};
 const PASSWORD: &str = "correct horse battery";
 
 /// An agent who has been invited and has come: their id, and the token of their session.
-async fn agent(app: &TestApp, name: &str, role: &str) -> (String, String) {
+pub(crate) async fn agent(app: &TestApp, name: &str, role: &str) -> (String, String) {
     let email = format!("{name}@example.com");
     let flags = ["--app", &app.app_id, "--name", name, "--email", &email, "--role", role];
     let invited = app.command(&[&["agent", "invite"], &flags[..]].concat()).await;

@@ -18,6 +18,7 @@ mod documents;
 mod end_to_end;
 mod files;
 mod identity_backends;
+mod inbox;
 mod integration;
 mod many_connections;
 mod many_nodes;

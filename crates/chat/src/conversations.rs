@@ -5,20 +5,17 @@ use std::sync::Arc;
 use cluster::{OpenedFor, ProvenAt, Signal};
 use protocol::event::{AgentTyping, UserTyping};
 use protocol::limits::Action;
-use protocol::rest::{ConversationPage, Identity, InboxPage, OpenConversation};
+use protocol::rest::{ConversationPage, Identity, OpenConversation};
 use protocol::{
-    AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, Failure, InboxConversation,
-    Permission, encoded,
+    AppId, Code, ConnectionId, Conversation, ConversationId, Failure, InboxConversation, Permission, encoded,
 };
 use store::{
-    Act, CountUnread, DeviceStanding, FindConversation, FindDevice, FindLatest, Identified, Identify,
-    InboxCursor, LatestConversation, ListConversations, ListIdentityKeys, NowAt, Opened, Outcome, Scope,
-    SetStatus, TellContext,
+    CountUnread, DeviceStanding, FindDevice, FindLatest, Identified, Identify, LatestConversation,
+    ListConversations, ListIdentityKeys, NowAt, Opened, Outcome, TellContext, View,
 };
 
 use crate::identity_token::{self, Proven, Refusal};
-use crate::messages::no_conversation;
-use crate::{Agent, Chat, Device, Page, Principal, blocked, input};
+use crate::{Chat, Device, Page, Principal, blocked, input};
 
 impl Chat {
     /// The device's open conversation, or a new one.
@@ -87,7 +84,8 @@ impl Chat {
         let principal = Principal::Device(device.clone());
         self.limit(Action::Read, &principal)?;
         let scope = principal.scope();
-        let mut rows = self.inbox_rows(scope, None, None, page).await?;
+        let all = ListConversations { scope, view: View::All(None), after: None, limit: page.rows() + 1 };
+        let mut rows = self.read(all).await?;
         let has_more = rows.len() > page.rows() as usize;
         rows.truncate(page.rows() as usize);
         let mut conversations: Vec<_> = rows.into_iter().map(|row| row.conversation).collect();
@@ -117,111 +115,6 @@ impl Chat {
         self.limit(Action::Read, &Principal::Device(device.clone()))?;
         let (app_id, device_id) = (device.app_id.clone(), device.device_id.clone());
         self.read(CountUnread { app_id, device_id }).await
-    }
-
-    /// The app's conversations, newest activity first.
-    ///
-    /// # Errors
-    /// `FORBIDDEN`, `VALIDATION_ERROR` for a cursor that is none of ours, `SERVER_ERROR`.
-    pub async fn inbox(
-        &self,
-        agent: &Agent,
-        status: Option<ConversationStatus>,
-        after: Option<&str>,
-        page: Page,
-    ) -> Result<InboxPage, Failure> {
-        agent.require(Permission::ViewConversations)?;
-        let after = after.filter(|cursor| !cursor.is_empty()).map(parse_cursor).transpose()?;
-        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
-        let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
-        let (mut conversations, has_more) = page.cut(self.inbox_rows(scope, status, after, page).await?);
-        let devices: Vec<_> = conversations.iter().map(|row| row.conversation.device_id.clone()).collect();
-        let counts = self.cluster.registry.connections_of(&agent.app_id, &devices).await;
-        for (row, count) in conversations.iter_mut().zip(counts) {
-            row.is_online = Some(count > 0);
-        }
-        let next_cursor =
-            conversations.last().filter(|_| has_more).map(|row| write_cursor(&row.conversation));
-        Ok(InboxPage { conversations, has_more, next_cursor })
-    }
-
-    /// The page's rows, and one more if there is one.
-    async fn inbox_rows(
-        &self,
-        scope: Scope,
-        status: Option<ConversationStatus>,
-        after: Option<InboxCursor>,
-        page: Page,
-    ) -> Result<Vec<InboxConversation>, Failure> {
-        self.read(ListConversations { scope, status, after, limit: page.rows() + 1 }).await
-    }
-
-    /// One conversation, as an inbox shows it.
-    ///
-    /// # Errors
-    /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `SERVER_ERROR`.
-    pub async fn inbox_conversation(&self, agent: &Agent, id: &str) -> Result<InboxConversation, Failure> {
-        agent.require(Permission::ViewConversations)?;
-        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
-        let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
-        let found = self.read(FindConversation { scope, id: id.into() }).await?;
-        let mut row = found.ok_or_else(no_conversation)?;
-        row.is_online = Some(self.is_online(agent, &row.conversation).await);
-        Ok(row)
-    }
-
-    async fn is_online(&self, agent: &Agent, conversation: &Conversation) -> bool {
-        let devices = std::slice::from_ref(&conversation.device_id);
-        self.cluster.registry.connections_of(&agent.app_id, devices).await.iter().any(|count| *count > 0)
-    }
-
-    /// Resolves a conversation or opens it again.
-    ///
-    /// # Errors
-    /// `FORBIDDEN`, `CONVERSATION_NOT_FOUND`, `SHUTTING_DOWN`, `SERVER_ERROR`.
-    pub async fn set_status(
-        self: &Arc<Self>,
-        agent: &Agent,
-        id: &str,
-        status: ConversationStatus,
-    ) -> Result<InboxConversation, Failure> {
-        let _entered = self.accepting()?;
-        agent.require(Permission::SendMessages)?;
-        self.limit(Action::Change, &Principal::Agent(agent.clone()))?;
-        let action = match status {
-            ConversationStatus::Open => "conversation.reopen",
-            ConversationStatus::Resolved => "conversation.resolve",
-        };
-        let change = SetStatus {
-            scope: Scope { app_id: agent.app_id.clone(), device_id: None },
-            id: id.into(),
-            status,
-            act: Act {
-                app_id: agent.app_id.clone(),
-                at: self.ambient.now(),
-                actor: agent.actor().into(),
-                action,
-                target: id.into(),
-                details: None,
-            },
-        };
-        let mut row = self
-            .written(change, |chat, found| {
-                let (inbox, changed) = found.ok_or_else(no_conversation)?;
-                if changed {
-                    let app_id = inbox.conversation.app_id.clone();
-                    chat.publish(app_id, Signal::Conversation(Box::new(inbox.clone())));
-                }
-                Ok(inbox)
-            })
-            .await?;
-        row.is_online = Some(self.is_online(agent, &row.conversation).await);
-        if !agent.permissions.has(Permission::ViewConversations) {
-            // Who may change it may not read it for that.
-            row.conversation.last_message = None;
-            row.conversation.device_id = self.known_as(agent, &row.conversation.device_id);
-        }
-        Ok(row)
     }
 
     /// Remembers who uses the device. When this is answered, nobody there sees anything any more of the one who was there
@@ -339,7 +232,8 @@ impl Chat {
         let principal = Principal::Device(device.clone());
         self.told_of(action, self.limiter.check_own(action, &principal))?;
         let Err(failure) = self.limiter.check_app(action, &principal) else { return Ok(()) };
-        let any = ListConversations { scope: principal.scope(), status: None, after: None, limit: 1 };
+        let any =
+            ListConversations { scope: principal.scope(), view: View::All(None), after: None, limit: 1 };
         let found = self.read(any).await?;
         if found.is_empty() { self.told_of(action, Err(failure)) } else { Ok(()) }
     }
@@ -384,16 +278,4 @@ fn told<T>(outcome: Outcome<T>) -> Result<T, Failure> {
             Err(Failure::new(Code::InvalidCredentials, "the token proves nothing: its key has been retired"))
         }
     }
-}
-
-fn write_cursor(conversation: &Conversation) -> String {
-    format!("{}-{}", conversation.updated_at.epoch_ms(), conversation.id)
-}
-
-fn parse_cursor(text: &str) -> Result<InboxCursor, Failure> {
-    let parsed = text.split_once('-').and_then(|(updated_at, id)| {
-        let updated_at = protocol::Timestamp::from_epoch_ms(updated_at.parse().ok()?);
-        Some(InboxCursor { updated_at, id: id.into() })
-    });
-    parsed.ok_or_else(|| Failure::invalid("after is not a cursor of this list"))
 }

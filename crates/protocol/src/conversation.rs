@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{AppId, ConversationId, DeviceId, Message, Timestamp, UserId};
+use crate::{AgentId, AppId, ConversationId, DeviceId, Message, Timestamp, UserId};
 
 /// A conversation, as its device sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,17 @@ pub struct InboxConversation {
     /// Whether the person was proven to be who they say they are when it became theirs. Left out where they were not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_verified: bool,
+    /// The agent whom it is with; absent while it is with nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee_id: Option<AgentId>,
+    /// When the first message of the user was stored that no agent has answered; absent while nobody waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub waiting_since: Option<Timestamp>,
+    /// When an agent first answered the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub first_reply_at: Option<Timestamp>,
     /// Whether the device is connected now. Absent in events, which tell it by `presence:change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_online: Option<bool>,
@@ -64,7 +75,17 @@ impl InboxConversation {
     /// has missed nothing. Nodes of different versions may number differently; then one of them tells twice.
     pub fn fingerprint(&self) -> u64 {
         // Whoever adds a field decides here whether an inbox misses something without its change.
-        let Self { conversation, unread_count, user_name, is_verified, is_online: _ } = self;
+        let Self {
+            conversation,
+            unread_count,
+            user_name,
+            is_verified,
+            assignee_id,
+            // Change only with a message.
+            waiting_since: _,
+            first_reply_at: _,
+            is_online: _,
+        } = self;
         let Conversation {
             status,
             last_seq,
@@ -80,7 +101,7 @@ impl InboxConversation {
             unread_count: _,
         } = conversation;
         let mut hasher = DefaultHasher::new();
-        (status, last_seq, updated_at.epoch_ms(), user_id, user_name, is_verified, unread_count)
+        (status, last_seq, updated_at.epoch_ms(), user_id, user_name, is_verified, unread_count, assignee_id)
             .hash(&mut hasher);
         hasher.finish()
     }

@@ -37,6 +37,8 @@ pub enum Code {
     VerificationRequired,
     /// The agents have blocked the device, or the person at it.
     Blocked,
+    /// The conversation is with another agent than the request supposes; the text says with whom.
+    AssigneeChanged,
     /// The newest messages that were given out are no longer there: connect again, and find the last one that is.
     HistoryChanged,
     /// The device has as many connections as it may.
@@ -66,6 +68,7 @@ impl Code {
             Self::IdentityRequired => "IDENTITY_REQUIRED",
             Self::VerificationRequired => "VERIFICATION_REQUIRED",
             Self::Blocked => "BLOCKED",
+            Self::AssigneeChanged => "ASSIGNEE_CHANGED",
             Self::HistoryChanged => "HISTORY_CHANGED",
             Self::TooManyConnections => "TOO_MANY_CONNECTIONS",
             Self::ShuttingDown => "SHUTTING_DOWN",
@@ -92,6 +95,7 @@ impl Code {
             | Self::IdentityRequired
             | Self::VerificationRequired
             | Self::Blocked
+            | Self::AssigneeChanged
             | Self::ValidationError
             | Self::MessageTooLong
             | Self::LocalIdConflict => false,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Agent, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure, IdentityKeyId,
-    InboxConversation, Message, Permission, Role, Session, Timestamp, TokenId, UserId,
+    Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure,
+    IdentityKeyId, InboxConversation, Message, Permission, Role, Session, Timestamp, TokenId, UserId,
 };
 
 /// Who uses a device, as the app tells it.
@@ -53,7 +53,7 @@ pub struct Identify {
 }
 
 /// `null` is something else than nothing.
-fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<User>>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
@@ -489,12 +489,22 @@ pub struct Receipt {
     pub up_to_message_id: String,
 }
 
-/// `PATCH /v1/admin/conversations/{id}`
+/// `PATCH /v1/admin/conversations/{id}`: a status, or an assignee, or both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeConversation {
     /// `open` or `resolved`.
-    pub status: crate::ConversationStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<crate::ConversationStatus>,
+    /// The agent whom it is to be with, who may answer; `null` is nobody.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub assignee_id: Option<Option<AgentId>>,
+    /// Whom it has to be with still, or else nothing changes and the answer is `ASSIGNEE_CHANGED`; `null` is nobody. Of two who take
+    /// a conversation that is with nobody, one gets it.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub if_assignee_id: Option<Option<AgentId>>,
 }
 
 /// The answer that carries one message.

@@ -184,7 +184,8 @@ impl Bench {
     }
 
     async fn list(&self, device: &str) {
-        let list = ListConversations { scope: self.scope(device), status: None, after: None, limit: 50 };
+        let list =
+            ListConversations { scope: self.scope(device), view: View::All(None), after: None, limit: 50 };
         self.store.read(list).await.expect("a page");
     }
 

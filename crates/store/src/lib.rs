@@ -37,7 +37,7 @@ pub use self::operations::audit::{Act, ListActs};
 pub use self::operations::changes::{
     ChangeCursor, ChangedConversation, Changes, Compare, Compared, Given, ListChanges,
 };
-pub use self::operations::conversations::{CountUnread, InboxCursor, ListConversations, Marks, Scope};
+pub use self::operations::conversations::{CountUnread, InboxCursor, ListConversations, Marks, Scope, View};
 pub use self::operations::credentials::{Credential, FindVoid, KeyId, Void};
 pub use self::operations::devices::{
     ClaimDevice, DeviceLogin, DeviceStanding, EndBindings, FindDevice, FindDeviceLogin, FindLatest,
@@ -49,7 +49,8 @@ pub use self::operations::identity_keys::{
     RetireIdentityKey,
 };
 pub use self::operations::inbox::{
-    FindConversation, Identified, Identify, OpenConversation, Opened, Outcome, SetStatus, TellContext,
+    Assign, Assigned, FindConversation, Identified, Identify, OpenConversation, Opened, Outcome, SetStatus,
+    TellContext,
 };
 pub use self::operations::messages::{
     Appended, Cursor, History, Look, MessagesAfter, NewMessage, ReadHistory,

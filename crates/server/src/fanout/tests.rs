@@ -77,6 +77,9 @@ impl Bench {
                 unread_count: 0,
                 user_name: None,
                 is_verified: false,
+                assignee_id: None,
+                waiting_since: None,
+                first_reply_at: None,
                 is_online: None,
             };
             self.committed.push((message, inbox));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use chat::Page;
+use chat::{InboxView, Page};
 use protocol::rest::{
     ChangeConversation, ConversationAnswer, ConversationPage, InboxConversationAnswer, InboxPage,
     OpenConversation, Unread,
@@ -59,7 +59,9 @@ pub(super) async fn unread(AsDevice(device): AsDevice, State(shared): State<Arc<
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct InboxQuery {
-    /// Only those with this status.
+    /// `all`, `mine` (with the agent who asks), `unassigned`, or `waiting` for an answer; `all` if not given.
+    view: Option<String>,
+    /// Only those with this status. If not given: those of both in `all`, and the open ones in the other views.
     #[param(value_type = Option<ConversationStatus>)]
     status: Option<String>,
     /// The `next_cursor` of the page before; empty is none.
@@ -69,6 +71,8 @@ pub(super) struct InboxQuery {
 }
 
 /// The app's conversations, newest activity first
+///
+/// In the view `waiting`, who has waited longest first.
 #[utoipa::path(get, path = "/v1/admin/conversations", tag = "agent", security(("agent" = [])), params(InboxQuery),
     responses((status = 200, body = InboxPage)))]
 pub(super) async fn admin_inbox(
@@ -80,8 +84,14 @@ pub(super) async fn admin_inbox(
         ConversationStatus::parse(text).ok_or_else(|| Failure::invalid("status must be open or resolved"))
     };
     let status = query.status.as_deref().filter(|text| !text.is_empty()).map(parse).transpose()?;
+    let view = |text: &str| {
+        let names = "view must be all, mine, unassigned or waiting";
+        InboxView::parse(text).ok_or_else(|| Failure::invalid(names))
+    };
+    let view = query.view.as_deref().filter(|text| !text.is_empty()).map(view).transpose()?;
+    let view = view.unwrap_or(InboxView::All);
     let page = Page::of(query.limit)?;
-    Ok(Json(shared.chat.inbox(&agent, status, query.after.as_deref(), page).await?))
+    Ok(Json(shared.chat.inbox(&agent, view, status, query.after.as_deref(), page).await?))
 }
 
 /// One conversation
@@ -97,7 +107,10 @@ pub(super) async fn admin_conversation(
     Ok(Json(InboxConversationAnswer { conversation }))
 }
 
-/// Resolve or reopen
+/// Resolve or reopen, take, give or release
+///
+/// `{ "assignee_id": ME, "if_assignee_id": null }` takes a conversation that is with nobody: of two who do so at once one gets
+/// it, and the other is told who has it (`ASSIGNEE_CHANGED`).
 #[utoipa::path(patch, path = "/v1/admin/conversations/{id}", tag = "agent", security(("agent" = [])),
     params(("id" = String, Path)), request_body = ChangeConversation,
     responses((status = 200, body = InboxConversationAnswer)))]
@@ -107,6 +120,6 @@ pub(super) async fn admin_change_conversation(
     Named(id): Named,
     Body(change): Body<ChangeConversation>,
 ) -> Answer<InboxConversationAnswer> {
-    let conversation = shared.chat.set_status(&agent, &id, change.status).await?;
+    let conversation = shared.chat.change_conversation(&agent, &id, change).await?;
     Ok(Json(InboxConversationAnswer { conversation }))
 }

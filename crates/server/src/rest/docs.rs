@@ -54,7 +54,12 @@ const FAILURES: [(&str, u16, &str); 9] = [
         "`FORBIDDEN`: the token lacks the permission, or the app takes no requests of this page's origin",
     ),
     ("NotFound", 404, "`CONVERSATION_NOT_FOUND` or `MESSAGE_NOT_FOUND`: it is not there, or somebody else's"),
-    ("Conflict", 409, "`LOCAL_ID_CONFLICT`: this `local_id` names another message of the conversation"),
+    (
+        "Conflict",
+        409,
+        "`LOCAL_ID_CONFLICT`: this `local_id` names another message of the conversation; `ASSIGNEE_CHANGED`: it is with another \
+        agent than the request supposes",
+    ),
     ("TooLarge", 413, "`MESSAGE_TOO_LONG`: a text or the body has more than it may have"),
     ("TooFast", 429, "`RATE_LIMITED`: wait as long as `retry_after_ms` says"),
     ("Failed", 500, "`SERVER_ERROR`: the database could not do it just now; try again"),

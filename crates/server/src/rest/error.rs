@@ -47,7 +47,9 @@ fn status(code: Code) -> StatusCode {
         Code::Forbidden | Code::VerificationRequired | Code::Blocked => StatusCode::FORBIDDEN,
         Code::ConversationNotFound | Code::MessageNotFound | Code::NotFound => StatusCode::NOT_FOUND,
         Code::MessageTooLong => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::LocalIdConflict | Code::IdentityChanged | Code::HistoryChanged => StatusCode::CONFLICT,
+        Code::LocalIdConflict | Code::IdentityChanged | Code::HistoryChanged | Code::AssigneeChanged => {
+            StatusCode::CONFLICT
+        }
         Code::RateLimited | Code::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
         Code::AuthError | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,6 +1,6 @@
 //! Agents: people who answer, and the codes by which they come in.
 
-use protocol::{AgentId, AppId, Availability, Role, Timestamp};
+use protocol::{AgentId, AppId, Availability, Permission, Role, Timestamp};
 
 use super::apps::{self, App};
 use super::audit::{self, Act};
@@ -34,6 +34,13 @@ pub struct StoredAgent {
     pub last_seen_at: Option<Timestamp>,
     /// Rises whenever what they may do has changed.
     pub version: u64,
+}
+
+impl StoredAgent {
+    /// Whether conversations may be with them: they may answer.
+    pub fn may_answer(&self) -> bool {
+        !self.is_disabled && self.role.permissions().has(Permission::SendMessages)
+    }
 }
 
 macro_rules! columns {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use protocol::{
-    AppId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message, Timestamp,
-    UserId,
+    AgentId, AppId, Conversation, ConversationId, ConversationStatus, DeviceId, InboxConversation, Message,
+    Timestamp, UserId,
 };
 
 use super::{devices, messages};
@@ -72,6 +72,8 @@ pub(crate) struct Stored {
     pub(crate) waiting_since: Option<Timestamp>,
     /// When an agent first answered the user.
     pub(crate) first_reply_at: Option<Timestamp>,
+    /// The agent whom it is with.
+    pub(crate) assignee_id: Option<AgentId>,
 }
 
 impl Stored {
@@ -81,6 +83,9 @@ impl Stored {
             unread_count: self.unread_count,
             user_name: self.user_name,
             is_verified: self.is_proven,
+            assignee_id: self.assignee_id,
+            waiting_since: self.waiting_since,
+            first_reply_at: self.first_reply_at,
             is_online: None,
         }
     }
@@ -104,7 +109,7 @@ macro_rules! columns {
     () => {
         "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
          unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown, \
-         waiting_since, first_reply_at, is_proven"
+         waiting_since, first_reply_at, is_proven, assignee_id"
     };
 }
 pub(crate) use columns;
@@ -136,6 +141,7 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
         waiting_since: row.optional_integer()?.map(Timestamp::from_epoch_ms),
         first_reply_at: row.optional_integer()?.map(Timestamp::from_epoch_ms),
         is_proven: row.integer()? != 0,
+        assignee_id: row.optional_text()?.map(AgentId::from),
     })
 }
 
@@ -202,6 +208,13 @@ macro_rules! latest_of_proven {
     };
 }
 
+/// Of a device at which nobody is proven, as most are.
+pub(super) const LATEST_OWN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND device_id = $2 AND is_shown = 1 AND is_proven = 0 ORDER BY id DESC LIMIT 1"
+);
+
 pub(super) const LATEST: &str = concat!(
     latest_of_device!(""),
     latest_of_proven!("'open'", "open"),
@@ -218,6 +231,18 @@ pub(super) const LATEST_OPEN: &str = concat!(
     latest_of_proven!("'open'", "open"),
     " ORDER BY id DESC LIMIT 1"
 );
+
+/// As [`latest`], for a device of which it has just been read whether anybody is proven there. Where that has changed since, it is
+/// less than the device shows, or what the statement finds of whoever is proven then.
+pub(crate) async fn latest_at(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    is_proven: bool,
+) -> Result<Option<Stored>, Error> {
+    let sql = if is_proven { LATEST } else { LATEST_OWN };
+    session.query_one(sql, &[Param::Text(app_id), Param::Text(device_id)], read).await
+}
 
 /// The device's newest conversation that it shows; only an open one if `open` says so.
 pub(crate) async fn latest(
@@ -277,11 +302,34 @@ pub(crate) async fn set_status(
     Ok(find(session, scope, id).await?.map(|after| (after, true)))
 }
 
-/// Where a page of an inbox begins: behind the conversation with this activity and id.
+/// Sets whom it is with; returns the conversation then. The row is locked.
+pub(crate) async fn assign(
+    session: &mut Session<'_>,
+    scope: &Scope,
+    id: &ConversationId,
+    to: Option<&AgentId>,
+) -> Result<Option<Stored>, Error> {
+    const SQL: &str = "UPDATE conversations SET assignee_id = $1 WHERE id = $2";
+    session.execute(SQL, &[Param::OptionalText(to.map(AgentId::as_str)), Param::Text(id)]).await?;
+    find(session, scope, id).await
+}
+
+/// Which conversations of an app a list has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// All of one status, or of both; newest activity first.
+    All(Option<ConversationStatus>),
+    /// Those that are with one agent, or with nobody; newest activity first.
+    Assigned(Option<AgentId>, ConversationStatus),
+    /// Those in which somebody waits for an answer; who has waited longest first.
+    Waiting(ConversationStatus),
+}
+
+/// Where a page of an inbox begins: behind the conversation with this time and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxCursor {
-    /// The last row's `updated_at`.
-    pub updated_at: Timestamp,
+    /// The last row's `updated_at`, or where it is in that order, its `waiting_since`.
+    pub at: Timestamp,
     /// The last row's id.
     pub id: ConversationId,
 }
@@ -291,8 +339,8 @@ pub struct InboxCursor {
 pub struct ListConversations {
     /// How far the caller sees.
     pub scope: Scope,
-    /// Only those with this status, if set.
-    pub status: Option<ConversationStatus>,
+    /// Which of them. A device has only [`View::All`].
+    pub view: View,
     /// Behind this one, if set.
     pub after: Option<InboxCursor>,
     /// At most so many.
@@ -303,12 +351,15 @@ pub struct ListConversations {
 /// is asked for beside them, and then those of [`messages::read`].
 macro_rules! with_newest {
     ([$($more:tt)*] $($page:tt)*) => {
+        with_newest!(@ [$($more)*] ["page.updated_at DESC, page.id DESC"] $($page)*)
+    };
+    (@ [$($more:tt)*] [$order:literal] $($page:tt)*) => {
         concat!(
             "SELECT page.*, ", $($more)*,
             "m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at, m.sender_id \
              FROM (", $($page)*, ") AS page \
-             LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq \
-             ORDER BY page.updated_at DESC, page.id DESC"
+             LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq ORDER BY ",
+            $order
         )
     };
 }
@@ -402,6 +453,34 @@ pub(super) const OF_APP: &str = with_newest!(
 
 pub(super) const OF_STATUS: &str = with_newest!([""] of_status!("$4", "$5"));
 
+/// A page of those that are with somebody, or with nobody, which are two orders of one index.
+macro_rules! of_assignee {
+    ($whose:literal, $status:literal, $limit:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM conversations WHERE app_id = $1 AND (updated_at, id) < ($2, $3) AND assignee_id ",
+            $whose,
+            " AND status = ",
+            $status,
+            " ORDER BY updated_at DESC, id DESC LIMIT ",
+            $limit
+        )
+    };
+}
+
+pub(super) const OF_AGENT: &str = with_newest!([""] of_assignee!("= $4", "$5", "$6"));
+
+pub(super) const OF_NOBODY: &str = with_newest!([""] of_assignee!("IS NULL", "$4", "$5"));
+
+pub(super) const WAITING: &str = with_newest!(
+    @ [""] ["page.waiting_since, page.id"]
+    "SELECT ",
+    columns!(),
+    " FROM conversations WHERE app_id = $1 AND (waiting_since, id) > ($2, $3) AND waiting_since IS NOT NULL \
+     AND status = $4 ORDER BY waiting_since, id LIMIT $5"
+);
+
 // A device has few conversations, and its app may have a million: they are found by the device and then sorted, which
 // the sum keeps a planner from turning round. A proven person may have many, and has an index.
 pub(super) const OF_DEVICE: &str = with_newest!(
@@ -453,22 +532,36 @@ impl Operation for ListConversations {
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
         let after = self.after.as_ref();
+        let beginning = if let View::Waiting(_) = self.view { i64::MIN } else { i64::MAX };
         let mut params = vec![
             Param::Text(&self.scope.app_id),
-            Param::Integer(after.map_or(i64::MAX, |cursor| cursor.updated_at.epoch_ms())),
+            Param::Integer(after.map_or(beginning, |cursor| cursor.at.epoch_ms())),
             Param::Text(after.map_or("", |cursor| cursor.id.as_str())),
         ];
-        let status = self.status.map(ConversationStatus::as_str);
-        let sql = match (self.scope.device(), status) {
-            (Some(device), status) => {
+        let sql = match (self.scope.device(), &self.view) {
+            (Some(device), View::All(status)) => {
+                let status = status.map(ConversationStatus::as_str);
                 params.extend([Param::Text(device), Param::OptionalText(status)]);
                 OF_DEVICE
             }
-            (None, Some(status)) => {
-                params.push(Param::Text(status));
+            (Some(_), _) => return Err(Error::new(ErrorKind::Internal, "a device has no views")),
+            (None, View::All(None)) => OF_APP,
+            (None, View::All(Some(status))) => {
+                params.push(Param::Text(status.as_str()));
                 OF_STATUS
             }
-            (None, None) => OF_APP,
+            (None, View::Assigned(Some(agent), status)) => {
+                params.extend([Param::Text(agent), Param::Text(status.as_str())]);
+                OF_AGENT
+            }
+            (None, View::Assigned(None, status)) => {
+                params.push(Param::Text(status.as_str()));
+                OF_NOBODY
+            }
+            (None, View::Waiting(status)) => {
+                params.push(Param::Text(status.as_str()));
+                WAITING
+            }
         };
         params.push(Param::Integer(self.limit.into()));
         let is_for_device = self.scope.device_id.is_some();

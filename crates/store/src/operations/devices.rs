@@ -67,7 +67,8 @@ impl Operation for FindDeviceLogin {
         let Self { app_id, device_id } = self;
         let Some(app) = apps::find(session, app_id).await? else { return Ok(None) };
         let standing = standing(session, app_id, device_id).await?;
-        let latest = latest(session, app_id, device_id).await?;
+        let latest = conversations::latest_at(session, app_id, device_id, standing.is_proven).await?;
+        let latest = named(session, latest).await?;
         Ok(Some(DeviceLogin { app, standing, latest }))
     }
 }
@@ -87,20 +88,19 @@ impl Operation for FindLatest {
     type Out = Option<LatestConversation>;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        latest(session, &self.app_id, &self.device_id).await
+        let latest = conversations::latest(session, &self.app_id, &self.device_id, false).await?;
+        named(session, latest).await
     }
 }
 
 impl Read for FindLatest {}
 
-async fn latest(
+/// The conversation with its newest message's name.
+async fn named(
     session: &mut Session<'_>,
-    app_id: &AppId,
-    device_id: &DeviceId,
+    latest: Option<conversations::Stored>,
 ) -> Result<Option<LatestConversation>, Error> {
-    let Some(stored) = conversations::latest(session, app_id, device_id, false).await? else {
-        return Ok(None);
-    };
+    let Some(stored) = latest else { return Ok(None) };
     let (id, last_seq) = (stored.conversation.id, stored.conversation.last_seq);
     let last_message_id = messages::id_at(session, &id, last_seq).await?;
     Ok(Some(LatestConversation { id, last_seq, last_message_id }))

@@ -1,7 +1,8 @@
 //! Whole operations on conversations that answer with them as an inbox shows them.
 
-use protocol::{AppId, ConversationId, ConversationStatus, DeviceId, InboxConversation, Timestamp};
+use protocol::{AgentId, AppId, ConversationId, ConversationStatus, DeviceId, InboxConversation, Timestamp};
 
+use super::agents::{self, StoredAgent};
 use super::audit::{self, Act};
 use super::conversations::{self, Scope};
 use super::devices::{self, DeviceStanding, NowAt};
@@ -37,6 +38,34 @@ pub struct SetStatus {
     pub status: ConversationStatus,
     /// The record of it.
     pub act: Act,
+}
+
+/// Says whom a conversation is with, and records that.
+#[derive(Debug, Clone)]
+pub struct Assign {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// The conversation.
+    pub id: ConversationId,
+    /// The agent whom it is to be with; nobody, without one.
+    pub to: Option<AgentId>,
+    /// Whom it has to be with still, if that matters.
+    pub expected: Option<Option<AgentId>>,
+    /// The record of it.
+    pub act: Act,
+}
+
+/// What came of [`Assign`].
+#[derive(Debug, Clone)]
+pub enum Assigned {
+    /// The conversation as it is then, and whether that changed it.
+    Done(Box<InboxConversation>, bool),
+    /// It is with somebody else than was expected: with this agent, or with nobody.
+    Taken(Option<StoredAgent>),
+    /// No agent of the app who may answer has that id.
+    NoAgent,
+    /// There is no such conversation.
+    NotFound,
 }
 
 /// What came of telling who is at a device.
@@ -170,6 +199,48 @@ impl Operation for SetStatus {
 }
 
 impl Write for SetStatus {
+    fn key(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Operation for Assign {
+    type Out = Assigned;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        let Self { scope, id, to, expected, act } = self;
+        session.lock_conversation(id).await?;
+        let Some(before) = conversations::find(session, scope, id).await? else {
+            return Ok(Assigned::NotFound);
+        };
+        let has_it = before.assignee_id.as_ref();
+        if expected.as_ref().is_some_and(|expected| expected.as_ref() != has_it) {
+            let who = match has_it {
+                Some(agent) => agents::find(session, agent).await?,
+                None => None,
+            };
+            return Ok(Assigned::Taken(who));
+        }
+        let has_changed = has_it != to.as_ref();
+        if let Some(to) = to.as_ref().filter(|_| has_changed) {
+            let agent = agents::find(session, to).await?;
+            if !agent.is_some_and(|agent| agent.app_id == scope.app_id && agent.may_answer()) {
+                return Ok(Assigned::NoAgent);
+            }
+        }
+        let after = if has_changed {
+            audit::append(session, act).await?;
+            conversations::assign(session, scope, id, to.as_ref()).await?
+        } else {
+            Some(before)
+        };
+        let Some(mut stored) = after else { return Ok(Assigned::NotFound) };
+        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+        Ok(Assigned::Done(Box::new(stored.into_inbox()), has_changed))
+    }
+}
+
+impl Write for Assign {
     fn key(&self) -> &str {
         &self.id
     }

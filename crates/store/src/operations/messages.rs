@@ -458,6 +458,7 @@ mod tests {
             is_proven: false,
             waiting_since: None,
             first_reply_at: None,
+            assignee_id: None,
         }
     }
 

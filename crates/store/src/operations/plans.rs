@@ -10,12 +10,14 @@ use protocol::{
 };
 use tokio_postgres::NoTls;
 
-use super::conversations::{LATEST, LATEST_OPEN, OF_APP, OF_DEVICE, OF_STATUS};
+use super::conversations::{
+    LATEST, LATEST_OPEN, LATEST_OWN, OF_AGENT, OF_APP, OF_DEVICE, OF_NOBODY, OF_STATUS, WAITING,
+};
 use crate::postgres::OF_LANES;
 use crate::session::asked;
 use crate::{
-    Act, AddIdentityKey, AgentChange, AgentChanged, App, AppChange, Appended, BeginFirstRun, Block, Blocked,
-    ChangeAgent, ChangeApp, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp,
+    Act, AddIdentityKey, AgentChange, AgentChanged, App, AppChange, Appended, Assign, BeginFirstRun, Block,
+    Blocked, ChangeAgent, ChangeApp, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp,
     CreateToken, Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndOldKey, EndSignIns,
     FindAccounts, FindAgent, FindApp, FindCode, FindConversation, FindDevice, FindDeviceLogin,
     FindIdentityKey, FindLatest, FindPerson, FindToken, FindTokenByHash, FindVoid, GiveCode, Given,
@@ -24,7 +26,7 @@ use crate::{
     ListSignIns, ListTokens, Location, MessagesAfter, NameDevices, NewCode, NewMessage, NewReceipt, NowAt,
     OpenConversation, Proof, Purpose, ReadHistory, ResetDevice, RetireIdentityKey, RevokeToken, RotateKey,
     Scope, SetStatus, SignIn, Store, StoredAgent, TellContext, Token, TouchDevice, TouchOldKey, TouchToken,
-    Unbind, UseCode, Void,
+    Unbind, UseCode, View, Void,
 };
 
 /// The statements, with values in place of their parameters.
@@ -42,12 +44,15 @@ fn statements() -> Vec<String> {
         statements.push(filled(OF_APP, &["'app-0'", updated_at, id, "50"]));
         for status in ["'open'", "'resolved'"] {
             statements.push(filled(OF_STATUS, &["'app-0'", updated_at, id, status, "50"]));
+            statements.push(filled(OF_AGENT, &["'app-0'", updated_at, id, "'a7'", status, "50"]));
+            statements.push(filled(OF_NOBODY, &["'app-0'", updated_at, id, status, "50"]));
+            statements.push(filled(WAITING, &["'app-0'", updated_at, id, status, "50"]));
         }
         for status in ["NULL", "'open'"] {
             statements.push(filled(OF_DEVICE, &["'app-0'", updated_at, id, "'d77'", status, "50"]));
         }
     }
-    statements.extend([LATEST, LATEST_OPEN].map(|sql| filled(sql, &["'app-0'", "'d77'"])));
+    statements.extend([LATEST, LATEST_OPEN, LATEST_OWN].map(|sql| filled(sql, &["'app-0'", "'d77'"])));
     statements
 }
 
@@ -78,8 +83,14 @@ async fn sqlite_walks_no_table_and_sorts_no_app() {
                     .any(|made| line[5..].starts_with(made))
         });
         assert!(!walks, "{sql}\n{plan}");
-        let finds =
-            ["conversations_by_status", "conversations_by_device"].iter().any(|index| plan.contains(index));
+        let finds = [
+            "conversations_by_status",
+            "conversations_by_device",
+            "conversations_by_assignee",
+            "conversations_by_wait",
+        ]
+        .iter()
+        .any(|index| plan.contains(index));
         assert!(finds, "{sql}\n{plan}");
     }
 }
@@ -90,9 +101,10 @@ async fn postgres_reads_a_page_of_rows_for_a_page() {
         INSERT INTO apps (id, name, api_key_hash, created_at) \
             SELECT 'app-' || n, 'x', 'x', 0 FROM generate_series(0, 9) n; \
         INSERT INTO conversations (id, app_id, device_id, status, last_seq, unread_count, device_delivered_seq, \
-            device_read_seq, agent_delivered_seq, agent_read_seq, created_at, updated_at) \
+            device_read_seq, agent_delivered_seq, agent_read_seq, created_at, updated_at, assignee_id, waiting_since) \
             SELECT 'c' || n, 'app-' || n % 10 / 9, 'd' || n / 3, CASE WHEN n % 500 = 0 THEN 'open' ELSE 'resolved' END, \
-            2, 0, 0, 0, 0, 0, n, n * 10 FROM generate_series(1, 60000) n; \
+            2, 0, 0, 0, 0, 0, n, n * 10, CASE WHEN n % 3 = 0 THEN 'a' || n % 20 END, CASE WHEN n % 7 = 0 THEN n * 10 END \
+            FROM generate_series(1, 60000) n; \
         INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, created_at) \
             SELECT 'c' || n, s, 'm' || n || '-' || s, s, 'x', 'user', n FROM generate_series(1, 60000) n, generate_series(1, 2) s; \
         INSERT INTO devices (app_id, device_id, updated_at) SELECT 'app-0', 'd' || n, 0 FROM generate_series(1, 20000) n; \
@@ -294,7 +306,8 @@ async fn do_all(store: &Store) {
         let tablet = CountUnread { app_id: "app-0".into(), device_id: "tablet".into() };
         store.read(tablet).await.expect("a count");
         for status in [None, Some(ConversationStatus::Open)] {
-            let query = ListConversations { scope: scope(device), status, after: None, limit: 10 };
+            let query =
+                ListConversations { scope: scope(device), view: View::All(status), after: None, limit: 10 };
             store.read(query).await.expect("a page");
         }
     }
@@ -303,6 +316,18 @@ async fn do_all(store: &Store) {
     let change =
         SetStatus { scope: scope(None), id: id.clone(), status: ConversationStatus::Resolved, act: act() };
     store.write(change).await.expect("an outcome");
+    for view in [
+        View::Assigned(Some("agt_1".into()), ConversationStatus::Open),
+        View::Assigned(None, ConversationStatus::Open),
+        View::Waiting(ConversationStatus::Open),
+    ] {
+        let query = ListConversations { scope: scope(None), view, after: None, limit: 10 };
+        store.read(query).await.expect("a page");
+    }
+    for to in [Some("agt_1".into()), None] {
+        let assign = Assign { scope: scope(None), id: id.clone(), to, expected: Some(None), act: act() };
+        store.write(assign).await.expect("an outcome");
+    }
     let start = store.read(ListChanges { since: None, limit: 10 }).await.expect("a beginning").next;
     store.read(ListChanges { since: Some(start), limit: 10 }).await.expect("changes");
     let given = Given { conversation_id: id, message: Some((2, message)) };
