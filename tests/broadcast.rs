@@ -120,7 +120,7 @@ async fn every_event_to_an_agent_has_its_documented_form() {
     insta::assert_snapshot!(form(&agent.expect("message:new").await),
         @r#"{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","sender_name":"Grace","seq":1,"status":"sent"}"#);
     insta::assert_snapshot!(form(&agent.expect("conversation:updated").await),
-        @r#"{"conversation":{"app_id":"[app]","created_at":"[time]","device_id":"phone","id":"[conversation]","last_seq":1,"status":"open","unread_count":1,"updated_at":"[time]","user_id":"u1","user_name":"Grace"},"last_message":{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","sender_name":"Grace","seq":1,"status":"sent"}}"#);
+        @r#"{"conversation":{"app_id":"[app]","created_at":"[time]","device_id":"phone","id":"[conversation]","last_seq":1,"status":"open","unread_count":1,"updated_at":"[time]","user_id":"u1","user_name":"Grace","waiting_since":"[time]"},"last_message":{"body":"Where?","conversation_id":"[conversation]","created_at":"[time]","id":"[message]","local_id":"d1","sender":"user","sender_name":"Grace","seq":1,"status":"sent"}}"#);
     let answer = agent.say(&conversation, "a1", "Here").await;
     device
         .done("message:read", json!({ "conversation_id": conversation, "up_to_message_id": answer["id"] }))
