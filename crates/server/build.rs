@@ -14,7 +14,8 @@ fn main() -> io::Result<()> {
     let dist = web.join("dist");
     // A folder that is not there would have this run each time; then the one around it is watched, if that is there.
     watch("build.rs");
-    watch(&if dist.is_dir() { dist.clone() } else { web }.display().to_string());
+    let watched = if dist.is_dir() { &dist } else { &web };
+    watch(&watched.display().to_string());
     let mut files = Vec::new();
     if dist.is_dir() {
         collect(&dist, &mut files)?;
@@ -45,7 +46,6 @@ fn main() -> io::Result<()> {
     fs::write(Path::new(&out).join("assets.rs"), table)
 }
 
-#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn watch(path: &str) {
     println!("cargo::rerun-if-changed={path}");
 }
