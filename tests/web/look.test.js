@@ -80,7 +80,7 @@ for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
       await ada.shows(`${name}-list`);
       await ada.row('Leila Haddad').click();
       await ada.sees('2 new messages');
-      await ada.page.getByText('Read', { exact: false }).first().waitFor();
+      await ada.page.locator('.receipt.read').getByText('Read').waitFor();
       await ada.shows(`${name}-conversation-new`);
       await answer('Your neighbour is fine. The courier only asks for the code BX71.');
       await ada.sees('Your neighbour is fine. The courier only asks for the code BX71.');
@@ -95,7 +95,6 @@ for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
       await ada.shows(`${name}-person`, { isPerson: size === PHONE });
       if (size === PHONE) await ada.button('Back to the conversation').click();
 
-      await ada.page.keyboard.press('Escape');
       await ada.button('More').click();
       await ada.shows(`${name}-menu`);
       await ada.page.keyboard.press('Escape');

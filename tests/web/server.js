@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { io } from 'socket.io-client';
+import { atEnd } from './ending.js';
 
 const BINARY = process.env.REPLYHQ_BINARY ?? fileURLToPath(new URL('../../target/debug/replyhq', import.meta.url));
 export const PASSWORD = 'correct horse battery';
@@ -21,7 +22,7 @@ export class Server {
     server.folder = await mkdtemp(join(tmpdir(), 'replyhq-web-'));
     server.data = ['--data-dir', server.folder];
     server.port = await freePort();
-    t.after(() => server.discard());
+    atEnd(t, () => server.discard());
     await server.startAgain();
     return server;
   }
@@ -67,9 +68,12 @@ export class Server {
   }
 
   async invite({ app_id }, name, email, role) {
-    const { code, link } = await this.command('agent', 'invite', '--app', app_id, '--name', name, '--email', email, '--role', role);
-    return { code, link, email, name };
+    const { code } = await this.command('agent', 'invite', '--app', app_id, '--name', name, '--email', email, '--role', role);
+    return { code, link: this.linkOf(code), email, name };
   }
+
+  /** The command does not know where this server is reached. */
+  linkOf = (code) => `${this.url}/dashboard#code=${code}`;
 
   /** Takes an invitation as another browser would; returns the session. */
   accept = ({ code }) => this.ask('POST', '/v1/auth/code', { code, password: PASSWORD });
@@ -119,7 +123,7 @@ export class Visitor {
   async connect(t) {
     const auth = { app_id: this.headers['x-app-id'], device_id: this.headers['x-device-id'], api_key: this.headers['x-api-key'] };
     const socket = io(`${this.server.url}/client`, { path: '/v1/socket.io', transports: ['websocket'], auth, forceNew: true });
-    t.after(() => socket.disconnect());
+    atEnd(t, () => socket.disconnect());
     await new Promise((resolve, reject) => socket.on('connected', resolve).on('connect_error', reject));
     this.socket = socket;
     return socket;
@@ -138,7 +142,10 @@ export class Tunnel {
       const pair = [near, far];
       tunnel.pairs.add(pair);
       for (const [one, other] of [pair, [far, near]]) {
-        one.on('data', (bytes) => pair.isDead || other.write(bytes));
+        one.on('data', (bytes) => {
+          if (one === near && bytes.includes('Upgrade: websocket')) pair.isSocket = true;
+          if (!pair.isDead) other.write(bytes);
+        });
         one.on('error', () => {}).on('close', () => {
           tunnel.pairs.delete(pair);
           other.destroy();
@@ -147,16 +154,20 @@ export class Tunnel {
     }).listen(0, '127.0.0.1');
     await once(listener, 'listening');
     tunnel.url = `http://127.0.0.1:${listener.address().port}`;
-    t.after(() => {
+    atEnd(t, () => {
       for (const [near] of tunnel.pairs) near.destroy();
       listener.close();
     });
     return tunnel;
   }
 
-  /** What is open now says and hears nothing any more, and nobody is told. */
+  /** Sockets that are open now say and hear nothing any more, and nobody is told. Chromium itself ends idle connections of
+   * the other kind when the machine goes to sleep. */
   swallow() {
-    for (const pair of this.pairs) pair.isDead = true;
+    for (const pair of this.pairs) {
+      if (pair.isSocket) pair.isDead = true;
+      else pair[0].destroy();
+    }
   }
 }
 

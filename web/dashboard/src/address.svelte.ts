@@ -32,26 +32,14 @@ function decoded(part: string): string {
 /** The place that the page shows. */
 export class Address {
   place = $state.raw<Place>({ view: "all", isPerson: false });
-  #code: string | undefined;
+  /** The code of the link by which the page was opened, until it is used or given up. */
+  code = $state<string | undefined>(undefined);
 
   constructor() {
-    this.place = parse(location.pathname);
-    // A code is good once, but nobody should find it in the history.
-    const code = new URLSearchParams(location.hash.slice(1)).get("code");
-    if (code) {
-      this.#code = code;
-      history.replaceState(null, "", location.pathname + location.search);
-    }
-    addEventListener("popstate", () => {
-      this.place = parse(location.pathname);
-    });
-  }
-
-  /** The code of the link by which the page was opened, once. */
-  takeCode(): string | undefined {
-    const code = this.#code;
-    this.#code = undefined;
-    return code;
+    this.#look();
+    addEventListener("popstate", () => this.#look());
+    // A link that is pasted where the page is open already.
+    addEventListener("hashchange", () => this.#look());
   }
 
   go(place: Omit<Place, "isPerson"> & { isPerson?: boolean }, how: "push" | "replace" = "push"): void {
@@ -65,5 +53,14 @@ export class Address {
     if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     this.go(place);
+  }
+
+  #look(): void {
+    this.place = parse(location.pathname);
+    const code = new URLSearchParams(location.hash.slice(1)).get("code");
+    if (!code) return;
+    this.code = code;
+    // It is good once, but nobody should find it in the history.
+    history.replaceState(null, "", location.pathname + location.search);
   }
 }

@@ -3,6 +3,8 @@ import type { Routes } from "../../wire/generated/protocol.ts";
 
 /** How long an answer may take. */
 const LIMIT_MS = 15_000;
+/** How long before a question that changes nothing is asked anew: the browser may have used a connection that is dead. */
+const ANEW_MS = 3_000;
 
 /** Why there is no answer of the wanted kind. */
 export interface Failed {
@@ -41,15 +43,17 @@ export function api(token: () => string | undefined, refused: () => void): Ask {
     const headers: Record<string, string> = {};
     if (bearer) headers["authorization"] = `Bearer ${bearer}`;
     if (given.body !== undefined) headers["content-type"] = "application/json";
-    try {
-      const response = await fetch(query.size > 0 ? `${path}?${query}` : path, {
+    const once = (limitMs: number) =>
+      fetch(query.size > 0 ? `${path}?${query}` : path, {
         method,
         headers,
         body: given.body === undefined ? null : JSON.stringify(given.body),
-        signal: AbortSignal.timeout(LIMIT_MS),
+        signal: AbortSignal.timeout(limitMs),
         credentials: "omit",
         cache: "no-store",
       });
+    try {
+      const response = method === "GET" ? await once(ANEW_MS).catch(() => once(LIMIT_MS)) : await once(LIMIT_MS);
       const answer = await response.json();
       if (response.ok) return { ok: true, answer };
       // Another token may have come while this one was asked about.
