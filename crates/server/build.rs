@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
         collect(&dist, &mut files)?;
     }
     files.sort();
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?);
     let mut table = String::from("&[\n");
     for file in files.iter().filter(|file| !is_encoded(file)) {
         let path = file.strip_prefix(&dist).map_err(io::Error::other)?.display();
@@ -30,28 +31,32 @@ fn main() -> io::Result<()> {
         let mut encodings = String::new();
         for (field, ending) in ENCODINGS {
             let encoded = PathBuf::from(format!("{}.{ending}", file.display()));
-            let value = if encoded.exists() { format!("Some({})", include(&encoded)) } else { "None".into() };
+            let value =
+                if encoded.exists() { format!("Some({})", include(&encoded, &out)?) } else { "None".into() };
             write!(encodings, ", {field}: {value}").map_err(io::Error::other)?;
         }
         writeln!(
             table,
             "Asset {{ path: {:?}, tag: {tag:?}, plain: {}{encodings} }},",
             path.to_string(),
-            include(file)
+            include(file, &out)?
         )
         .map_err(io::Error::other)?;
     }
     table.push(']');
-    let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?;
-    fs::write(Path::new(&out).join("assets.rs"), table)
+    fs::write(out.join("assets.rs"), table)
 }
 
 fn watch(path: &str) {
     println!("cargo::rerun-if-changed={path}");
 }
 
-fn include(file: &Path) -> String {
-    format!("include_bytes!({:?})", file.display().to_string())
+/// Includes a copy: the pages may be built anew while the compiler still reads these.
+fn include(file: &Path, out: &Path) -> io::Result<String> {
+    let name = file.file_name().ok_or_else(|| io::Error::other("a file has a name"))?;
+    let copy = out.join(name);
+    fs::copy(file, &copy)?;
+    Ok(format!("include_bytes!({:?})", copy.display().to_string()))
 }
 
 fn is_encoded(file: &Path) -> bool {

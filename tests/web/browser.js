@@ -82,7 +82,7 @@ export class Person {
 
   /** With a session that was had by REST, as after signing in. */
   async isSignedIn({ admin_token, app_id, agent, expires_at }) {
-    const session = { token: admin_token, app_id, who: agent.id, agentId: agent.id, name: agent.name, email: agent.email, expires_at };
+    const session = { token: admin_token, app_id, who: agent.id, agentId: agent.id, name: agent.name, email: agent.email, lifetimeMs: Date.parse(expires_at) - Date.now() };
     await this.context.addInitScript((text) => {
       // The browser's own page for what can't be reached has no storage.
       if (!location.protocol.startsWith('http')) return;

@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { words } from "../dashboard/src/words.ts";
 
 const web = join(import.meta.dirname, "..");
 const sources = ["dashboard", "wire"].flatMap((folder) =>
@@ -31,6 +32,15 @@ describe("the pages", () => {
     const known = new Set([...sprite.matchAll(/id="i-([\w-]+)"/g)].map((match) => match[1]));
     const used = sources.flatMap(({ text }) => [...text.matchAll(/<Icon name="([\w-]+)"/g)].map((match) => match[1]));
     expect(used.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it("use each word of the catalogue", () => {
+    const all = sources.filter(({ name }) => !name.endsWith("words.ts")).map(({ text }) => text).join("\n");
+    const paths = (part: object, parent = "words"): string[] =>
+      Object.entries(part).flatMap(([name, value]) => (typeof value === "object" ? paths(value, name) : [`${parent}.${name}`]));
+    // Some are chosen by the name of a view.
+    const byView = ["views.all", "views.resolved", "empty.all", "empty.resolved"];
+    expect(paths(words).filter((path) => !byView.includes(path) && !all.includes(path))).toEqual([]);
   });
 
   it("have their words in the catalogue", () => {

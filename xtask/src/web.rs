@@ -9,6 +9,10 @@ use crate::tool;
 /// The oldest Node that builds the pages.
 const OLDEST_NODE: u32 = 20;
 
+/// Languages that people write in the tests, and the packages whose fonts have them.
+const FONTS: [(&str, &str); 3] =
+    [("ar", "fonts-noto-core"), ("ja", "fonts-noto-cjk"), ("und-zsye", "fonts-noto-color-emoji")];
+
 /// Installs what the pages are built with, builds them into `web/dist`, and compares what they weigh with what they may.
 pub(crate) fn build() -> Result<()> {
     install()?;
@@ -22,10 +26,16 @@ pub(crate) fn check() -> Result<()> {
     npm(&["run", "--silent", "test"])
 }
 
-/// Installs the browser of the browser tests, and letters for all that they write.
+/// Installs the browser of the browser tests, letters for all that they write, and what drives it.
 pub(crate) fn install_browser() -> Result<()> {
     provision::debian_program("chromium", "chromium")?;
     provision::debian_program("fc-list", "fontconfig")?;
+    for (language, package) in FONTS {
+        let fonts = Command::new("fc-list").arg(format!(":lang={language}")).output()?;
+        if fonts.stdout.is_empty() {
+            provision::debian_packages(&[package])?;
+        }
+    }
     provision::node_packages(&tool::root().join("tests/web"), OLDEST_NODE)
 }
 

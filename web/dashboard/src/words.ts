@@ -91,7 +91,6 @@ export const words = {
     label: "Conversations",
     empty: { all: "No open conversations. New messages appear here by themselves.", resolved: "Nothing is resolved yet." },
     failed: "The list could not be loaded.",
-    end: (count: number) => plural(count, "conversation", "conversations"),
     more: "More as you scroll",
     unread: (count: number) => `${count} unread`,
     online: ", online",
@@ -201,11 +200,9 @@ export const words = {
   offline: {
     since: (time: string) =>
       `No connection since ${time}. You can go on: what you write is kept here and sent when it is back.`,
-    connecting: "Connecting",
     next: (seconds: number) => `Next try in ${seconds} s.`,
     trying: "Trying now.",
     tryNow: "Try now",
-    back: (count: number) => `Sent ${plural(count, "kept message", "kept messages")}.`,
   },
 
   update: { there: "There is a new version of this page.", reload: "Reload" },

@@ -146,8 +146,11 @@ impl Guest {
         for text in *says {
             talk.say(text).await?;
         }
+        if *comes_s == 0 {
+            return Ok(());
+        }
         let mut answers = answers.iter();
-        while *comes_s > 0 {
+        loop {
             tokio::time::sleep(LOOK).await;
             if talk.was_answered().await?
                 && let Some(answer) = answers.next()
@@ -155,7 +158,6 @@ impl Guest {
                 talk.say(answer).await?;
             }
         }
-        Ok(())
     }
 }
 

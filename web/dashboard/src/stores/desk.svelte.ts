@@ -20,6 +20,12 @@ const QUIET_MS = 2_000;
 
 const later = (ms: number, run: () => void) => void setTimeout(run, ms);
 
+/** A name that nobody has. `randomUUID` is not there where the page is not served by TLS. */
+function newName(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export class Desk {
   readonly me: SignedInAs;
   readonly ask: Ask;
@@ -66,7 +72,7 @@ export class Desk {
       isOnline: () => this.wire.kind === "online",
       later,
       now: () => Date.now(),
-      name: () => crypto.randomUUID(),
+      name: newName,
       stored: (message) => this.#threads.get(message.conversation_id)?.take(message),
     });
     this.#connection = new Wire(
@@ -210,6 +216,7 @@ export class Desk {
   #changed(state: State): void {
     this.wire = state;
     if (state.kind === "online") {
+      this.#session.used();
       this.#awaySince = undefined;
       this.offlineSince = undefined;
       // The connection is not assigned yet if all of this happened within its constructor.
@@ -239,6 +246,7 @@ export class Desk {
   }
 
   #heard(event: AdminEvent): void {
+    this.#session.used();
     switch (event.name) {
       case "conversation:updated":
         return this.inbox.updated(event.payload.conversation, event.payload.last_message);

@@ -4,6 +4,10 @@ import { words } from "../words.ts";
 import type { Kept } from "./kept.ts";
 
 const KEY = "replyhq.session";
+/** When it was last used, by any tab. */
+const USED = "replyhq.session-used";
+/** How exactly that is kept. */
+const USED_MS = 60_000;
 
 export interface SignedInAs {
   token: string;
@@ -14,7 +18,10 @@ export interface SignedInAs {
   email?: string;
   /** `undefined` for a program's token. */
   agentId?: string;
-  expires_at?: string;
+  /** How long it lasts from its last use. */
+  lifetimeMs?: number;
+  /** They may see, and not answer. A role may change: the server has the last word. */
+  mayNotAnswer?: boolean;
 }
 
 export class Session {
@@ -23,6 +30,7 @@ export class Session {
   ended = $state<string | undefined>(undefined);
   #kept: Kept;
   #now: () => number;
+  #usedAt = 0;
 
   constructor(kept: Kept, now: () => number) {
     this.#kept = kept;
@@ -31,19 +39,27 @@ export class Session {
   }
 
   begin({ admin_token, app_id, agent, expires_at }: SignedIn): void {
-    this.#begin({ token: admin_token, app_id, who: agent.id, agentId: agent.id, name: agent.name, email: agent.email, expires_at });
+    this.#begin({ token: admin_token, app_id, who: agent.id, agentId: agent.id, name: agent.name, email: agent.email, lifetimeMs: Date.parse(expires_at) - this.#now(), mayNotAnswer: agent.role === "viewer" });
   }
 
   beginWithToken(token: string, me: Me): void {
-    const { agent, app_id, name, expires_at } = me;
+    const { agent, app_id, name, permissions } = me;
     this.#begin({
       token,
       app_id,
       who: agent?.id ?? `token.${app_id}.${name}`,
       name,
+      mayNotAnswer: !permissions.includes("send_messages"),
       ...(agent ? { agentId: agent.id, email: agent.email } : {}),
-      ...(expires_at ? { expires_at } : {}),
     });
+  }
+
+  /** The server has just answered. */
+  used(): void {
+    const now = this.#now();
+    if (now - this.#usedAt < USED_MS) return;
+    this.#usedAt = now;
+    this.#kept.set(USED, String(now));
   }
 
   /** They wished it. */
@@ -51,13 +67,15 @@ export class Session {
     this.current = undefined;
     this.ended = undefined;
     this.#kept.remove(KEY);
+    this.#kept.remove(USED);
   }
 
   /** The server knows the token no longer. */
   refused(): void {
     const { current } = this;
     if (!current) return;
-    const isOver = current.expires_at !== undefined && Date.parse(current.expires_at) <= this.#now();
+    const usedAt = Math.max(this.#usedAt, Number(this.#kept.get(USED) ?? 0));
+    const isOver = current.lifetimeMs !== undefined && usedAt + current.lifetimeMs <= this.#now();
     this.end();
     this.ended = !current.agentId ? words.ended.token : isOver ? words.ended.expired : words.ended.revoked;
   }
@@ -74,6 +92,8 @@ export class Session {
   #begin(session: SignedInAs): void {
     this.ended = undefined;
     this.current = session;
+    this.#usedAt = 0;
+    this.used();
     this.#kept.set(KEY, JSON.stringify(session));
   }
 }

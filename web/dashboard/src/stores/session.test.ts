@@ -24,13 +24,19 @@ describe("a session", () => {
   });
 
   it("says why it ended", () => {
+    const hour = 3_600_000;
     const table = [
-      [signedIn(), words.ended.revoked],
-      [signedIn("2026-12-31T00:00:00.000Z"), words.ended.expired],
+      [23 * hour, 23 * hour, words.ended.revoked],
+      [0, 25 * hour, words.ended.expired],
+      [20 * hour, 30 * hour, words.ended.revoked],
     ] as const;
-    for (const [answer, why] of table) {
-      const session = new Session(new Memory(), now);
-      session.begin(answer);
+    for (const [usedAfter, endedAfter, why] of table) {
+      let time = now();
+      const session = new Session(new Memory(), () => time);
+      session.begin(signedIn());
+      time = now() + usedAfter;
+      session.used();
+      time = now() + endedAfter;
       session.refused();
       expect([session.ended, session.current]).toEqual([why, undefined]);
     }

@@ -43,6 +43,7 @@ export class Thread {
   /** The newest page, and from there on all that comes. Called again after each reconnection. */
   async open(): Promise<void> {
     this.isTyping = false;
+    this.isCaughtUp = false;
     this.#isJoined = false;
     if (this.#isLoading) return;
     if (this.state === "ready") return this.#join();

@@ -98,6 +98,14 @@ describe("a thread", () => {
     noHole();
   });
 
+  it("does not know how far others have read until it has joined again", async () => {
+    await opened(3);
+    await thread.open();
+    expect(thread.isCaughtUp).toBe(false);
+    server.joined([], { receipts: { ...none, agent_read_seq: 3 } });
+    expect([thread.isCaughtUp, thread.receipts.agent_read_seq]).toEqual([true, 3]);
+  });
+
   it("begins anew when the server has another history", async () => {
     await opened(5);
     server.last = 2;
