@@ -314,3 +314,60 @@ test('a long list is as light as a short one', async (t) => {
   await ada.page.locator('.list .head').getByText('252', { exact: true }).waitFor();
   assert.ok((await ada.page.evaluate(() => document.querySelectorAll('*').length)) < 1_000);
 });
+
+test('the keyboard alone is enough', async (t) => {
+  const { leila, arrive } = await shop(t);
+  const ada = await arrive();
+  await ada.go('/dashboard');
+  await ada.row('Ben Ito').waitFor();
+  const keys = (...pressed) => pressed.reduce((before, key) => before.then(() => ada.page.keyboard.press(key)), Promise.resolve());
+  await keys('j');
+  await ada.page.getByRole('main', { name: 'Conversation with Ben Ito' }).waitFor();
+  await keys('j');
+  await ada.page.getByRole('main', { name: 'Conversation with Leila Haddad' }).waitFor();
+  await ada.until(() => document.activeElement?.dataset.conversation !== undefined);
+  await keys('ArrowUp');
+  await ada.until((name) => document.activeElement?.textContent.includes(name), 'Ben Ito');
+  await keys('ArrowDown');
+  await ada.until((name) => document.activeElement?.textContent.includes(name), 'Leila Haddad');
+  await keys('Enter');
+  await ada.until(() => document.activeElement?.id === 'message');
+  await ada.page.keyboard.type('From the keyboard');
+  await keys('Enter');
+  await eventually(async () => (await bodies(leila)).includes('From the keyboard'), 'it is sent');
+  await keys('Escape', 'i');
+  await ada.page.getByRole('complementary', { name: 'Person' }).waitFor({ state: 'hidden' });
+  await keys('i');
+  await ada.page.getByRole('complementary', { name: 'Person' }).waitFor();
+  await keys('g', 'r');
+  await ada.page.getByRole('heading', { name: 'Resolved' }).waitFor();
+  await keys('?');
+  await ada.page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  await keys('Escape');
+  await ada.page.getByRole('dialog', { name: 'Keys' }).waitFor({ state: 'hidden' });
+});
+
+test('rows keep their order under a resting pointer, and say how many have moved', async (t) => {
+  const { leila, arrive } = await shop(t);
+  const ada = await arrive();
+  await ada.go('/dashboard');
+  const names = () => ada.page.locator('.row-name').allTextContents();
+  await ada.row('Ben Ito').hover();
+  await leila.say('Hello?');
+  await ada.button('1 moved up').waitFor();
+  assert.match((await names())[0], /Ben Ito/);
+  await ada.button('1 moved up').click();
+  await ada.until(() => document.querySelector('.row-name')?.textContent.includes('Leila'));
+});
+
+test('who may only see is shown nothing to answer with', async (t) => {
+  const { server, app, leila } = await shop(t);
+  const session = await server.accept(await server.invite(app, 'Vera', 'vera@example.com', 'viewer'));
+  const vera = await Person.arrive(t, server.url);
+  await vera.isSignedIn(session);
+  await vera.go(at(leila));
+  await vera.sees('You may read here, and not answer.');
+  await vera.page.getByRole('complementary', { name: 'Person' }).getByText('usr_1').waitFor();
+  assert.equal(await vera.page.getByRole('button', { name: /Resolve|Send|Block/ }).count(), 0);
+  await vera.shows('viewer');
+});

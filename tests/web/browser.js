@@ -16,6 +16,7 @@ const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 await mkdir(SHOTS, { recursive: true });
 
 export const DESKTOP = { width: 1440, height: 900 };
+export const LAPTOP = { width: 1024, height: 720 };
 export const PHONE = { width: 390, height: 844 };
 /** Long enough for the slowest machine; nothing waits for it that goes well. */
 const PATIENCE_MS = 15_000;
@@ -82,7 +83,7 @@ export class Person {
 
   /** With a session that was had by REST, as after signing in. */
   async isSignedIn({ admin_token, app_id, agent, expires_at }) {
-    const session = { token: admin_token, app_id, who: agent.id, agentId: agent.id, name: agent.name, email: agent.email, lifetimeMs: Date.parse(expires_at) - Date.now() };
+    const session = { token: admin_token, app_id, who: agent.id, agentId: agent.id, name: agent.name, email: agent.email, mayNotAnswer: agent.role === 'viewer', lifetimeMs: Date.parse(expires_at) - Date.now() };
     await this.context.addInitScript((text) => {
       // The browser's own page for what can't be reached has no storage.
       if (!location.protocol.startsWith('http')) return;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { io } from 'socket.io-client';
-import { DESKTOP, PHONE, Person } from './browser.js';
+import { DESKTOP, LAPTOP, PHONE, Person } from './browser.js';
 import { Server, Visitor } from './server.js';
 
 const PEOPLE = [
@@ -120,3 +120,18 @@ for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
     });
   }
 }
+
+test('what is shown on a small laptop: the person lies above the conversation', async (t) => {
+  const { server, session } = await shop(t);
+  const ada = await Person.arrive(t, server.url, { size: LAPTOP });
+  await ada.isSignedIn(session);
+  await ada.go('/dashboard');
+  await ada.row('Leila Haddad').click();
+  await ada.log().getByText('Tomorrow is perfect').waitFor();
+  await ada.shows('laptop-conversation');
+  await ada.button('Person').click();
+  await ada.page.getByRole('complementary', { name: 'Person' }).getByText('leila.haddad@example.com').waitFor();
+  await ada.shows('laptop-person');
+  await ada.page.keyboard.press('Escape');
+  await ada.page.getByRole('complementary', { name: 'Person' }).waitFor({ state: 'hidden' });
+});

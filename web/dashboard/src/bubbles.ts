@@ -19,8 +19,20 @@ export type Block =
   | { kind: "new"; key: string; count: number }
   | { kind: "group"; key: string; side: "them" | "us" | "system"; speaker: string; name: string | undefined; at: string; bubbles: Bubble[] };
 
-/** `firstNew` is the `seq` of the first message that was unread when the conversation was opened. */
-export function blocks(messages: readonly Message[], receipts: Receipts, firstNew: number | undefined): Block[] {
+/** What was unread when the conversation was opened. */
+export interface Unread {
+  /** The first of them. */
+  seq: number;
+  count: number;
+}
+
+/** What the team has not read beyond `read`, if anything. */
+export function unreadBeyond(messages: readonly Message[], read: number): Unread | undefined {
+  const unread = messages.filter(({ seq, sender }) => seq > read && sender === "user");
+  return unread[0] && { seq: unread[0].seq, count: unread.length };
+}
+
+export function blocks(messages: readonly Message[], receipts: Receipts, unread: Unread | undefined): Block[] {
   const column: Block[] = [];
   const marks = lastMarks(messages, receipts);
   let before: Message | undefined;
@@ -28,10 +40,7 @@ export function blocks(messages: readonly Message[], receipts: Receipts, firstNe
     if (!before || !isSameDay(before.created_at, message.created_at)) {
       column.push({ kind: "day", key: `day-${message.id}`, at: message.created_at });
     }
-    if (message.seq === firstNew) {
-      const count = messages.filter(({ seq, sender }) => seq >= firstNew && sender === "user").length;
-      column.push({ kind: "new", key: `new-${message.id}`, count });
-    }
+    if (message.seq === unread?.seq) column.push({ kind: "new", key: `new-${message.id}`, count: unread.count });
     const bubble = { message, mark: marks.get(message.seq) };
     const last = column.at(-1);
     const speaker = speakerOf(message);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Message } from "../../wire/generated/protocol.ts";
 import { format, parse } from "./address.svelte.ts";
-import { blocks } from "./bubbles.ts";
+import { blocks, unreadBeyond } from "./bubbles.ts";
 import { callName, initials, tint } from "./faces.ts";
 import { movedUp, order } from "./held.ts";
 import { characters, isComposing, isEmojiOnly } from "./letters.ts";
@@ -38,7 +38,12 @@ describe("bubbles", () => {
 
   it("have a line above what was unread, with how many there are", () => {
     const messages = [said(1, 0, "user"), said(2, 1, "user"), said(3, 2, "agent", "a"), said(4, 3, "user")];
-    expect(blocks(messages, none, 2).find((block) => block.kind === "new")).toMatchObject({ count: 2 });
+    const unread = unreadBeyond(messages, 1);
+    expect(unread).toEqual({ seq: 2, count: 2 });
+    expect(unreadBeyond(messages, 4)).toBeUndefined();
+    // What comes while one looks on is not new any more.
+    const later = blocks([...messages, said(5, 4, "user")], none, unread);
+    expect(later.find((block) => block.kind === "new")).toMatchObject({ count: 2 });
   });
 });
 
