@@ -371,3 +371,20 @@ test('who may only see is shown nothing to answer with', async (t) => {
   assert.equal(await vera.page.getByRole('button', { name: /Resolve|Send|Block/ }).count(), 0);
   await vera.shows('viewer');
 });
+
+test('on a phone back is never out of the dashboard', async (t) => {
+  const { leila, arrive } = await shop(t);
+  const ada = await arrive({ size: PHONE });
+  await ada.go(`${at(leila)}/person`);
+  await ada.button('Back to the conversation').click();
+  await ada.page.getByRole('main', { name: 'Conversation with Leila Haddad' }).waitFor();
+  await ada.page.getByRole('link', { name: 'Back to the list' }).click();
+  await ada.row('Leila Haddad').click();
+  await ada.button('More').click();
+  await ada.page.getByRole('menuitem', { name: 'Person' }).click();
+  await ada.page.getByRole('complementary', { name: 'Person' }).waitFor();
+  await ada.page.goBack();
+  await ada.page.getByRole('main', { name: 'Conversation with Leila Haddad' }).waitFor();
+  await ada.page.goBack();
+  await ada.row('Leila Haddad').waitFor();
+});

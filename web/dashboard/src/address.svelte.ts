@@ -44,8 +44,17 @@ export class Address {
 
   go(place: Omit<Place, "isPerson"> & { isPerson?: boolean }, how: "push" | "replace" = "push"): void {
     const path = format(place);
-    if (path !== location.pathname) history[how === "push" ? "pushState" : "replaceState"](null, "", path);
+    if (path !== location.pathname) {
+      if (how === "push") history.pushState({ isOurs: true }, "", path);
+      else history.replaceState(history.state, "", path);
+    }
     this.place = parse(path);
+  }
+
+  /** Back to where we came from; who came by the address itself goes to this place instead of leaving. */
+  back(place: Omit<Place, "isPerson">): void {
+    if ((history.state as { isOurs?: boolean } | null)?.isOurs) history.back();
+    else this.go(place, "replace");
   }
 
   /** A click on a link of ours: here, unless it is meant for another tab or window. */
@@ -61,6 +70,6 @@ export class Address {
     if (!code) return;
     this.code = code;
     // It is good once, but nobody should find it in the history.
-    history.replaceState(null, "", location.pathname + location.search);
+    history.replaceState(history.state, "", location.pathname + location.search);
   }
 }

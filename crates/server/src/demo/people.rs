@@ -24,6 +24,7 @@ const WRITE: Duration = Duration::from_millis(2_500);
 struct Person {
     id: &'static str,
     name: &'static str,
+    device: &'static str,
     email: &'static str,
     says: &'static [&'static str],
     answers: &'static [&'static str],
@@ -35,6 +36,7 @@ const PEOPLE: [Person; 6] = [
     Person {
         id: "usr_31",
         name: "Noor de Vries",
+        device: "Pixel 9",
         email: "noor@example.com",
         says: &["Is the shop open on Sunday?"],
         answers: &[],
@@ -43,6 +45,7 @@ const PEOPLE: [Person; 6] = [
     Person {
         id: "usr_32",
         name: "山田 美咲",
+        device: "iPhone 16",
         email: "misaki@example.com",
         says: &["返金の手続きはいつ完了しますか？先週からまだ反映されていないようです。"],
         answers: &["ありがとうございます。待っています。"],
@@ -51,6 +54,7 @@ const PEOPLE: [Person; 6] = [
     Person {
         id: "usr_33",
         name: "Leila Haddad",
+        device: "iPhone 15",
         email: "leila@example.com",
         says: &[
             "Hi! Since the update my bike stops charging at 38 %.",
@@ -62,6 +66,7 @@ const PEOPLE: [Person; 6] = [
     Person {
         id: "usr_34",
         name: "Chukwuemeka Obi",
+        device: "Galaxy S25",
         email: "obi@example.com",
         says: &["The app says 417. What is that?"],
         answers: &["Ah, I see. I will try that.", "It works, thank you!"],
@@ -70,6 +75,7 @@ const PEOPLE: [Person; 6] = [
     Person {
         id: "usr_35",
         name: "محمد العتيبي",
+        device: "Firefox on Windows",
         email: "otaibi@example.com",
         says: &["الدراجة لا تعمل بعد التحديث الأخير. هل يمكنكم مساعدتي اليوم؟"],
         answers: &["شكرًا جزيلًا!"],
@@ -78,6 +84,7 @@ const PEOPLE: [Person; 6] = [
     Person {
         id: "usr_36",
         name: "Jean-Baptiste Lefèvre",
+        device: "Safari on macOS",
         email: "jb@example.com",
         says: &["Bonjour, est-ce que vous livrez aussi en Belgique ?"],
         answers: &["Parfait, merci beaucoup !"],
@@ -117,7 +124,7 @@ impl Guest {
     }
 
     async fn stay(&self, chat: &Arc<Chat>) -> Result<(), Failure> {
-        let Person { id, name, email, says, answers, comes_s } = self.person;
+        let Person { id, name, device, email, says, answers, comes_s } = self.person;
         tokio::time::sleep(Duration::from_secs(*comes_s)).await;
         let (now, chance) = (chat.ambient().now(), chat.ambient().chance());
         let connection_id = ConnectionId::new(now, chance);
@@ -139,7 +146,8 @@ impl Guest {
             email: Some((*email).into()),
             attributes: None,
         };
-        let wish = OpenConversation { user: Some(user), device_context: None };
+        let device_context = [("model".to_owned(), (*device).into())].into_iter().collect();
+        let wish = OpenConversation { user: Some(user), device_context: Some(device_context) };
         let conversation_id = chat.open_conversation(&self.device, wish).await?.id;
         let principal = Principal::Device(self.device.clone());
         let mut talk = Talk { chat, principal, connection_id, conversation_id, seen: None, said: 0 };
