@@ -1,6 +1,13 @@
 # syntax=docker/dockerfile:1
 # ReplyHQ as an image: docker build -t replyhq .   How to run it: docs/operations.md
 
+FROM node:22-bookworm-slim AS web
+WORKDIR /build
+COPY web/package.json web/package-lock.json web/
+RUN cd web && npm ci --ignore-scripts --no-audit --no-fund
+COPY web web
+RUN cd web && npm run --silent build
+
 FROM rust:1-bookworm AS build
 WORKDIR /build
 COPY .cargo .cargo
@@ -8,6 +15,7 @@ COPY Cargo.toml Cargo.lock clippy.toml ./
 COPY crates crates
 COPY sdk/rust sdk/rust
 COPY xtask xtask
+COPY --from=web /build/web/dist web/dist
 # The caches are shared between builds and are no part of the image, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/build/target,sharing=locked \

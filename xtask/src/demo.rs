@@ -6,10 +6,11 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::tool;
+use crate::{tool, web};
 
 /// Builds the server and becomes it, so that Ctrl-C is the server's own.
 pub(crate) fn run(arguments: &[OsString]) -> Result<()> {
+    web::build()?;
     let binary = build()?;
     tool::become_command(Command::new(binary).args(["serve", "--demo"]).args(arguments))
 }

@@ -12,6 +12,8 @@ mod sdk;
 mod steps;
 mod test;
 mod tool;
+mod web;
+mod web_types;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,6 +63,10 @@ enum Command {
     SdkBindings,
     /// Only make the SDK's packages for the JVM
     SdkJar,
+    /// Build the dashboard's pages, which the next build of the server takes into its binary
+    Web,
+    /// Only write the TypeScript types of what travels, from the schemas in docs
+    WebTypes,
     /// Build and run every fuzz target
     Fuzz {
         /// How long each target runs
@@ -90,6 +96,8 @@ fn run(command: Command) -> Result<()> {
         Command::Sdk => sdk::run(),
         Command::SdkBindings => sdk::bindings(),
         Command::SdkJar => sdk::jar(),
+        Command::Web => web::build(),
+        Command::WebTypes => web_types::run(),
         Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),
     }
 }

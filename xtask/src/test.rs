@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::clients::Wire;
 use crate::steps::Steps;
-use crate::{attack, chaos, check, clients, demo, dependencies, fuzz, load, sdk, tool};
+use crate::{attack, chaos, check, clients, demo, dependencies, fuzz, load, sdk, tool, web};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 10;
@@ -22,10 +22,13 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
         demo::c_compiler()?;
         backing::install_missing()?;
         sdk::install()?;
+        web::install_browser()?;
         clients::install()
     })?;
     steps.run("formatting and lints", check::run)?;
     steps.run("dependencies", dependencies::check)?;
+    steps.run("web: types, rules, units", web::check)?;
+    steps.run("web: build and budgets", web::build)?;
     steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
     steps.run("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;
     steps.run("end to end, on Postgres and Redis", || {
@@ -40,6 +43,7 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     steps.run("stock client: Python", || clients::python(&python, Wire::Json, None))?;
     steps.run("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
     steps.run("Python, in MessagePack", || clients::python(&python, Wire::MessagePack, None))?;
+    steps.run("the dashboard in a browser", web::browser)?;
     let shared = clients::Shared::start()?;
     steps.run("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
     steps.run("Python, on Postgres and Redis", || clients::python(&python, Wire::Json, Some(&shared)))?;

@@ -24,7 +24,7 @@ pub fn node_packages(folder: &Path, oldest: u32) -> Result<()> {
         return Ok(());
     }
     ensure!(program("npm").is_some(), "npm is missing; it comes with Node, or as Debian's package npm");
-    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))?;
+    run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder))?;
     Ok(())
 }
 

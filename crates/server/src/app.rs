@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::command::sign_in_link;
 use crate::connections::Connections;
+use crate::demo::Demo;
 use crate::fanout::{Fanout, look_for_missed};
 use crate::listen::Door;
 use crate::metrics::Metrics;
@@ -61,7 +62,7 @@ pub struct App {
 /// What is told at the start.
 enum Greeting {
     /// How to try the demo.
-    Demo(String),
+    Demo(Demo),
     /// How to make the first app; empty where there is one.
     FirstRun(String),
 }
@@ -171,7 +172,7 @@ impl App {
     pub fn greeting(&self) -> String {
         let ready = format!("replyhq is ready on http://{}\n", self.address);
         match &self.greeting {
-            Greeting::Demo(demo) => format!("{demo}{ready}"),
+            Greeting::Demo(demo) => format!("{}{ready}", demo.text),
             Greeting::FirstRun(link) => format!("{ready}{link}"),
         }
     }
@@ -199,6 +200,9 @@ impl App {
         tasks.spawn(async move { shared.connections.watch_credentials(&shared.chat).await });
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_revocations(&shared.chat).await });
+        if let Greeting::Demo(demo) = &self.greeting {
+            tasks.spawn(demo.live(Arc::clone(&self.shared.chat)));
+        }
         tasks.spawn(memory::give_back(
             Arc::clone(&self.shared.sockets.meter),
             Arc::clone(&self.shared.metrics),

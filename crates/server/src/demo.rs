@@ -1,10 +1,12 @@
-//! `--demo`: an app with a conversation in it, and what to paste to try it.
+//! `--demo`: an app with people who write, a link to answer them, and what to paste to try it.
+
+mod people;
 
 use std::sync::Arc;
 
 use chat::{Chat, Device, NewApp, Principal, Restrictions, Sending};
 use protocol::rest::{OpenConversation, User};
-use protocol::{Failure, Permission, Role};
+use protocol::{AppId, Failure, Permission, Role};
 use tokio::sync::oneshot;
 
 use crate::command::sign_in_link;
@@ -15,8 +17,22 @@ const DEVICE: &str = "demo-phone";
 const AGENTS: [(&str, &str, Role); 2] =
     [("Ada", "ada@demo.example", Role::Admin), ("Alan", "alan@demo.example", Role::Agent)];
 
-/// Makes a demo app, a token and a conversation; returns what to print.
-pub(crate) async fn set_up(chat: &Arc<Chat>, url: &str) -> Result<String, Failure> {
+/// The demo, set up.
+pub(crate) struct Demo {
+    /// What to print.
+    pub(crate) text: String,
+    app_id: AppId,
+}
+
+impl Demo {
+    /// Its people come and write, until the server ends.
+    pub(crate) fn live(&self, chat: Arc<Chat>) -> impl Future<Output = ()> + use<> {
+        people::live(chat, self.app_id.clone())
+    }
+}
+
+/// Makes a demo app, a token and a conversation.
+pub(crate) async fn set_up(chat: &Arc<Chat>, url: &str) -> Result<Demo, Failure> {
     let app = chat.create_app("Demo").await?;
     let permissions = Permission::ALL.into_iter().collect();
     let token = chat
@@ -42,14 +58,15 @@ pub(crate) async fn set_up(chat: &Arc<Chat>, url: &str) -> Result<String, Failur
     ] {
         send(chat, who, &conversation.id, local_id, body).await?;
     }
-    let mut links = String::new();
+    let mut links = Vec::new();
     for (name, email, role) in AGENTS {
         let made = chat.demo_agent(&app.app_id, name, email, role).await?;
         let made = made.ok_or_else(|| Failure::invalid("the demo app is gone"))?;
-        links.push_str(&format!("  {name} ({})  {}\n", role.as_str(), sign_in_link(url, &made.code)));
+        links.push(sign_in_link(url, &made.code));
     }
-    let demo = Demo { url, app: &app, admin_token: &token.admin_token, conversation_id: &conversation.id };
-    Ok(demo.text(&links))
+    let told =
+        Told { url, app: &app, admin_token: &token.admin_token, conversation_id: &conversation.id, links };
+    Ok(Demo { text: told.text(), app_id: app.app_id })
 }
 
 async fn send(
@@ -70,26 +87,32 @@ async fn send(
 }
 
 /// What there is to try.
-struct Demo<'a> {
+struct Told<'a> {
     url: &'a str,
     app: &'a NewApp,
     admin_token: &'a str,
     conversation_id: &'a str,
+    /// By which each of the agents signs in.
+    links: Vec<String>,
 }
 
-impl Demo<'_> {
-    fn text(&self, links: &str) -> String {
-        let Self { url, app: NewApp { app_id, api_key }, admin_token, conversation_id } = self;
+impl Told<'_> {
+    fn text(&self) -> String {
+        let Self { url, app: NewApp { app_id, api_key }, admin_token, conversation_id, links } = self;
+        let [(first, ..), (second, ..)] = AGENTS;
+        let [open, other] = [0, 1].map(|place| links.get(place).map_or("", String::as_str));
         format!(
             r#"
 ReplyHQ demo
 
-  API      {url}/docs
-  Metrics  {url}/metrics
+Open this: you are {first}, an agent, and people are writing to you. It is good once, and asks for no password.
 
-To sign in as one of its agents, each link once and without a password:
+  {open}
 
-{links}
+  For {second}, a colleague:  {other}
+  API:      {url}/docs
+  Metrics:  {url}/metrics
+
 1. Listen as an agent (needs Node; once: npm install socket.io-client):
 
 node -e '

@@ -24,6 +24,7 @@ mod shared;
 mod socket;
 mod stream;
 mod telemetry;
+mod web;
 
 pub use self::address::Proxies;
 pub use self::app::{App, Running, StartError};

@@ -33,8 +33,8 @@ pub(crate) use self::extract::{AsDevice, Asked, Body, Named};
 pub(crate) use self::headers::secured;
 pub(crate) use self::health::{alive, is_health};
 pub(crate) use self::messages::{MessageQuery, message_page, store_message};
-use crate::legacy;
 use crate::shared::Shared;
+use crate::{legacy, web};
 
 /// For how long a browser need not ask again what it may send: as long as any of them remembers.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
@@ -119,10 +119,11 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
     let with_state = |router: Router<Arc<Shared>>| router.with_state(Arc::clone(shared));
     if has_internal {
         let internal = operators.merge(health.clone()).fallback(error::no_route);
-        let public = beside_old(with_state(api.merge(health)), shared);
+        let public = beside_old(with_state(api.merge(health)).merge(web::router()), shared);
         return Routers { public, internal: Some(with_state(internal)) };
     }
-    Routers { public: beside_old(with_state(api.merge(health).merge(operators)), shared), internal: None }
+    let all = with_state(api.merge(health).merge(operators)).merge(web::router());
+    Routers { public: beside_old(all, shared), internal: None }
 }
 
 /// With what old clients need, where they are served.

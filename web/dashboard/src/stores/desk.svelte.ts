@@ -1,0 +1,274 @@
+// An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
+import type { PersonAnswer } from "../../../wire/generated/protocol.ts";
+import { type AdminEvent, type State, Wire } from "../../../wire/src/browser.ts";
+import type { Ask, Failed } from "../api.ts";
+import { Drafts } from "./drafts.svelte.ts";
+import { Inbox, type ViewName } from "./inbox.svelte.ts";
+import type { Kept } from "./kept.ts";
+import { Outbox } from "./outbox.svelte.ts";
+import type { Session, SignedInAs } from "./session.svelte.ts";
+import { Thread } from "./thread.svelte.ts";
+
+/** How many conversations' messages are kept for coming back to them. */
+const THREADS = 20;
+/** How often it is said that somebody types, while they do. */
+const TYPING_MS = 4_000;
+/** How long without a letter they have stopped. */
+const STOPPED_MS = 5_000;
+/** How long a connection may be away before that is worth a banner. */
+const QUIET_MS = 2_000;
+
+const later = (ms: number, run: () => void) => void setTimeout(run, ms);
+
+/** A name that nobody has. `randomUUID` is not there where the page is not served by TLS. */
+function newName(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class Desk {
+  readonly me: SignedInAs;
+  readonly ask: Ask;
+  readonly inbox: Inbox;
+  readonly outbox: Outbox;
+  readonly drafts: Drafts;
+  wire = $state.raw<State>({ kind: "connecting" });
+  /** Since when there is no connection, once that is worth telling. */
+  offlineSince = $state<number | undefined>(undefined);
+  /** The server knows us, and will not show us anything. */
+  isForbidden = $state(false);
+  /** The conversation that is looked at. */
+  thread = $state.raw<Thread | undefined>(undefined);
+  person = $state.raw<PersonAnswer | undefined>(undefined);
+  personFailed = $state(false);
+  /** Called at each new connection: the server may be another one. */
+  onConnected: () => void = () => {};
+
+  #session: Session;
+  #connection: Wire;
+  #threads = new Map<string, Thread>();
+  #view: ViewName = "all";
+  #awaySince: number | undefined;
+  #isTyping = false;
+  #typedAt = 0;
+  #saidTypingAt = 0;
+  #readUpTo = new Map<string, string>();
+  #personTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(me: SignedInAs, session: Session, kept: Kept, ask: Ask) {
+    this.me = me;
+    this.ask = ask;
+    this.#session = session;
+    const soon = (run: () => void) => {
+      // A page in the background draws no pictures, and its title counts all the same.
+      if (document.visibilityState === "visible") requestAnimationFrame(run);
+      else later(250, run);
+    };
+    this.inbox = new Inbox({ ask, soon, later });
+    this.drafts = new Drafts(kept, me.who);
+    this.outbox = new Outbox(kept, me.who, {
+      send: ({ conversation_id, body, local_id }, answer) =>
+        this.#connection.ask("message:send", { conversation_id, body, local_id }, answer),
+      isOnline: () => this.wire.kind === "online",
+      later,
+      now: () => Date.now(),
+      name: newName,
+      stored: (message) => this.#threads.get(message.conversation_id)?.take(message),
+    });
+    this.#connection = new Wire(
+      { app_id: me.app_id, admin_token: me.token },
+      { changed: (state) => this.#changed(state), heard: (event) => this.#heard(event) },
+    );
+  }
+
+  close(): void {
+    this.#connection.close();
+    clearTimeout(this.#personTimer);
+  }
+
+  tryNow(): void {
+    this.#connection.tryNow();
+  }
+
+  show(view: ViewName): void {
+    this.#view = view;
+    this.inbox.show(view);
+  }
+
+  /** Looks at a conversation, or at none. */
+  open(id: string | undefined): void {
+    if (this.thread?.id === id) return;
+    this.stoppedTyping();
+    if (this.thread) this.#connection.say("conversation:leave", { conversation_id: this.thread.id });
+    this.person = undefined;
+    this.personFailed = false;
+    this.thread = id === undefined ? undefined : this.#threadOf(id);
+    if (!this.thread) return;
+    void this.thread.open();
+    void this.loadPerson();
+  }
+
+  async loadPerson(): Promise<void> {
+    const id = this.thread?.id;
+    if (id === undefined) return;
+    const outcome = await this.ask("GET /v1/admin/conversations/{id}/person", { path: [id] });
+    if (this.thread?.id !== id) return;
+    this.personFailed = !outcome.ok;
+    if (outcome.ok) this.person = outcome.answer;
+    if (!this.inbox.find(id)) await this.#learn(id);
+  }
+
+  /** Resolves or reopens; tells why not. */
+  async change(id: string, status: "open" | "resolved"): Promise<Failed | undefined> {
+    const outcome = await this.ask("PATCH /v1/admin/conversations/{id}", { path: [id], body: { status } });
+    if (!outcome.ok) return outcome.failed;
+    this.inbox.updated({ ...this.inbox.find(id), ...outcome.answer.conversation }, undefined);
+    return undefined;
+  }
+
+  async block(who: { device: string } | { person: string }, blocked: boolean): Promise<Failed | undefined> {
+    const outcome =
+      "device" in who
+        ? await this.ask("PATCH /v1/admin/devices/{device_id}", { path: [who.device], body: { blocked } })
+        : await this.ask("PATCH /v1/admin/people/{user_id}", { path: [who.person], body: { blocked } });
+    if (!outcome.ok) return outcome.failed;
+    await this.loadPerson();
+    return undefined;
+  }
+
+  /** Somebody has seen the newest message of the open conversation. */
+  read(): void {
+    const { thread } = this;
+    const newest = thread?.messages.findLast((message) => message.sender === "user");
+    if (!thread || !newest || this.#readUpTo.get(thread.id) === newest.id) return;
+    if (newest.seq <= thread.receipts.agent_read_seq || this.wire.kind !== "online") return;
+    this.#readUpTo.set(thread.id, newest.id);
+    this.#connection.ask("message:read", { conversation_id: thread.id, up_to_message_id: newest.id }, (answer) => {
+      if (answer.kind === "done") this.inbox.readAll(thread.id);
+      else this.#readUpTo.delete(thread.id);
+    });
+  }
+
+  /** A letter was written. */
+  typed(): void {
+    const { thread } = this;
+    if (!thread) return;
+    const now = Date.now();
+    this.#typedAt = now;
+    if (!this.#isTyping) later(STOPPED_MS, () => this.#maybeStopped());
+    if (!this.#isTyping || now - this.#saidTypingAt > TYPING_MS) {
+      this.#connection.say("typing:start", { conversation_id: thread.id });
+      this.#saidTypingAt = now;
+    }
+    this.#isTyping = true;
+  }
+
+  stoppedTyping(): void {
+    if (this.#isTyping && this.thread) this.#connection.say("typing:stop", { conversation_id: this.thread.id });
+    this.#isTyping = false;
+  }
+
+  send(body: string): void {
+    const { thread } = this;
+    if (!thread) return;
+    // The server ends the typing with the message.
+    this.#isTyping = false;
+    this.outbox.send(thread.id, body);
+  }
+
+  async signOut(): Promise<void> {
+    if (this.me.agentId) await this.ask("POST /v1/auth/sign-out");
+    this.#session.end();
+  }
+
+  #maybeStopped(): void {
+    if (!this.#isTyping) return;
+    const left = this.#typedAt + STOPPED_MS - Date.now();
+    if (left <= 0) this.stoppedTyping();
+    else later(left, () => this.#maybeStopped());
+  }
+
+  #threadOf(id: string): Thread {
+    const known = this.#threads.get(id);
+    this.#threads.delete(id);
+    const thread =
+      known ??
+      new Thread(id, {
+        ask: this.ask,
+        later,
+        join: (conversation_id, after, answer) => {
+          if (this.thread?.id === conversation_id) this.#connection.ask("conversation:join", { conversation_id, after }, answer);
+        },
+      });
+    this.#threads.set(id, thread);
+    for (const oldest of this.#threads.keys()) {
+      if (this.#threads.size <= THREADS) break;
+      this.#threads.delete(oldest);
+    }
+    return thread;
+  }
+
+  async #learn(id: string): Promise<void> {
+    const outcome = await this.ask("GET /v1/admin/conversations/{id}", { path: [id] });
+    if (outcome.ok) this.inbox.learn(outcome.answer.conversation);
+  }
+
+  #changed(state: State): void {
+    this.wire = state;
+    if (state.kind === "online") {
+      this.#session.used();
+      this.#awaySince = undefined;
+      this.offlineSince = undefined;
+      // The connection is not assigned yet if all of this happened within its constructor.
+      queueMicrotask(() => this.#connected());
+      return;
+    }
+    if (this.thread) this.thread.isTyping = false;
+    if (state.kind === "refused") {
+      if (state.code === "INVALID_CREDENTIALS") this.#session.refused();
+      else this.isForbidden = true;
+    } else if (this.#awaySince === undefined) {
+      const since = Date.now();
+      this.#awaySince = since;
+      later(QUIET_MS, () => {
+        if (this.#awaySince === since) this.offlineSince = since;
+      });
+    }
+  }
+
+  #connected(): void {
+    this.inbox.resync(this.#view);
+    void this.thread?.open();
+    void this.loadPerson();
+    this.#readUpTo.clear();
+    this.outbox.pump();
+    this.onConnected();
+  }
+
+  #heard(event: AdminEvent): void {
+    this.#session.used();
+    switch (event.name) {
+      case "conversation:updated":
+        return this.inbox.updated(event.payload.conversation, event.payload.last_message);
+      case "presence:change":
+        this.inbox.presence(event.payload);
+        if (this.person?.devices.some(({ device_id }) => device_id === event.payload.device_id)) this.#personSoon();
+        return;
+      case "message:new":
+        this.outbox.saw(event.payload);
+        return this.#threads.get(event.payload.conversation_id)?.take(event.payload);
+      case "message:status":
+        return this.#threads.get(event.payload.conversation_id)?.status(event.payload);
+      case "user:typing": {
+        const { conversation_id, is_typing } = event.payload;
+        if (this.thread?.id === conversation_id) this.thread.isTyping = is_typing;
+      }
+    }
+  }
+
+  /** Devices come and go together; one look is enough for all. */
+  #personSoon(): void {
+    clearTimeout(this.#personTimer);
+    this.#personTimer = setTimeout(() => void this.loadPerson(), 500);
+  }
+}

@@ -1,0 +1,50 @@
+// Times as people say them. The exact one belongs into a `title`.
+import { LOCALE, words } from "./words.ts";
+
+const DAY_MS = 86_400_000;
+
+const clock = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long" });
+const full = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const short = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short" });
+const shortYear = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", year: "numeric" });
+const exactly = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "medium" });
+
+const midnight = (at: Date) => new Date(at.getFullYear(), at.getMonth(), at.getDate()).getTime();
+
+/** How many midnights lie between the two. */
+function daysBetween(at: Date, now: number): number {
+  return Math.round((midnight(new Date(now)) - midnight(at)) / DAY_MS);
+}
+
+export const timeOfDay = (at: string | number): string => clock.format(new Date(at));
+
+export const exact = (at: string): string => exactly.format(new Date(at));
+
+/** For a row: the time today, else the day. */
+export function rowTime(at: string, now: number): string {
+  const date = new Date(at);
+  const days = daysBetween(date, now);
+  if (days <= 0) return clock.format(date);
+  if (days === 1) return words.talk.yesterday;
+  return (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date);
+}
+
+/** For the line between days. */
+export function dayLine(at: string, now: number): string {
+  const date = new Date(at);
+  const days = daysBetween(date, now);
+  if (days === 0) return words.talk.today;
+  if (days === 1) return words.talk.yesterday;
+  return (date.getFullYear() === new Date(now).getFullYear() ? weekday : full).format(date);
+}
+
+/** Day and time, for something that was. */
+export function dayAndTime(at: string, now: number): string {
+  const day = rowTime(at, now);
+  const time = timeOfDay(at);
+  return day === time ? time : `${day} ${time}`;
+}
+
+/** Whether both are on the same day, where the page is read. */
+export const isSameDay = (a: string, b: string): boolean => midnight(new Date(a)) === midnight(new Date(b));
