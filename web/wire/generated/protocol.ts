@@ -148,16 +148,19 @@ export type ChangeBlocked = {
   blocked: boolean;
 };
 
-/** `PATCH /v1/admin/conversations/{id}` */
+/** `PATCH /v1/admin/conversations/{id}`: a status, or an assignee, or both. */
 export type ChangeConversation = {
-  /** `open` or `resolved`. */
-  status: ConversationStatus;
+  /** The agent whom it is to be with, who may answer; `null` is nobody. */
+  assignee_id?: string | null;
+  /** Whom it has to be with still, or else nothing changes and the answer is `ASSIGNEE_CHANGED`; `null` is nobody. Of two who take a conversation that is with nobody, one gets it. */
+  if_assignee_id?: string | null;
+  status?: ConversationStatus | null;
 };
 
 /** `PATCH /v1/admin/me`: what is to be other. */
 export type ChangeMe = {
   availability?: Availability | null;
-  /** The present one, where another is given. */
+  /** The present one, where another is given. A wrong one is `VALIDATION_ERROR`, and a wrong try as at signing in. */
   current_password?: string | null;
   /** Their name. */
   name?: string | null;
@@ -166,7 +169,7 @@ export type ChangeMe = {
 };
 
 /** Why something was refused. One list for REST, socket events and acks. */
-export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
+export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "ASSIGNEE_CHANGED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
 
 /** First event of a connection. */
 export type Connected = {
@@ -318,6 +321,9 @@ export type IdentityKeys = {
 
 /** A conversation, as an agent's inbox shows it. */
 export type InboxConversation = Conversation & {
+  assignee_id?: AgentId | null;
+  /** When an agent first answered the user. */
+  first_reply_at?: string | null;
   /** Whether the device is connected now. Absent in events, which tell it by `presence:change`. */
   is_online?: boolean | null;
   /** Whether the person was proven to be who they say they are when it became theirs. Left out where they were not. */
@@ -326,6 +332,8 @@ export type InboxConversation = Conversation & {
   unread_count: number;
   /** The person's name, if it was told. */
   user_name?: string | null;
+  /** When the first message of the user was stored that no agent has answered; absent while nobody waits. */
+  waiting_since?: string | null;
 };
 
 /** The answer that carries one conversation, for agents. */
@@ -912,7 +920,7 @@ export type Routes = {
   "POST /v1/admin/app/identity-keys": { query: undefined; body: AddIdentityKey; answer: IdentityKeyAdded };
   "DELETE /v1/admin/app/identity-keys/{key_id}": { query: { end_bindings?: boolean }; body: undefined; answer: Done };
   "GET /v1/admin/audit": { query: { before?: number; limit?: number }; body: undefined; answer: AuditPage };
-  "GET /v1/admin/conversations": { query: { status?: ConversationStatus; after?: string; limit?: number }; body: undefined; answer: InboxPage };
+  "GET /v1/admin/conversations": { query: { view?: string; status?: ConversationStatus; after?: string; limit?: number }; body: undefined; answer: InboxPage };
   "GET /v1/admin/conversations/{id}": { query: undefined; body: undefined; answer: InboxConversationAnswer };
   "PATCH /v1/admin/conversations/{id}": { query: undefined; body: ChangeConversation; answer: InboxConversationAnswer };
   "GET /v1/admin/conversations/{id}/messages": { query: { after?: string; before?: string; limit?: number }; body: undefined; answer: MessagePage };

@@ -103,6 +103,18 @@ describe("the connection", () => {
     expect(other.machine.state.kind).toBe("refused");
   });
 
+  it("comes back after a refusal that passes by itself", () => {
+    for (const code of ["AUTH_ERROR", "RATE_LIMITED", "SERVER_ERROR", "SHUTTING_DOWN", "A_NEW_ONE"]) {
+      bench = new Bench();
+      bench.machine.start(0);
+      bench.machine.frame(OPEN, 0);
+      bench.machine.frame(`44/admin,{"message":"${code}"}`, 0);
+      expect(bench.machine.state).toEqual({ kind: "waiting", until: 500 });
+      bench.machine.tick(500);
+      expect(bench.dialled).toBe(2);
+    }
+  });
+
   it("comes back after an end that passes by itself", () => {
     bench.online(0);
     bench.machine.frame('42/admin,["error",{"code":"HISTORY_CHANGED"}]', 0);

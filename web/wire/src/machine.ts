@@ -16,6 +16,9 @@ const ANSWER_MS = 10_000;
 const FIRST_DELAY_MS = 1_000;
 const MOST_DELAY_MS = 30_000;
 
+/** With what a server says that it will never take these credentials. */
+const FINAL = new Set(["INVALID_CREDENTIALS", "FORBIDDEN", "MISSING_PARAMS", "VALIDATION_ERROR"]);
+
 /** What the machine has done to the world. */
 export interface Port {
   /** Opens a WebSocket, in the place of any other. */
@@ -36,7 +39,7 @@ export type State =
   | { kind: "online" }
   /** There is no connection; the next try is at this time. */
   | { kind: "waiting"; until: number }
-  /** The server does not want these credentials. Nothing is tried any more. */
+  /** The server will never take these credentials. Nothing is tried any more. */
   | { kind: "refused"; code: string };
 
 /** What became of a request: the server's answer, or that there is none. */
@@ -120,6 +123,8 @@ export class Machine {
         this.#deadline = now + this.#silenceMs;
         return this.#become({ kind: "online" });
       case "refused":
+        // A server whose database is away, or that has too much to do, says so once and is there a moment later.
+        if (!FINAL.has(packet.code)) return this.#comeBack(now);
         return this.#end({ kind: "refused", code: packet.code });
       case "disconnected":
         if (this.#refusal) return this.#end({ kind: "refused", code: this.#refusal });
