@@ -15,7 +15,7 @@ use protocol::{AppId, ConversationId, ConversationStatus, IdentityKeyId, Sender,
 use store::{
     Act, AddIdentityKey, App, Appended, CountUnread, CreateApp, FindDeviceLogin, FindPerson, Identify,
     IdentityKey, IdentityPolicy, ListConversations, Location, NewMessage, NowAt, OpenConversation, Proof,
-    Purpose, ReadHistory, Scope, SetStatus, Store,
+    Purpose, ReadHistory, Scope, SetStatus, Store, View,
 };
 
 /// Writes that are submitted at once.
