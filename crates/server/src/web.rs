@@ -33,7 +33,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// What is shown where the binary was built without the pages.
 const NOT_BUILT: &str = "The dashboard is not in this binary: it was built without it.\n\n    cargo xtask web\n\n\
-    builds the pages (it needs Node 20 or newer); then build the server again.\n";
+    builds the pages (it needs Node 20.19 or newer); then build the server again.\n";
 
 /// The pages, at `/dashboard` and below it.
 pub(crate) fn router() -> Router {

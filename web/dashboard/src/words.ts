@@ -22,7 +22,7 @@ export const words = {
     stayHint: "Otherwise you are signed out 12 hours after you last did something.",
     severalApps: "I answer for several apps",
     app: "App",
-    appHint: "Its id, app_…. Without it you are signed in to the app that you were invited to first.",
+    appHint: "Its id, app_…. Without it you are signed in to the one that you used last.",
     submit: "Sign in",
     checking: "Checking",
     withToken: "Sign in with a token",
