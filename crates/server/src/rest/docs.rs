@@ -124,13 +124,14 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         operation["requestBody"]["required"] = false.into();
     }
     let is_send = method == "post" && path.ends_with("/messages");
+    let is_assignment = method == "patch" && path == "/v1/admin/conversations/{id}";
     let names_something =
         path.contains('{') || path == "/v1/admin/sign-ins" || path.starts_with("/v1/admin/app");
     for (name, status, _) in FAILURES {
         let happens = match status {
             404 => names_something,
             413 => has_body,
-            409 => is_send,
+            409 => is_send || is_assignment,
             _ => true,
         };
         if happens {
