@@ -66,6 +66,8 @@ test('a server that is killed and comes back loses nothing and doubles nothing',
   // The first one may have been on its way.
   assert.ok((await ada.page.getByText('Waiting for the connection').count()) >= 3);
   await ada.page.reload().catch(() => {});
+  // The browser's own page for that comes a moment later, and would take the place of the next one.
+  await ada.page.waitForURL(({ protocol }) => protocol === 'chrome-error:', { waitUntil: 'commit' });
   await server.startAgain();
   await ada.go(at(leila));
   await ada.until(() => document.querySelectorAll('.group.us .bubble').length === 4);
