@@ -181,6 +181,7 @@ impl Chat {
         self.is_draining.store(true, Ordering::SeqCst);
         // Whoever has seen that nobody drains yet is counted from here on: see `accepting`.
         fence(Ordering::SeqCst);
+        self.hashers.leave();
     }
 
     /// Whether [`drain`](Self::drain) was called.

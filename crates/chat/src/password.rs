@@ -1,6 +1,7 @@
 //! Passwords: argon2id, on threads of their own, so that nobody who tries passwords takes time from those who talk.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -48,9 +49,16 @@ type Work = Box<dyn FnOnce(&mut Memory) + Send>;
 #[derive(Default)]
 pub(crate) struct Hashers {
     queue: Mutex<Option<SyncSender<Work>>>,
+    /// The server leaves: nobody's password is waited for any more.
+    is_leaving: Arc<AtomicBool>,
 }
 
 impl Hashers {
+    /// Those who wait are sent away: the server leaves, and a queue of them would take longer than it has.
+    pub(crate) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
     /// What is kept of a password.
     ///
     /// # Errors
@@ -80,7 +88,7 @@ impl Hashers {
             // Who asked may have gone.
             let _ = tell.send(work(memory));
         });
-        let queue = self.queue.lock().await.get_or_insert_with(begin).clone();
+        let queue = self.queue.lock().await.get_or_insert_with(|| begin(&self.is_leaving)).clone();
         queue.try_send(work).map_err(|error| match error {
             TrySendError::Full(_) => Failure {
                 retry_after_ms: Some(RETRY_AFTER_MS),
@@ -88,7 +96,13 @@ impl Hashers {
             },
             TrySendError::Disconnected(_) => failed(),
         })?;
-        told.await.map_err(|_| failed())
+        told.await.map_err(|_| {
+            if self.is_leaving.load(Ordering::Relaxed) {
+                Failure::new(Code::ShuttingDown, "the server is leaving; try again")
+            } else {
+                failed()
+            }
+        })
     }
 }
 
@@ -97,12 +111,12 @@ fn failed() -> Failure {
 }
 
 /// Half of the machine's processors at most hash.
-fn begin() -> SyncSender<Work> {
+fn begin(is_leaving: &Arc<AtomicBool>) -> SyncSender<Work> {
     let (send, receive) = mpsc::sync_channel::<Work>(PASSWORDS_WAITING);
     let receive = Arc::new(std::sync::Mutex::new(receive));
     let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     for _ in 0..(processors / 2).max(1) {
-        let receive = Arc::clone(&receive);
+        let (receive, is_leaving) = (Arc::clone(&receive), Arc::clone(is_leaving));
         let hashing = thread::Builder::new().name("passwords".into()).spawn(move || {
             // Where it may not be nice, it is as any.
             let _ = rustix::process::nice(NICENESS);
@@ -110,6 +124,7 @@ fn begin() -> SyncSender<Work> {
             loop {
                 let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(KEPT_FOR);
                 match next {
+                    Ok(work) if is_leaving.load(Ordering::Relaxed) => drop(work),
                     Ok(work) => work(&mut memory),
                     Err(RecvTimeoutError::Timeout) => memory = Memory::new(),
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -207,6 +222,23 @@ mod tests {
             BASE64_NOPAD.encode(&cheap)
         );
         assert!(matches("x", &cheap, &mut memory) && matches("correct horse battery", &kept, &mut memory));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_sent_away_when_the_server_leaves() {
+        let hashers = Hashers::default();
+        let mut all: Vec<_> =
+            (0..PASSWORDS_WAITING).map(|_| Box::pin(hashers.matches("x".into(), None))).collect();
+        for one in &mut all {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        hashers.leave();
+        let mut sent_away = 0;
+        for one in all {
+            sent_away += usize::from(one.await.is_err_and(|failure| failure.code == Code::ShuttingDown));
+        }
+        // But for those whose turn it was.
+        assert!(sent_away >= PASSWORDS_WAITING / 2, "{sent_away}");
     }
 
     #[tokio::test]
