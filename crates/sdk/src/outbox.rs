@@ -129,7 +129,7 @@ pub(crate) enum Bar {
 }
 
 impl Bar {
-    pub(crate) fn of(code: &str) -> Option<Self> {
+    fn of(code: &str) -> Option<Self> {
         [Self::Key, Self::Identity, Self::Blocked].into_iter().find(|bar| bar.told().0.as_str() == code)
     }
 

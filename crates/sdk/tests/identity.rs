@@ -309,6 +309,44 @@ async fn a_backend_that_fails_or_whose_tokens_prove_nothing_is_asked_ever_more_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_could_not_be_told_of_before_the_connection_is_told_of_on_it() {
+    for is_blocked in [false, true] {
+        let (world, phone, _folder) = start().await;
+        phone.client.set_network(false).await.expect("open");
+        phone.client.identify(person("ada")).await.expect("a person");
+        if is_blocked {
+            world.fault(Fault::BlockPerson);
+            phone.client.set_network(true).await.expect("open");
+            phone.state("blocked", |state| state.connection == ConnectionState::Blocked).await;
+            phone.client.network_changed().await.expect("open");
+        } else {
+            world.refuse_key(Some("rhq_key_1"));
+            phone.client.set_network(true).await.expect("open");
+            phone.state("refused", |state| state.connection == ConnectionState::AuthFailed).await;
+            phone.client.set_api_key("rhq_key_2".into()).await.expect("open");
+        }
+        phone.online().await;
+        sleep(SECOND * 120).await;
+        assert_eq!(world.users().len(), 1, "told, and once; blocked: {is_blocked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_to_connect_that_this_version_can_do_nothing_about_is_tried_again() {
+    for code in ["IDENTITY_REQUIRED", "A_NEW_ONE", "AUTH_ERROR"] {
+        let (world, phone, _folder) = start().await;
+        phone.online().await;
+        world.refuse_connections(Some(code));
+        world.cut();
+        let before = world.dials().len();
+        sleep(SECOND * 120).await;
+        assert!(world.dials().len() > before + 2, "{code}");
+        world.refuse_connections(None);
+        phone.online().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn somebody_elses_token_is_never_shown_to_the_server() {
     let (world, phone, _folder) = start().await;
     phone.client.identify(Identity::proven("ada", Backend::of("bob"))).await.expect("a person");

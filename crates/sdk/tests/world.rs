@@ -56,6 +56,8 @@ pub(crate) enum Fault {
     TornPage,
     /// Refuses the next person's data for good.
     RefusePerson,
+    /// Refuses the next person's data, as the server does for who is blocked.
+    BlockPerson,
     /// Answers the next REST request with this status, as a proxy would.
     Status(u16),
 }
@@ -126,6 +128,8 @@ struct Inner {
     /// Devices that have to say who is there before anything else.
     unbound: HashSet<String>,
     is_blocked: bool,
+    /// With what connections are refused.
+    connect_refusal: Option<String>,
     /// What devices were said to be.
     contexts: Vec<(String, Value)>,
     swallows_posts: bool,
@@ -251,6 +255,11 @@ impl World {
                 peer.outgoing.close(CloseReason::Server);
             }
         }
+    }
+
+    /// From here on connections are refused with this code, or let in again.
+    pub(crate) fn refuse_connections(&self, code: Option<&str>) {
+        self.lock().connect_refusal = code.map(str::to_owned);
     }
 
     /// From here on a device's secret is another one than what it shows.

@@ -200,9 +200,9 @@ impl Engine {
             self.link = None;
             self.step(Input::Refused);
             Ok(())
-        } else if let Some(bar) = Bar::of(code) {
+        } else if code == Code::Blocked.as_str() {
             self.link = None;
-            self.barred(bar)
+            self.barred(Bar::Blocked)
         } else {
             self.trouble = WaitReason::ServerBusy;
             self.lost()

@@ -240,7 +240,11 @@ impl Engine {
                 self.log(LogLevel::Error, &format!("nobody is identified: {message} ({code})"));
                 None
             }
-            Failed::Barred(bar) => return self.barred(bar),
+            Failed::Barred(bar) => {
+                // What is told goes on when that has gone, with the next connection.
+                self.identifying.done();
+                return self.barred(bar);
+            }
             Failed::ForGood { code, message } => {
                 self.log(LogLevel::Error, &format!("the server refused the person's data: {code} {message}"));
                 // They were not told: another server, or a later one, may take them. Not before the next connection.

@@ -38,6 +38,10 @@ impl World {
                         connection.refuse(&namespace, Code::InvalidCredentials.as_str(), None);
                         continue;
                     }
+                    if let Some(code) = &inner.connect_refusal {
+                        connection.refuse(&namespace, code, None);
+                        continue;
+                    }
                     if inner.is_blocked {
                         connection.refuse(&namespace, Code::Blocked.as_str(), None);
                         continue;

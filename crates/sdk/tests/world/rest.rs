@@ -104,6 +104,11 @@ impl World {
             {
                 refusal(StatusCode::BAD_REQUEST, Code::ValidationError)
             }
+            (&Method::POST, ["v1", "identify"])
+                if self.lock().fault_if(|fault| *fault == Fault::BlockPerson).is_some() =>
+            {
+                refusal(StatusCode::FORBIDDEN, Code::Blocked)
+            }
             (&Method::POST, ["v1", "identify"]) => {
                 let said = serde_json::from_slice::<Value>(&body).expect("JSON");
                 let mut inner = self.lock();
