@@ -104,6 +104,7 @@ for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
       await ada.answers('And thank you for the photo, it saved us a day!');
       await ada.sees('Waiting for the connection');
       await ada.shows(`${name}-offline`);
+      assert.equal(await ada.page.getByText(/^Online/).count(), 0, 'who is there is not known');
       await server.startAgain();
       await ada.button('Try now').click();
       await ada.page.getByText('Sent', { exact: true }).waitFor();

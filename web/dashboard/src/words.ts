@@ -126,6 +126,7 @@ export const words = {
     connections: (count: number) => `Online, ${plural(count, "connection", "connections")}`,
     lastSeen: (when: string) => `Last here ${when}`,
     neverSeen: "Not connected now",
+    unknown: "Not known while you are offline",
     blockedDevice: "Blocked",
     previous: "Previous conversations",
     open_: "Open",
