@@ -14,6 +14,7 @@ mod messages;
 mod people;
 mod presence;
 mod receipts;
+mod search;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,7 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(presence::admin_sessions))
         .routes(routes!(presence::admin_presence))
         .routes(routes!(presence::admin_stats))
+        .routes(routes!(search::admin_search))
         .routes(routes!(audit::admin_audit))
         .split_for_parts();
     // Ready bytes: anybody may ask for it, again and again.
