@@ -122,8 +122,10 @@ impl Indexer {
     async fn fresh(&self, seen: &mut Option<Seen>) -> Result<bool, Error> {
         let fresh = self.store.read(ListFresh { seen: seen.clone(), limit: LOOK_ROWS }).await?;
         if fresh.seen != *seen {
-            // Where nothing has changed but the transactions' numbers, that is not worth a write, which would be the next one.
-            let mark = fresh.seen.clone().filter(|_| !fresh.conversations.is_empty()).map(Mark::Seen);
+            // Where nothing has changed but the transactions' numbers, that is not worth a write, which would be the next one. But
+            // where it begins must be known before anything else is done.
+            let is_worth_it = seen.is_none() || !fresh.conversations.is_empty();
+            let mark = fresh.seen.clone().filter(|_| is_worth_it).map(Mark::Seen);
             self.metrics.index_behind(fresh.waiting, None);
             self.bring_up_to_date(&fresh.conversations, mark, true).await?;
             *seen = fresh.seen;
