@@ -23,6 +23,8 @@ const AT_ONCE: u64 = 500;
 const MESSAGES_EACH: u64 = 20;
 /// Appends in flight while they are measured.
 const IN_FLIGHT: u64 = 100;
+/// How long each of them waits between its appends, where they are as many as people write: 500 a second.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long appends are measured at a time.
 const SLICE: Duration = Duration::from_secs(5);
 /// Slices of each kind, in turn.
@@ -273,45 +275,45 @@ impl Bench {
         println!("{name:<28} {:>8.1} {:>8.1} {:>8.1} {mean:>8.1}", part(50), part(95), part(99));
     }
 
-    /// Appends as fast as they go, in slices with and without the index being made, in turn.
+    /// Appends as fast as they go, and at a pace, in slices with and without the index being made, in turn.
     async fn appends(self: &Arc<Self>, messages: u64, mut seen: Option<Seen>) {
-        let ids: Vec<ConversationId> = join_all((0..IN_FLIGHT).map(|number| self.open((1 << 30) + number)))
-            .await
-            .into_iter()
-            .map(|(_, id)| id)
-            .collect();
-        let ids = Arc::new(ids);
-        let (mut without, mut with, mut next) = (Vec::new(), Vec::new(), messages * 2);
+        let lanes = (0..IN_FLIGHT).map(|number| self.open(messages / MESSAGES_EACH + number));
+        let ids: Vec<ConversationId> = join_all(lanes).await.into_iter().map(|(_, id)| id).collect();
+        let mut next = messages * 2;
         println!("{:<28} {:>10} {:>8} {:>8} {:>8}", "appends", "a second", "p50 ms", "p95", "p99");
-        for _ in 0..SLICES {
-            for is_indexed in [false, true] {
+        for (pace, pause) in [("at a pace", PAUSE), ("as fast as they go", Duration::ZERO)] {
+            let mut sums = [(0.0, 0.0); 2];
+            for turn in 0..SLICES * 2 {
+                let is_indexed = turn % 2 == 1;
                 let stop = Arc::new(AtomicBool::new(!is_indexed));
                 let (bench, stopped, from) = (Arc::clone(self), Arc::clone(&stop), seen.clone());
-                let indexing = tokio::spawn(async move { bench.index_fresh(from, &stopped).await });
-                let mut took = self.slice(&ids, &mut next).await;
+                let indexing = tokio::spawn(async move {
+                    if is_indexed { bench.index_fresh(from, &stopped).await } else { (from, 0) }
+                });
+                let mut took = self.slice(&ids, &mut next, pause).await;
                 stop.store(true, Ordering::Relaxed);
                 let (now_seen, indexed) = indexing.await.expect("the index");
-                seen = now_seen;
                 took.sort_unstable();
                 let part = |part: usize| took[(took.len() - 1) * part / 100].as_secs_f64() * 1e3;
                 let rate = took.len() as f64 / SLICE.as_secs_f64();
-                if is_indexed {
-                    with.push(rate)
-                } else {
-                    without.push(rate)
-                }
-                let name = if is_indexed { format!("beside the index ({indexed})") } else { "alone".into() };
+                let name =
+                    if is_indexed { format!("{pace}, {indexed} indexed") } else { format!("{pace}, alone") };
                 println!("{name:<28} {rate:>10.0} {:>8.2} {:>8.2} {:>8.2}", part(50), part(95), part(99));
+                let sum = &mut sums[usize::from(is_indexed)];
+                *sum = (sum.0 + rate, sum.1 + part(50));
                 // What was not indexed meanwhile is not to weigh on the next slice.
-                let (after, _) = self.index_fresh(seen, &AtomicBool::new(true)).await;
-                seen = after;
+                seen = self.index_fresh(now_seen, &AtomicBool::new(true)).await.0;
             }
+            let [(alone, of_alone), (beside, of_beside)] = sums;
+            println!(
+                "{pace}, beside the index: {:.2} of the rate, {:.2} of the median",
+                beside / alone,
+                of_beside / of_alone
+            );
         }
-        let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
-        println!("beside the index {:.1} % of what they are alone", 100.0 * mean(&with) / mean(&without));
     }
 
-    async fn slice(&self, ids: &Arc<Vec<ConversationId>>, next: &mut u64) -> Vec<Duration> {
+    async fn slice(&self, ids: &[ConversationId], next: &mut u64, pause: Duration) -> Vec<Duration> {
         let until = Instant::now() + SLICE;
         let first = *next;
         *next += 10_000_000;
@@ -322,6 +324,9 @@ impl Bench {
                 self.say(id, number).await;
                 took.push(began.elapsed());
                 number += IN_FLIGHT;
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
             took
         });

@@ -41,11 +41,12 @@ impl Kind {
     }
 }
 
-/// Where a document stands among all others: by its time, and within a millisecond in an order that any node would give it, a
-/// conversation's messages by their `seq`. Where that place is taken, it is the next one below that is free.
+/// Where a document stands among all others: by its time, and within a millisecond in an order that any node would give it. A
+/// conversation's messages stand by their `seq`, however many there are of one time: every 1,024 of them count as a millisecond.
+/// Where that place is taken, it is the next one below that is free.
 pub(super) fn place(at: Timestamp, conversation_id: &ConversationId, kind: Kind, seq: u64) -> i64 {
     const TIME_BITS: u32 = 43;
-    let at = at.epoch_ms().clamp(0, (1 << TIME_BITS) - 1);
+    let at = at.epoch_ms().saturating_add(integer(seq >> 10)).clamp(0, (1 << TIME_BITS) - 1);
     // FNV-1a: it must never change.
     let hash =
         conversation_id.bytes().chain(kind.as_str().bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -269,15 +270,17 @@ macro_rules! named_postgres {
 }
 pub(super) use named_postgres;
 
+// The conversations are found by their names, which the order of the tables keeps a planner from turning round.
 macro_rules! conversations_named {
     ($named:expr) => {
         concat!(
             "SELECT page.*, m.conversation_id, m.seq, m.id, m.local_id, m.body, m.sender, m.sender_name, m.created_at, m.sender_id \
              FROM (SELECT ",
             columns!(),
-            " FROM conversations WHERE id IN (SELECT v.c FROM ",
+            " FROM ",
             $named,
-            ") AND app_id = $2) AS page LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq"
+            " CROSS JOIN conversations WHERE id = v.c AND app_id = $2) AS page \
+             LEFT JOIN messages AS m ON m.conversation_id = page.id AND m.seq = page.last_seq"
         )
     };
 }
@@ -373,6 +376,7 @@ mod tests {
         let at = |ms, seq| place(Timestamp::from_epoch_ms(ms), &"conv_1".into(), Kind::Message, seq);
         assert!(at(1, 9) < at(2, 1) && at(2, 1) < at(2, 2) && at(-5, 1) >= 0);
         assert!(at(i64::MAX, 1) > at(4_000_000_000_000, 1_023));
+        assert!(at(1, 1_023) < at(1, 1_024) && at(1, 1_024) < at(1, 1_025));
         // What is stored must stay where it is.
         assert_eq!(at(1_700_000_000_000, 7), 1_782_579_200_000_264_199);
     }
