@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+mod activity;
 mod agents;
 mod backup;
 mod bad_bytes;

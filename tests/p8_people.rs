@@ -22,6 +22,7 @@ async fn verified(server: &TestServer) -> (Victim, String) {
     assert!(!std::mem::replace(&mut victim.device, app.owner("phone", PHONE).await).closed().await);
     victim.device.expect("conversation:joined").await;
     while victim.agent.expect("conversation:updated").await["conversation"]["is_verified"] != true {}
+    assert_eq!(victim.agent.expect("activity:new").await["kind"], "identified");
     victim.before = state(&app, &victim.conversation).await;
     (victim, secret)
 }

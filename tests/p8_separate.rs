@@ -2,6 +2,7 @@
 //! device; nothing without the permission it needs. A matrix of every route and event against every wrong credential.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ fn route(method: Method, path: &'static str, body: Value, permission: Option<&'s
 }
 
 pub(crate) fn routes() -> Vec<Route> {
-    let send = || json!({ "local_id": "intruder", "body": "I should not be here" });
+    let send = || json!({ "local_id": "intruder-{unique}", "body": "I should not be here" });
     let receipt = || json!({ "up_to_message_id": "{message}" });
     vec![
         route(Method::POST, "/v1/conversations", json!({}), None),
@@ -46,6 +47,13 @@ pub(crate) fn routes() -> Vec<Route> {
         ),
         route(Method::GET, "/v1/admin/conversations/{id}/messages", Value::Null, Some("view_conversations")),
         route(Method::POST, "/v1/admin/conversations/{id}/messages", send(), Some("send_messages")),
+        route(Method::GET, "/v1/admin/conversations/{id}/activity", Value::Null, Some("view_conversations")),
+        route(
+            Method::POST,
+            "/v1/admin/conversations/{id}/notes",
+            send(),
+            Some("send_messages view_conversations"),
+        ),
         route(Method::GET, "/v1/admin/sessions", Value::Null, Some("view_sessions")),
         route(Method::GET, "/v1/admin/stats", Value::Null, Some("view_sessions")),
         route(Method::GET, "/v1/admin/devices/{device_id}/presence", Value::Null, Some("view_presence")),
@@ -89,6 +97,9 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+/// Who asks the same under the same name is somebody else each time.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
 impl Route {
     pub(crate) fn is_agents(&self) -> bool {
         self.permission.is_some()
@@ -104,7 +115,10 @@ impl Route {
         let path = path.replace("{agent_id}", "agt_unknown").replace("{sign_in_id}", "tok_unknown");
         let body = match &self.body {
             Value::Null => Vec::new(),
-            body => body.to_string().replace("{message}", &victim.message).into(),
+            body => {
+                let unique = ASKED.fetch_add(1, Ordering::Relaxed).to_string();
+                body.to_string().replace("{message}", &victim.message).replace("{unique}", &unique).into()
+            }
         };
         http.send(self.method.clone(), &path, body).await
     }
@@ -129,7 +143,11 @@ fn admin_events() -> Vec<(&'static str, Value, &'static str)> {
     let conversation = json!({ "conversation_id": "{id}" });
     vec![
         ("app:subscribe", json!({ "app_id": "{app}" }), ""),
-        ("conversation:join", json!({ "conversation_id": "{id}", "after": "" }), "view_conversations"),
+        (
+            "conversation:join",
+            json!({ "conversation_id": "{id}", "after": "", "after_activity": 0 }),
+            "view_conversations",
+        ),
         ("conversation:leave", conversation.clone(), ""),
         (
             "message:send",
@@ -169,6 +187,8 @@ impl Victim {
         let answer =
             app.as_agent().post(&path, &json!({ "local_id": "2", "body": "hush: answer" })).await.ok();
         let message = answer["message"]["id"].as_str().unwrap().to_owned();
+        let notes = format!("/v1/admin/conversations/{conversation}/notes");
+        app.as_agent().post(&notes, &json!({ "local_id": "3", "body": "hush: note" })).await.ok();
         let mut device = app.device("phone").await;
         device.expect("conversation:joined").await;
         for name in ["session:connect", "presence:change"] {
@@ -190,9 +210,14 @@ impl Victim {
     pub(crate) async fn is_untouched(&mut self, by: &str) {
         assert_eq!(state(&self.app, &self.conversation).await, self.before, "changed by {by}");
         for client in [&mut self.device, &mut self.agent] {
-            for name in
-                ["message:new", "message:status", "user:typing", "agent:typing", "conversation:updated"]
-            {
+            for name in [
+                "message:new",
+                "message:status",
+                "user:typing",
+                "agent:typing",
+                "conversation:updated",
+                "activity:new",
+            ] {
                 assert_eq!(client.settled(name).await, Vec::<Value>::new(), "{name} by {by}");
             }
         }
@@ -204,7 +229,8 @@ pub(crate) async fn state(app: &TestApp, conversation: &str) -> Value {
     let path = format!("/v1/admin/conversations/{conversation}");
     let row = app.as_agent().get(&path).await.ok();
     let messages = app.as_agent().get(&format!("{path}/messages")).await.ok();
-    json!([row, messages])
+    let activity = app.as_agent().get(&format!("{path}/activity")).await.ok();
+    json!([row, messages, activity])
 }
 
 /// Whether an answer tells anything of the victim.
@@ -343,6 +369,7 @@ async fn nothing_of_a_person_is_shown_to_or_changed_by_the_next_person_on_the_sa
     phone.post("/v1/identify", &user("ann")).await.ok();
     assert_eq!(state(&app, &victim.conversation).await[0]["conversation"]["user_id"], "ann");
     victim.agent.expect("conversation:updated").await;
+    assert_eq!(victim.agent.expect("activity:new").await["kind"], "identified");
     assert_eq!(
         phone.get("/v1/conversations").await.ok()["conversations"][0]["id"],
         victim.conversation.as_str()

@@ -3,6 +3,7 @@
 //! Types and pure functions only. Nothing here reads a clock, draws a random number, or does I/O; both come in
 //! as arguments.
 
+mod activity;
 mod agent;
 mod audit;
 mod conversation;
@@ -21,6 +22,7 @@ pub mod schema;
 mod session;
 mod time;
 
+pub use activity::{Activity, ActivityKind, Actor};
 pub use agent::{Agent, AgentStatus, Availability};
 pub use audit::AuditEntry;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure,
+    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure,
     IdentityKeyId, InboxConversation, Message, Permission, Role, Session, Timestamp, TokenId, UserId,
 };
 
@@ -114,6 +114,38 @@ pub struct PersonAnswer {
     pub devices: Vec<PersonsDevice>,
     /// What else they have written, the newest first; at most 20.
     pub conversations: Vec<InboxConversation>,
+}
+
+/// `POST /v1/admin/conversations/{id}/notes`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddNote {
+    /// The writer's own name for the note, 1 to 64 characters, unique among the conversation's notes. A header
+    /// `Idempotency-Key` may stand in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_id: Option<String>,
+    /// The text, 1 to 5,000 characters. No device ever gets it.
+    pub body: String,
+}
+
+/// One thing that happened in a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ActivityAnswer {
+    /// It.
+    pub activity: Activity,
+}
+
+/// What happened in a conversation beside its messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ActivityList {
+    /// Ascending by `n`.
+    pub activity: Vec<Activity>,
+    /// The newest one's `n`; 0 while there is none.
+    pub last_activity: u64,
+    /// Whether there is more in the direction asked for.
+    pub has_more: bool,
 }
 
 /// What is known of a person.

@@ -292,6 +292,7 @@ impl Here {
                 None
             }
             Signal::Message(..)
+            | Signal::Activity(_)
             | Signal::Conversation(_)
             | Signal::Status(_)
             | Signal::AgentTyping(_)

@@ -1,5 +1,6 @@
 //! REST: a handler extracts, makes one call, answers.
 
+mod activity;
 mod agents;
 mod app;
 mod audit;
@@ -78,6 +79,8 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(conversations::admin_inbox))
         .routes(routes!(conversations::admin_conversation, conversations::admin_change_conversation))
         .routes(routes!(messages::admin_list_messages, messages::admin_send_message))
+        .routes(routes!(activity::admin_activity))
+        .routes(routes!(activity::admin_add_note))
         .routes(routes!(presence::admin_sessions))
         .routes(routes!(presence::admin_presence))
         .routes(routes!(presence::admin_stats))

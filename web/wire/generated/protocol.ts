@@ -1,9 +1,58 @@
 // Written by `cargo xtask web-types` from docs/openapi.json and docs/socket.schema.json; a test compares.
 
+/** One thing that happened in a conversation beside its messages: a note, or what somebody did. */
+export type Activity = {
+  /** When the server stored it. */
+  at: string;
+  /** A note's text. */
+  body?: string | null;
+  by?: Actor | null;
+  /** The conversation it belongs to. */
+  conversation_id: ConversationId;
+  /** What happened. There may be more kinds one day: show what is not known as nothing. */
+  kind: string;
+  local_id?: LocalId | null;
+  /** Its place among the conversation's activity: 1, 2, 3 … without holes, in commit order. It has nothing to do with `seq`. */
+  n: number;
+  to?: Actor | null;
+};
+
+/** One thing that happened in a conversation. */
+export type ActivityAnswer = {
+  /** It. */
+  activity: Activity;
+};
+
+/** What happened in a conversation beside its messages. */
+export type ActivityList = {
+  /** Ascending by `n`. */
+  activity: Activity[];
+  /** Whether there is more in the direction asked for. */
+  has_more: boolean;
+  /** The newest one's `n`; 0 while there is none. */
+  last_activity: number;
+};
+
+/** Somebody who takes part in an activity, as they were called then. */
+export type Actor = {
+  /** The agent, the program's token, or the person or device. */
+  id: SenderId;
+  /** Their name then, if it was known. */
+  name?: string | null;
+};
+
 /** `POST /v1/admin/app/identity-keys` */
 export type AddIdentityKey = {
   /** A public key as PEM: EC on P-256, Ed25519 or RSA. Without it, a secret for HS256 is made. */
   public_key?: string | null;
+};
+
+/** `POST /v1/admin/conversations/{id}/notes` */
+export type AddNote = {
+  /** The text, 1 to 5,000 characters. No device ever gets it. */
+  body: string;
+  /** The writer's own name for the note, 1 to 64 characters, unique among the conversation's notes. A header `Idempotency-Key` may stand in for it. */
+  local_id?: string | null;
 };
 
 /** A person who answers, in one app. */
@@ -169,7 +218,7 @@ export type ChangeMe = {
 };
 
 /** Why something was refused. One list for REST, socket events and acks. */
-export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "ASSIGNEE_CHANGED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
+export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "ACTIVITY_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "ASSIGNEE_CHANGED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
 
 /** First event of a connection. */
 export type Connected = {
@@ -361,12 +410,32 @@ export type InviteAgent = {
   role: Role | null;
 };
 
+/** As [`JoinConversation`], on `/admin`: what happened beside the messages comes too. */
+export type JoinAsAgent = {
+  /** The last message that the client has, or `""` for none: the answer then holds the first page of what followed. */
+  after?: string | null;
+  /** The `n` of the last activity that the client has, or 0 for none: the answer then holds the first page of what followed. */
+  after_activity?: number | null;
+  /** The conversation. */
+  conversation_id: string;
+};
+
 /** Asks for a conversation's events from here on. */
 export type JoinConversation = {
   /** The last message that the client has, or `""` for none: the answer then holds the first page of what followed. */
   after?: string | null;
   /** The conversation. */
   conversation_id: string;
+};
+
+/** As [`JoinedConversation`], on `/admin`. */
+export type JoinedAsAgent = JoinedConversation & {
+  /** With `after_activity`: what followed it, ascending by `n`. */
+  activity?: Activity[] | null;
+  /** With `after_activity`: whether there is more behind the last one, up to `last_activity`. */
+  has_more_activity?: boolean | null;
+  /** The newest activity's `n`; everything later comes as `activity:new`. */
+  last_activity: number;
 };
 
 /** Where a conversation stands that was joined. */
@@ -865,8 +934,8 @@ export type AdminRequests = {
     payload: SubscribeToApp;
   };
   "conversation:join": {
-    answer: JoinedConversation;
-    payload: JoinConversation;
+    answer: JoinedAsAgent;
+    payload: JoinAsAgent;
   };
   "conversation:leave": {
     answer: Nothing;
@@ -895,6 +964,7 @@ export type AdminRequests = {
 };
 
 export type AdminEvents = {
+  "activity:new": Activity;
   connected: Connected;
   "conversation:joined": ConversationJoined;
   "conversation:updated": ConversationUpdated;
@@ -923,8 +993,10 @@ export type Routes = {
   "GET /v1/admin/conversations": { query: { view?: string; status?: ConversationStatus; after?: string; limit?: number }; body: undefined; answer: InboxPage };
   "GET /v1/admin/conversations/{id}": { query: undefined; body: undefined; answer: InboxConversationAnswer };
   "PATCH /v1/admin/conversations/{id}": { query: undefined; body: ChangeConversation; answer: InboxConversationAnswer };
+  "GET /v1/admin/conversations/{id}/activity": { query: { after?: number; before?: number; limit?: number }; body: undefined; answer: ActivityList };
   "GET /v1/admin/conversations/{id}/messages": { query: { after?: string; before?: string; limit?: number }; body: undefined; answer: MessagePage };
   "POST /v1/admin/conversations/{id}/messages": { query: undefined; body: SendMessage; answer: MessageAnswer };
+  "POST /v1/admin/conversations/{id}/notes": { query: undefined; body: AddNote; answer: ActivityAnswer };
   "GET /v1/admin/conversations/{id}/person": { query: undefined; body: undefined; answer: PersonAnswer };
   "PATCH /v1/admin/devices/{device_id}": { query: undefined; body: ChangeBlocked; answer: BlockedAnswer };
   "GET /v1/admin/devices/{device_id}/presence": { query: undefined; body: undefined; answer: Presence };

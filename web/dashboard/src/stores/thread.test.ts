@@ -41,7 +41,7 @@ class Server {
   });
 
   joined(messages: Message[] = [], more: Partial<JoinedConversation> = {}) {
-    this.answers.shift()?.({ kind: "done", payload: { last_seq: this.last, messages, has_more: false, receipts: none, ...more } });
+    this.answers.shift()?.({ kind: "done", payload: { last_seq: this.last, last_activity: 0, messages, has_more: false, receipts: none, ...more } });
   }
 }
 
