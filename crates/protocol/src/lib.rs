@@ -21,7 +21,7 @@ pub mod schema;
 mod session;
 mod time;
 
-pub use agent::{Agent, AgentStatus, Availability};
+pub use agent::{Agent, AgentStatus, Availability, Colleague};
 pub use audit::AuditEntry;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};

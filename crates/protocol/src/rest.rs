@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure,
+    Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Colleague, Conversation, DeviceId, Failure,
     IdentityKeyId, InboxConversation, Message, Permission, Role, Session, Timestamp, TokenId, UserId,
 };
 
@@ -377,7 +377,7 @@ pub struct LetIn {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Agents {
     /// All of them, by e-mail address.
-    pub agents: Vec<Agent>,
+    pub agents: Vec<Colleague>,
 }
 
 /// The answer that carries one agent.
