@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { VIEWS } from "../dashboard/src/stores/inbox.svelte.ts";
 import { words } from "../dashboard/src/words.ts";
 
 const web = join(import.meta.dirname, "..");
@@ -39,7 +40,7 @@ describe("the pages", () => {
     const paths = (part: object, parent = "words"): string[] =>
       Object.entries(part).flatMap(([name, value]) => (typeof value === "object" ? paths(value, name) : [`${parent}.${name}`]));
     // Some are chosen by the name of a view.
-    const byView = ["views.all", "views.resolved", "empty.all", "empty.resolved"];
+    const byView = VIEWS.flatMap((name) => [`views.${name}`, `empty.${name}`]);
     expect(paths(words).filter((path) => !byView.includes(path) && !all.includes(path))).toEqual([]);
   });
 

@@ -23,7 +23,7 @@ mod session;
 mod time;
 
 pub use activity::{Activity, ActivityKind, Actor};
-pub use agent::{Agent, AgentStatus, Availability};
+pub use agent::{Agent, AgentStatus, Availability, Colleague};
 pub use audit::AuditEntry;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure,
-    IdentityKeyId, InboxConversation, Message, Permission, Role, Session, Timestamp, TokenId, UserId,
+    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Colleague, Conversation,
+    DeviceId, Failure, IdentityKeyId, InboxConversation, Message, Permission, Role, Session, Timestamp,
+    TokenId, UserId,
 };
 
 /// Who uses a device, as the app tells it.
@@ -409,7 +410,7 @@ pub struct LetIn {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Agents {
     /// All of them, by e-mail address.
-    pub agents: Vec<Agent>,
+    pub agents: Vec<Colleague>,
 }
 
 /// The answer that carries one agent.

@@ -7,7 +7,7 @@ import { callName, initials, tint } from "./faces.ts";
 import { movedUp, order } from "./held.ts";
 import { characters, isComposing, isEmojiOnly } from "./letters.ts";
 import type { Row } from "./stores/inbox.svelte.ts";
-import { dayAndTime, dayLine, rowTime } from "./times.ts";
+import { dayAndTime, dayLine, isLate, rowTime, waited } from "./times.ts";
 
 const none = { user_delivered_seq: 0, user_read_seq: 0, agent_delivered_seq: 0, agent_read_seq: 0 };
 const said = (seq: number, minute: number, sender: Message["sender"], sender_id?: string): Message => ({
@@ -49,7 +49,7 @@ describe("bubbles", () => {
 
 describe("addresses", () => {
   it("are read as they are written, and unknown ones lead to all", () => {
-    for (const path of ["/dashboard/all", "/dashboard/resolved/conv_1", "/dashboard/all/conv_1/person", "/dashboard/all/a%2Fb"]) {
+    for (const path of ["/dashboard/all", "/dashboard/resolved/conv_1", "/dashboard/all/conv_1/person", "/dashboard/all/a%2Fb", "/dashboard/mine", "/dashboard/waiting/conv_1"]) {
       expect(format(parse(path))).toBe(path);
     }
     for (const path of ["/dashboard", "/dashboard/", "/dashboard/nowhere", "/dashboard/%E0%A4%A"]) expect(parse(path).view).toBe("all");
@@ -90,6 +90,13 @@ describe("times", () => {
     expect(dayAndTime(iso(2027, 5, 14, 22, 14), now)).toBe("Yesterday 22:14");
     expect(dayLine(iso(2027, 5, 15, 1, 0), now)).toBe("Today");
     expect(dayLine(iso(2027, 5, 8, 1, 0), now)).toBe("Tuesday 8 June");
+  });
+  it("say for how long somebody waits, and when that is too long", () => {
+    const ago = (minutes: number) => new Date(now - minutes * 60_000).toISOString();
+    expect([0, 4, 59, 60, 80, 1439, 1440, 2900].map((minutes) => waited(ago(minutes), now))).toEqual(["Just now", "4 min", "59 min", "1 h 00", "1 h 20", "23 h 59", "1 day", "2 days"]);
+    expect([59, 60].map((minutes) => isLate(ago(minutes), now))).toEqual([false, true]);
+    // Another clock may be a little ahead.
+    expect(waited(ago(-1), now)).toBe("Just now");
   });
 });
 

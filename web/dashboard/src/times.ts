@@ -30,6 +30,20 @@ export function rowTime(at: string, now: number): string {
   return (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date);
 }
 
+/** From when on who waits has waited too long. */
+const LATE_MS = 3_600_000;
+
+export const isLate = (since: string, now: number): boolean => now - Date.parse(since) >= LATE_MS;
+
+/** For how long somebody waits. */
+export function waited(since: string, now: number): string {
+  const minutes = Math.floor((now - Date.parse(since)) / 60_000);
+  if (minutes < 1) return words.waited.moment;
+  if (minutes < 60) return words.waited.minutes(minutes);
+  const hours = Math.floor(minutes / 60);
+  return hours < 24 ? words.waited.hours(hours, minutes % 60) : words.waited.days(Math.floor(hours / 24));
+}
+
 /** For the line between days. */
 export function dayLine(at: string, now: number): string {
   const date = new Date(at);

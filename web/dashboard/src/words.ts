@@ -85,11 +85,17 @@ export const words = {
     unread: "unread",
   },
 
-  views: { all: "All", resolved: "Resolved" },
+  views: { mine: "Mine", unassigned: "Unassigned", waiting: "Waiting", all: "All", resolved: "Resolved" },
 
   list: {
     label: "Conversations",
-    empty: { all: "No open conversations. New messages appear here by themselves.", resolved: "Nothing is resolved yet." },
+    empty: {
+      mine: "Nobody is waiting for you. What you take, and what others give you, is here.",
+      unassigned: "Every open conversation has somebody.",
+      waiting: "Nobody is waiting for an answer.",
+      all: "No open conversations. New messages appear here by themselves.",
+      resolved: "Nothing is resolved yet.",
+    },
     failed: "The list could not be loaded.",
     more: "More as you scroll",
     unread: (count: number) => `${count} unread`,
@@ -102,6 +108,10 @@ export const words = {
     nothingSaid: "No message yet",
     typing: "is writing",
     moved: (count: number) => `${count} moved up`,
+    waiting: "waiting",
+    assigned: (name: string) => `assigned to ${name}`,
+    assignedToYou: "assigned to you",
+    unassigned: "unassigned",
   },
 
   person: {
@@ -198,6 +208,32 @@ export const words = {
 
   toast: { resolved: (name: string) => `Resolved: ${name}`, undo: "Undo" },
 
+  assign: {
+    title: "Assign",
+    assignee: "Assignee:",
+    find: "Find an agent",
+    agents: "Agents",
+    you: "You",
+    nobody: "Nobody",
+    somebody: "Somebody",
+    self: (name: string) => `${name} (you)`,
+    away: "away",
+    none: (asked: string) => `Nobody found for ‘${asked}’.`,
+    failed: "The team could not be loaded.",
+    done: (name: string, who: string) => `${name}: with ${who} now`,
+    released: (name: string) => `${name}: with nobody now`,
+    hasIt: (who: string) => `${who} has it`,
+    youHaveIt: "You have it",
+    nobodyHasIt: "Nobody has it now",
+  },
+
+  waited: {
+    moment: "Just now",
+    minutes: (count: number) => `${count} min`,
+    hours: (count: number, minutes: number) => `${count} h ${String(minutes).padStart(2, "0")}`,
+    days: (count: number) => plural(count, "day", "days"),
+  },
+
   offline: {
     since: (time: string) =>
       `No connection since ${time}. You can go on: what you write is kept here and sent when it is back.`,
@@ -225,8 +261,14 @@ export const words = {
     back: "Back, close",
     reply: "Reply",
     resolve: "Resolve and next, reopen",
+    goMine: "Mine",
+    goUnassigned: "Unassigned",
+    goWaiting: "Waiting",
     goAll: "All",
     goResolved: "Resolved",
+    assign: "Assign",
+    assignToMe: "Assign to me",
+    undo: "Undo",
     send: "Send",
     newLine: "New line",
     sendResolve: "Send and resolve",

@@ -106,7 +106,7 @@ export type AgentTyping = {
 /** An app's agents. */
 export type Agents = {
   /** All of them, by e-mail address. */
-  agents: Agent[];
+  agents: Colleague[];
 };
 
 /** An app, as its agents see it who manage it. */
@@ -219,6 +219,26 @@ export type ChangeMe = {
 
 /** Why something was refused. One list for REST, socket events and acks. */
 export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "ACTIVITY_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "ASSIGNEE_CHANGED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
+
+/** An agent as the others of their app see them: enough to know whom a conversation is with, and to give it to them. */
+export type Colleague = {
+  /** Whether they take part just now. */
+  availability: Availability;
+  /** When they were invited. */
+  created_at?: string | null;
+  /** Their e-mail address: what they sign in with. Only for who has `manage`, as all below. */
+  email?: string | null;
+  /** Their id. `agt_…` */
+  id: AgentId;
+  /** When they last did anything, to the minute. */
+  last_seen_at?: string | null;
+  /** Their name, which people see. */
+  name: string;
+  /** What they may do. */
+  role: Role;
+  /** Whether they are here. */
+  status: AgentStatus;
+};
 
 /** First event of a connection. */
 export type Connected = {

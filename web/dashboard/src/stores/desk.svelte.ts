@@ -1,5 +1,5 @@
 // An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
-import type { PersonAnswer } from "../../../wire/generated/protocol.ts";
+import type { ChangeConversation, PersonAnswer } from "../../../wire/generated/protocol.ts";
 import { type AdminEvent, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
 import { Drafts } from "./drafts.svelte.ts";
@@ -7,6 +7,7 @@ import { Inbox, type ViewName } from "./inbox.svelte.ts";
 import type { Kept } from "./kept.ts";
 import { Outbox } from "./outbox.svelte.ts";
 import type { Session, SignedInAs } from "./session.svelte.ts";
+import { Team } from "./team.svelte.ts";
 import { Thread } from "./thread.svelte.ts";
 
 /** How many conversations' messages are kept for coming back to them. */
@@ -32,6 +33,7 @@ export class Desk {
   readonly inbox: Inbox;
   readonly outbox: Outbox;
   readonly drafts: Drafts;
+  readonly team: Team;
   wire = $state.raw<State>({ kind: "connecting" });
   /** Since when there is no connection, once that is worth telling. */
   offlineSince = $state<number | undefined>(undefined);
@@ -64,7 +66,16 @@ export class Desk {
       if (document.visibilityState === "visible") requestAnimationFrame(run);
       else later(250, run);
     };
-    this.inbox = new Inbox({ ask, soon, later });
+    this.inbox = new Inbox({
+      ask,
+      me: me.agentId,
+      soon,
+      later,
+      forgot: (id) => {
+        if (this.thread?.id === id) void this.#learn(id);
+      },
+    });
+    this.team = new Team(ask, me.agentId);
     this.drafts = new Drafts(kept, me.who);
     this.outbox = new Outbox(kept, me.who, {
       send: ({ conversation_id, body, local_id }, answer) =>
@@ -120,9 +131,23 @@ export class Desk {
 
   /** Resolves or reopens; tells why not. */
   async change(id: string, status: "open" | "resolved"): Promise<Failed | undefined> {
-    const outcome = await this.ask("PATCH /v1/admin/conversations/{id}", { path: [id], body: { status } });
+    return this.#patch(id, { status });
+  }
+
+  /** Takes, gives or releases, if it is with whom it is thought to be with; tells why not. */
+  async assign(id: string, to: string | null, from: string | null): Promise<Failed | undefined> {
+    const failed = await this.#patch(id, { assignee_id: to, if_assignee_id: from });
+    // Who has it instead stands in the row.
+    if (failed?.code === "ASSIGNEE_CHANGED") await this.#learn(id);
+    return failed;
+  }
+
+  async #patch(id: string, body: ChangeConversation): Promise<Failed | undefined> {
+    // What is heard meanwhile is no older than the answer.
+    const heard = this.inbox.now;
+    const outcome = await this.ask("PATCH /v1/admin/conversations/{id}", { path: [id], body });
     if (!outcome.ok) return outcome.failed;
-    this.inbox.updated({ ...this.inbox.find(id), ...outcome.answer.conversation }, undefined);
+    this.inbox.learn(outcome.answer.conversation, heard);
     return undefined;
   }
 
@@ -209,8 +234,9 @@ export class Desk {
   }
 
   async #learn(id: string): Promise<void> {
+    const heard = this.inbox.now;
     const outcome = await this.ask("GET /v1/admin/conversations/{id}", { path: [id] });
-    if (outcome.ok) this.inbox.learn(outcome.answer.conversation);
+    if (outcome.ok) this.inbox.learn(outcome.answer.conversation, heard);
   }
 
   #changed(state: State): void {
@@ -238,6 +264,9 @@ export class Desk {
 
   #connected(): void {
     this.inbox.resync(this.#view);
+    // One's own are counted in each view.
+    if (this.me.agentId) this.inbox.show("mine");
+    void this.team.load();
     void this.thread?.open();
     void this.loadPerson();
     this.#readUpTo.clear();
@@ -249,6 +278,7 @@ export class Desk {
     this.#session.used();
     switch (event.name) {
       case "conversation:updated":
+        if (event.payload.conversation.assignee_id) this.team.heardOf(event.payload.conversation.assignee_id);
         return this.inbox.updated(event.payload.conversation, event.payload.last_message);
       case "presence:change":
         this.inbox.presence(event.payload);
