@@ -1,6 +1,6 @@
 // What is shown of things, without a page.
 import { describe, expect, it } from "vitest";
-import type { Message } from "../../wire/generated/protocol.ts";
+import type { Activity, Message } from "../../wire/generated/protocol.ts";
 import { format, parse } from "./address.svelte.ts";
 import { blocks, unreadBeyond } from "./bubbles.ts";
 import { callName, initials, tint } from "./faces.ts";
@@ -44,6 +44,38 @@ describe("bubbles", () => {
     // What comes while one looks on is not new any more.
     const later = blocks([...messages, said(5, 4, "user")], none, unread);
     expect(later.find((block) => block.kind === "new")).toMatchObject({ count: 2 });
+  });
+});
+
+describe("what happened", () => {
+  const happened = (n: number, minute: number, second: number, kind: string, by?: string): Activity => ({
+    conversation_id: "c",
+    n,
+    kind,
+    at: new Date(2027, 0, 1, 10, minute, second).toISOString(),
+    ...(by ? { by: { id: by, name: by } } : {}),
+  });
+
+  it("stands where it did, in one line if one did it at once, and parts what was said", () => {
+    const messages = [said(1, 0, "user"), said(2, 3, "user"), said(3, 4, "user")];
+    const activity = [
+      happened(1, 1, 0, "assigned", "ada"),
+      happened(2, 1, 30, "resolved", "ada"),
+      happened(3, 3, 0, "reopened"),
+      happened(4, 3, 10, "note", "ada"),
+      happened(5, 3, 20, "translated", "ada"),
+      happened(6, 5, 0, "assigned", "ben"),
+      happened(7, 5, 1, "released", "ada"),
+    ];
+    const shown = blocks(messages, none, undefined, activity).map((block) =>
+      block.kind === "happened" ? block.what.map(({ n }) => n) : block.kind === "group" ? block.bubbles.map(({ message }) => `m${message.seq}`) : block.kind,
+    );
+    expect(shown).toEqual(["day", ["m1"], [1, 2], [3], ["m2"], "note", ["m3"], [6], [7]]);
+  });
+
+  it("begins a day of its own", () => {
+    const late = { ...happened(1, 0, 0, "note", "ada"), at: new Date(2027, 0, 3, 9).toISOString() };
+    expect(blocks([said(1, 0, "user")], none, undefined, [late]).map(({ kind }) => kind)).toEqual(["day", "group", "day", "note"]);
   });
 });
 

@@ -150,6 +150,26 @@ export const words = {
     blockFailed: (why: string) => `That did not work: ${why}.`,
   },
 
+  /** What somebody did, behind their name. `to` is a name, or "you". */
+  activity: {
+    assigned: (by, to) => (by === to ? "took this" : `assigned this to ${to}`),
+    released: () => "released this",
+    resolved: () => "resolved this",
+    reopened: () => "reopened this",
+    identified: (_by, to) => `is ${to} now`,
+    blocked: (_by, to) => `blocked ${to}`,
+    unblocked: (_by, to) => `unblocked ${to}`,
+  } as Record<string, (by: string, to: string) => string>,
+  happened: { and: "and", reopened: "Reopened by a new message", identified: (to: string) => `This is ${to} now` },
+
+  note: {
+    wrote: "wrote a note. Only the team sees it.",
+    /** For one who is spoken to. */
+    you: "you",
+    somebody: "somebody",
+    theDevice: "this device",
+  },
+
   talk: {
     label: (name: string) => `Conversation with ${name}`,
     none: "No conversation",
@@ -197,8 +217,14 @@ export const words = {
   compose: {
     label: "Answer",
     message: "Message",
+    note: "Note",
+    mode: "Answer as",
+    reply: "Reply",
     placeholder: (name: string) => `Write to ${name}`,
+    notePlaceholder: "Write for the team",
     send: "Send",
+    addNote: "Add note",
+    onlyTeam: "Only the team sees notes",
     moreWays: "More ways to send",
     sendResolve: "Send and resolve",
     hint: { enter: "Enter", sends: "sends,", shift: "Shift", newLine: "new line" },
@@ -260,6 +286,7 @@ export const words = {
     showPerson: "Show or hide the person",
     back: "Back, close",
     reply: "Reply",
+    note: "Note for the team",
     resolve: "Resolve and next, reopen",
     goMine: "Mine",
     goUnassigned: "Unassigned",

@@ -1,8 +1,8 @@
 // An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
 import type { ChangeConversation, PersonAnswer } from "../../../wire/generated/protocol.ts";
-import { type AdminEvent, type State, Wire } from "../../../wire/src/browser.ts";
+import { type AdminEvent, type Answer, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
-import { Drafts } from "./drafts.svelte.ts";
+import { Drafts, type Mode } from "./drafts.svelte.ts";
 import { Inbox, type ViewName } from "./inbox.svelte.ts";
 import type { Kept } from "./kept.ts";
 import { Outbox } from "./outbox.svelte.ts";
@@ -78,13 +78,16 @@ export class Desk {
     this.team = new Team(ask, me.agentId);
     this.drafts = new Drafts(kept, me.who);
     this.outbox = new Outbox(kept, me.who, {
-      send: ({ conversation_id, body, local_id }, answer) =>
-        this.#connection.ask("message:send", { conversation_id, body, local_id }, answer),
+      send: ({ mode, conversation_id, body, local_id }, answer) =>
+        mode === "note"
+          ? void this.#note(conversation_id, local_id, body).then(answer)
+          : this.#connection.ask("message:send", { conversation_id, body, local_id }, answer),
       isOnline: () => this.wire.kind === "online",
       later,
       now: () => Date.now(),
       name: newName,
       stored: (message) => this.#threads.get(message.conversation_id)?.take(message),
+      noted: (activity) => this.#threads.get(activity.conversation_id)?.happened(activity),
     });
     this.#connection = new Wire(
       { app_id: me.app_id, admin_token: me.token },
@@ -193,12 +196,13 @@ export class Desk {
     this.#isTyping = false;
   }
 
-  send(body: string): void {
+  /** Writes to the person, or a note for the team. */
+  send(body: string, mode: Mode): void {
     const { thread } = this;
     if (!thread) return;
     // The server ends the typing with the message.
-    this.#isTyping = false;
-    this.outbox.send(thread.id, body);
+    if (mode === "reply") this.#isTyping = false;
+    this.outbox.send(thread.id, body, mode);
   }
 
   async signOut(): Promise<void> {
@@ -221,8 +225,9 @@ export class Desk {
       new Thread(id, {
         ask: this.ask,
         later,
-        join: (conversation_id, after, answer) => {
-          if (this.thread?.id === conversation_id) this.#connection.ask("conversation:join", { conversation_id, after }, answer);
+        join: (conversation_id, after, after_activity, answer) => {
+          if (this.thread?.id !== conversation_id) return;
+          this.#connection.ask("conversation:join", { conversation_id, after, after_activity }, answer);
         },
       });
     this.#threads.set(id, thread);
@@ -231,6 +236,18 @@ export class Desk {
       this.#threads.delete(oldest);
     }
     return thread;
+  }
+
+  /** Writes a note down; what has no answer may come to one another time. */
+  async #note(conversation_id: string, local_id: string, body: string): Promise<Answer> {
+    const outcome = await this.ask("POST /v1/admin/conversations/{id}/notes", {
+      path: [conversation_id],
+      body: { local_id, body },
+    });
+    if (outcome.ok) return { kind: "done", payload: outcome.answer };
+    const { code, message, retryAfterMs } = outcome.failed;
+    if (code === "UNREACHABLE") return { kind: "failed", code: "SERVER_ERROR", message, retryAfterMs };
+    return { kind: "failed", code, message, retryAfterMs };
   }
 
   async #learn(id: string): Promise<void> {
@@ -287,6 +304,9 @@ export class Desk {
       case "message:new":
         this.outbox.saw(event.payload);
         return this.#threads.get(event.payload.conversation_id)?.take(event.payload);
+      case "activity:new":
+        this.outbox.saw(event.payload);
+        return this.#threads.get(event.payload.conversation_id)?.happened(event.payload);
       case "message:status":
         return this.#threads.get(event.payload.conversation_id)?.status(event.payload);
       case "user:typing": {
