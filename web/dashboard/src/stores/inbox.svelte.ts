@@ -159,6 +159,13 @@ export class Inbox {
     return this.#rows.get(id);
   }
 
+  /** What is known of a device's conversations: the newest. */
+  ofDevice(device: string): Row | undefined {
+    void this.#version;
+    const rows = [...(this.#byDevice.get(device) ?? [])].flatMap((id) => this.#rows.get(id) ?? []);
+    return rows.sort(byActivity)[0];
+  }
+
   /** The connection is there again: what is shown is compared with what is, from the newest on. */
   resync(shown: ViewName): void {
     this.#generation += 1;
