@@ -434,6 +434,32 @@ export const words = {
     },
   },
 
+  notices: {
+    notify: "Show new messages above other windows",
+    notifyHint: "Of what is yours or nobody’s, while this page is in the background and you are available. One tab speaks for all.",
+    notHere: "Browsers have this for pages served by TLS only.",
+    denied: "The browser was told to show none from this page. Its settings for this site change that.",
+    sound: "Make a sound for new messages",
+    soundHint: "Not for the conversation that you look at.",
+    unlocked: "Sound is on.",
+    locked: "Sound waits for a click in this page.",
+    try: "Try it",
+  },
+
+  commands: {
+    title: "Commands",
+    find: "Type a command or a name",
+    people: "People",
+    places: "Go to",
+    assign: "Assign to…",
+    settings: (section: string) => `Settings: ${section}`,
+    dark: "Use the dark theme",
+    light: "Use the light theme",
+    none: (asked: string) => `Nothing found for ‘${asked}’.`,
+    choose: "choose",
+    do: "do it",
+  },
+
   sessions: {
     title: "Sessions",
     count: (connections: number, devices: number) => `${plural(connections, "connection", "connections")} of ${plural(devices, "device", "devices")}, live.`,
@@ -491,5 +517,6 @@ export const words = {
     newLine: "New line",
     sendResolve: "Send and resolve",
     sheet: "These keys",
+    commands: "Commands",
   },
 };

@@ -159,6 +159,13 @@ export class Inbox {
     return this.#rows.get(id);
   }
 
+  /** All that is known, who waits first, then the newest. */
+  known(): Row[] {
+    void this.#version;
+    const waits = (row: Row) => (isOpen(row) && row.waiting_since ? 0 : 1);
+    return [...this.#rows.values()].sort((a, b) => waits(a) - waits(b) || byActivity(a, b));
+  }
+
   /** What is known of a device's conversations: the newest. */
   ofDevice(device: string): Row | undefined {
     void this.#version;
