@@ -1,13 +1,13 @@
 // What is shown of things, without a page.
 import { describe, expect, it } from "vitest";
 import type { Activity, Message } from "../../wire/generated/protocol.ts";
-import { format, parse } from "./address.svelte.ts";
+import { type Target, format, parse } from "./address.svelte.ts";
 import { blocks, unreadBeyond } from "./bubbles.ts";
 import { callName, initials, tint } from "./faces.ts";
 import { movedUp, order } from "./held.ts";
 import { characters, isComposing, isEmojiOnly } from "./letters.ts";
 import type { Row } from "./stores/inbox.svelte.ts";
-import { dayAndTime, dayLine, isLate, rowTime, waited } from "./times.ts";
+import { dayAndSecond, dayAndTime, dayLine, isLate, rowTime, waited } from "./times.ts";
 
 const none = { user_delivered_seq: 0, user_read_seq: 0, agent_delivered_seq: 0, agent_read_seq: 0 };
 const said = (seq: number, minute: number, sender: Message["sender"], sender_id?: string): Message => ({
@@ -84,6 +84,10 @@ describe("addresses", () => {
     for (const path of ["/dashboard/all", "/dashboard/resolved/conv_1", "/dashboard/all/conv_1/person", "/dashboard/all/a%2Fb", "/dashboard/mine", "/dashboard/waiting/conv_1"]) {
       expect(format(parse(path))).toBe(path);
     }
+    for (const path of ["/dashboard/sessions", "/dashboard/settings/team"]) expect(format(parse(path) as Target)).toBe(path);
+    expect(parse("/dashboard/settings/nowhere").section).toBe("profile");
+    // Who comes back from another page comes to what they looked at.
+    expect(parse("/dashboard/sessions", "waiting").view).toBe("waiting");
     for (const path of ["/dashboard", "/dashboard/", "/dashboard/nowhere", "/dashboard/%E0%A4%A"]) expect(parse(path).view).toBe("all");
   });
 });
@@ -120,6 +124,8 @@ describe("times", () => {
     expect(rowTime(iso(2027, 5, 1, 9, 0), now)).toBe("1 Jun");
     expect(rowTime(iso(2026, 5, 1, 9, 0), now)).toBe("1 Jun 2026");
     expect(dayAndTime(iso(2027, 5, 14, 22, 14), now)).toBe("Yesterday 22:14");
+    expect(dayAndSecond(iso(2027, 5, 15, 10, 12), now)).toBe("Today 10:12:00");
+    expect(dayAndSecond(iso(2026, 5, 10, 8, 1), now)).toBe("10 Jun 2026 8:01:00");
     expect(dayLine(iso(2027, 5, 15, 1, 0), now)).toBe("Today");
     expect(dayLine(iso(2027, 5, 8, 1, 0), now)).toBe("Tuesday 8 June");
   });

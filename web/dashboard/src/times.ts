@@ -19,6 +19,17 @@ function daysBetween(at: Date, now: number): number {
 
 export const timeOfDay = (at: string | number): string => clock.format(new Date(at));
 
+const toTheSecond = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit", second: "2-digit" });
+
+/** Day and time to the second, for a record. */
+export function dayAndSecond(at: string, now: number): string {
+  const date = new Date(at);
+  const days = daysBetween(date, now);
+  const time = toTheSecond.format(date);
+  if (days === 0) return `${words.talk.today} ${time}`;
+  return `${days === 1 ? words.talk.yesterday : (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date)} ${time}`;
+}
+
 export const exact = (at: string): string => exactly.format(new Date(at));
 
 /** For a row: the time today, else the day. */

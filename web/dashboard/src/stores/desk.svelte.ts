@@ -1,6 +1,6 @@
 // An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
-import type { ChangeConversation, PersonAnswer } from "../../../wire/generated/protocol.ts";
-import { type AdminEvent, type Answer, type State, Wire } from "../../../wire/src/browser.ts";
+import type { ChangeConversation, ChangeMe, Permission, PersonAnswer } from "../../../wire/generated/protocol.ts";
+import { type AdminEvent, type Answer, type Answered, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
 import { Drafts, type Mode } from "./drafts.svelte.ts";
 import { Inbox, type ViewName } from "./inbox.svelte.ts";
@@ -43,10 +43,13 @@ export class Desk {
   thread = $state.raw<Thread | undefined>(undefined);
   person = $state.raw<PersonAnswer | undefined>(undefined);
   personFailed = $state(false);
+  /** What we may do; a role may change, and opens another connection then. */
+  permissions = $state.raw<readonly Permission[] | undefined>(undefined);
   /** Called at each new connection: the server may be another one. */
   onConnected: () => void = () => {};
 
   #session: Session;
+  #listeners = new Set<(event: AdminEvent) => void>();
   #connection: Wire;
   #threads = new Map<string, Thread>();
   #view: ViewName = "all";
@@ -100,8 +103,44 @@ export class Desk {
     clearTimeout(this.#personTimer);
   }
 
+  get mayManage(): boolean {
+    return this.permissions?.includes("manage") ?? false;
+  }
+
+  get maySeeSessions(): boolean {
+    return this.permissions?.includes("view_sessions") ?? false;
+  }
+
+  /** Our name as it is now; it may have been changed since we signed in. */
+  get name(): string {
+    return this.team.find(this.me.agentId ?? "")?.name ?? this.me.name;
+  }
+
+  get isAway(): boolean {
+    return this.team.find(this.me.agentId ?? "")?.availability === "away";
+  }
+
+  /** Changes what we say of ourselves; tells why not. */
+  async changeMe(body: ChangeMe): Promise<Failed | undefined> {
+    const outcome = await this.ask("PATCH /v1/admin/me", { body });
+    if (!outcome.ok) return outcome.failed;
+    await this.team.load();
+    return undefined;
+  }
+
   tryNow(): void {
     this.#connection.tryNow();
+  }
+
+  /** Hears of all that comes; returns what ends that. */
+  listen(listener: (event: AdminEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** A page of those who are connected. */
+  sessionsPage(after: string, limit: number, answer: (answer: Answered<"sessions:list">) => void): void {
+    this.#connection.ask("sessions:list", { app_id: this.me.app_id, after, limit }, answer);
   }
 
   show(view: ViewName): void {
@@ -250,6 +289,11 @@ export class Desk {
     return { kind: "failed", code, message, retryAfterMs };
   }
 
+  async #learnPermissions(): Promise<void> {
+    const outcome = await this.ask("GET /v1/admin/me");
+    if (outcome.ok) this.permissions = outcome.answer.permissions;
+  }
+
   async #learn(id: string): Promise<void> {
     const heard = this.inbox.now;
     const outcome = await this.ask("GET /v1/admin/conversations/{id}", { path: [id] });
@@ -284,6 +328,7 @@ export class Desk {
     // One's own are counted in each view.
     if (this.me.agentId) this.inbox.show("mine");
     void this.team.load();
+    void this.#learnPermissions();
     void this.thread?.open();
     void this.loadPerson();
     this.#readUpTo.clear();
@@ -293,6 +338,7 @@ export class Desk {
 
   #heard(event: AdminEvent): void {
     this.#session.used();
+    for (const listener of this.#listeners) listener(event);
     switch (event.name) {
       case "conversation:updated":
         if (event.payload.conversation.assignee_id) this.team.heardOf(event.payload.conversation.assignee_id);

@@ -159,6 +159,20 @@ export class Inbox {
     return this.#rows.get(id);
   }
 
+  /** All that is known, who waits first, then the newest. */
+  known(): Row[] {
+    void this.#version;
+    const waits = (row: Row) => (isOpen(row) && row.waiting_since ? 0 : 1);
+    return [...this.#rows.values()].sort((a, b) => waits(a) - waits(b) || byActivity(a, b));
+  }
+
+  /** What is known of a device's conversations: the newest. */
+  ofDevice(device: string): Row | undefined {
+    void this.#version;
+    const rows = [...(this.#byDevice.get(device) ?? [])].flatMap((id) => this.#rows.get(id) ?? []);
+    return rows.sort(byActivity)[0];
+  }
+
   /** The connection is there again: what is shown is compared with what is, from the newest on. */
   resync(shown: ViewName): void {
     this.#generation += 1;
