@@ -12,6 +12,7 @@ mod bad_bytes;
 mod bad_input;
 mod behind_a_proxy;
 mod broadcast;
+mod canned_replies;
 mod clocks;
 mod connecting;
 mod credentials;

@@ -87,6 +87,20 @@ pub(crate) fn routes() -> Vec<Route> {
         ),
         route(Method::PATCH, "/v1/admin/agents/{agent_id}", json!({ "name": "Eve" }), Some("manage")),
         route(Method::POST, "/v1/admin/agents/{agent_id}/reset", json!({}), Some("manage")),
+        route(Method::GET, "/v1/admin/canned-replies", Value::Null, Some("view_conversations")),
+        route(
+            Method::POST,
+            "/v1/admin/canned-replies",
+            json!({ "shortcut": "intruder-{unique}", "text": "Hi" }),
+            Some("manage"),
+        ),
+        route(
+            Method::PATCH,
+            "/v1/admin/canned-replies/{canned_reply_id}",
+            json!({ "text": "Hi" }),
+            Some("manage"),
+        ),
+        route(Method::DELETE, "/v1/admin/canned-replies/{canned_reply_id}", Value::Null, Some("manage")),
         // These ask nothing but a session of one's own.
         route(Method::GET, "/v1/admin/me", Value::Null, Some("")),
         route(Method::PATCH, "/v1/admin/me", json!({ "name": "Eve" }), Some("")),
@@ -112,7 +126,10 @@ impl Route {
     pub(crate) async fn ask(&self, http: &Http, victim: &Victim) -> testkit::Answer {
         let path = self.path.replace("{id}", &victim.conversation).replace("{device_id}", "phone");
         let path = path.replace("{user_id}", "ann").replace("{key_id}", "idk_unknown");
-        let path = path.replace("{agent_id}", "agt_unknown").replace("{sign_in_id}", "tok_unknown");
+        let path = path
+            .replace("{agent_id}", "agt_unknown")
+            .replace("{sign_in_id}", "tok_unknown")
+            .replace("{canned_reply_id}", "can_unknown");
         let body = match &self.body {
             Value::Null => Vec::new(),
             body => {

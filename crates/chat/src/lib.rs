@@ -9,6 +9,7 @@ mod agents;
 mod ambient;
 mod attempts;
 mod authentication;
+mod canned_replies;
 mod conversations;
 mod credential;
 mod crowd;

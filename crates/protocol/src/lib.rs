@@ -6,6 +6,7 @@
 mod activity;
 mod agent;
 mod audit;
+mod canned_reply;
 mod conversation;
 pub mod encoded;
 mod error;
@@ -25,11 +26,12 @@ mod time;
 pub use activity::{Activity, ActivityKind, Actor};
 pub use agent::{Agent, AgentStatus, Availability, Colleague};
 pub use audit::AuditEntry;
+pub use canned_reply::CannedReply;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};
 pub use id::{
-    AgentId, AppId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId, SenderId,
-    TokenId, UserId,
+    AgentId, AppId, CannedReplyId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId,
+    SenderId, TokenId, UserId,
 };
 pub use message::{Message, MessageStatus, Sender, Side};
 pub use permission::{Permission, Permissions, Role};

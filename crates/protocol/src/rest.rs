@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Colleague, Conversation,
-    DeviceId, Failure, IdentityKeyId, InboxConversation, Message, Permission, Role, Session, Timestamp,
-    TokenId, UserId,
+    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
+    Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, Permission, Role, Session,
+    Timestamp, TokenId, UserId,
 };
 
 /// Who uses a device, as the app tells it.
@@ -146,6 +146,46 @@ pub struct ActivityList {
     /// The newest one's `n`; 0 while there is none.
     pub last_activity: u64,
     /// Whether there is more in the direction asked for.
+    pub has_more: bool,
+}
+
+/// `POST /v1/admin/canned-replies`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddCannedReply {
+    /// Its short name: 1 to 32 letters, digits, `-` and `_`; kept in lower case.
+    pub shortcut: String,
+    /// The text, with `{{person.name|there}}`, `{{person.email}}` and `{{agent.name}}` for what they say.
+    pub text: String,
+}
+
+/// `PATCH /v1/admin/canned-replies/{canned_reply_id}`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeCannedReply {
+    /// Another short name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortcut: Option<String>,
+    /// Another text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// A canned reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CannedReplyAnswer {
+    /// It.
+    pub canned_reply: CannedReply,
+}
+
+/// Canned replies of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CannedReplyPage {
+    /// Ascending by their shortcuts.
+    pub canned_replies: Vec<CannedReply>,
+    /// Whether there are more behind the last one.
     pub has_more: bool,
 }
 

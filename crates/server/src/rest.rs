@@ -5,6 +5,7 @@ mod agents;
 mod app;
 mod audit;
 mod auth;
+mod canned_replies;
 mod conversations;
 mod docs;
 mod error;
@@ -84,6 +85,8 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(presence::admin_sessions))
         .routes(routes!(presence::admin_presence))
         .routes(routes!(presence::admin_stats))
+        .routes(routes!(canned_replies::admin_canned_replies, canned_replies::admin_add_canned_reply))
+        .routes(routes!(canned_replies::admin_change_canned_reply, canned_replies::admin_remove_canned_reply))
         .routes(routes!(audit::admin_audit))
         .split_for_parts();
     // Ready bytes: anybody may ask for it, again and again.

@@ -37,6 +37,9 @@ pub use self::operations::apps::{
     RotateKey, Rotated, TouchOldKey,
 };
 pub use self::operations::audit::{Act, ListActs};
+pub use self::operations::canned_replies::{
+    AddCannedReply, Canned, ChangeCannedReply, ListCannedReplies, RemoveCannedReply,
+};
 pub use self::operations::changes::{
     ChangeCursor, ChangedConversation, Changes, Compare, Compared, Given, ListChanges,
 };

@@ -5,6 +5,7 @@ pub(crate) mod activity;
 pub(crate) mod agents;
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod canned_replies;
 pub(crate) mod changes;
 pub(crate) mod conversations;
 pub(crate) mod credentials;

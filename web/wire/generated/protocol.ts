@@ -41,6 +41,14 @@ export type Actor = {
   name?: string | null;
 };
 
+/** `POST /v1/admin/canned-replies` */
+export type AddCannedReply = {
+  /** Its short name: 1 to 32 letters, digits, `-` and `_`; kept in lower case. */
+  shortcut: string;
+  /** The text, with `{{person.name|there}}`, `{{person.email}}` and `{{agent.name}}` for what they say. */
+  text: string;
+};
+
 /** `POST /v1/admin/app/identity-keys` */
 export type AddIdentityKey = {
   /** A public key as PEM: EC on P-256, Ed25519 or RSA. Without it, a secret for HS256 is made. */
@@ -171,6 +179,37 @@ export type BlockedAnswer = {
   user_id?: UserId | null;
 };
 
+/** A text that agents begin an answer with. */
+export type CannedReply = {
+  /** When it was made. */
+  created_at: string;
+  /** Its id. `can_…` */
+  id: CannedReplyId;
+  /** Its short name, unique in the app: 1 to 32 letters, digits, `-` and `_`, in lower case. */
+  shortcut: string;
+  /** The text, 1 to 5,000 characters. `{{person.name}}`, `{{person.email}}` and `{{agent.name}}` stand for what they say; `{{person.name|there}}` for `there`, where the name is not known. Whoever inserts it fills them in. */
+  text: string;
+  /** When it was last changed. */
+  updated_at: string;
+};
+
+/** A canned reply. */
+export type CannedReplyAnswer = {
+  /** It. */
+  canned_reply: CannedReply;
+};
+
+/** A canned reply. `can_…` */
+export type CannedReplyId = string;
+
+/** Canned replies of an app. */
+export type CannedReplyPage = {
+  /** Ascending by their shortcuts. */
+  canned_replies: CannedReply[];
+  /** Whether there are more behind the last one. */
+  has_more: boolean;
+};
+
 /** `PATCH /v1/admin/agents/{agent_id}`: what is to be other. */
 export type ChangeAgent = {
   /** Their name. */
@@ -195,6 +234,14 @@ export type ChangeApp = {
 export type ChangeBlocked = {
   /** Whether they are to be blocked. */
   blocked: boolean;
+};
+
+/** `PATCH /v1/admin/canned-replies/{canned_reply_id}` */
+export type ChangeCannedReply = {
+  /** Another short name. */
+  shortcut?: string | null;
+  /** Another text. */
+  text?: string | null;
 };
 
 /** `PATCH /v1/admin/conversations/{id}`: a status, or an assignee, or both. */
@@ -1010,6 +1057,10 @@ export type Routes = {
   "POST /v1/admin/app/identity-keys": { query: undefined; body: AddIdentityKey; answer: IdentityKeyAdded };
   "DELETE /v1/admin/app/identity-keys/{key_id}": { query: { end_bindings?: boolean }; body: undefined; answer: Done };
   "GET /v1/admin/audit": { query: { before?: number; limit?: number }; body: undefined; answer: AuditPage };
+  "GET /v1/admin/canned-replies": { query: { after?: string; limit?: number }; body: undefined; answer: CannedReplyPage };
+  "POST /v1/admin/canned-replies": { query: undefined; body: AddCannedReply; answer: CannedReplyAnswer };
+  "DELETE /v1/admin/canned-replies/{canned_reply_id}": { query: undefined; body: undefined; answer: Done };
+  "PATCH /v1/admin/canned-replies/{canned_reply_id}": { query: undefined; body: ChangeCannedReply; answer: CannedReplyAnswer };
   "GET /v1/admin/conversations": { query: { view?: string; status?: ConversationStatus; after?: string; limit?: number }; body: undefined; answer: InboxPage };
   "GET /v1/admin/conversations/{id}": { query: undefined; body: undefined; answer: InboxConversationAnswer };
   "PATCH /v1/admin/conversations/{id}": { query: undefined; body: ChangeConversation; answer: InboxConversationAnswer };

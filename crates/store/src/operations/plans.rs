@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use backing::Postgres;
 use protocol::rest::User;
 use protocol::{
-    Actor, AppId, Availability, ConversationId, ConversationStatus, DeviceId, IdentityKeyId, MessageStatus,
-    Permissions, Role, Sender, Side, Timestamp, TokenId,
+    Actor, AppId, Availability, CannedReply, ConversationId, ConversationStatus, DeviceId, IdentityKeyId,
+    MessageStatus, Permissions, Role, Sender, Side, Timestamp, TokenId,
 };
 use tokio_postgres::NoTls;
 
@@ -16,17 +16,18 @@ use super::conversations::{
 use crate::postgres::OF_LANES;
 use crate::session::asked;
 use crate::{
-    Act, ActivityAfter, ActivityCursor, AddIdentityKey, AddNote, AgentChange, AgentChanged, App, AppChange,
-    Appended, Assign, BeginFirstRun, Block, Blocked, ChangeAgent, ChangeApp, CheckWritable, ClaimDevice,
-    CodeKind, Compare, CountUnread, CreateApp, CreateToken, Credential, Cursor, EndBindings,
-    EndBindingsOfKey, EndFirstRun, EndOldKey, EndSignIns, FindAccounts, FindAgent, FindApp, FindCode,
-    FindConversation, FindDevice, FindDeviceLogin, FindIdentityKey, FindLatest, FindPerson, FindToken,
-    FindTokenByHash, FindVoid, GiveCode, Given, HasEndedBindings, Identify, IdentityKey, IdentityPolicy,
-    InviteAgent, Invited, KeepSecret, KeyAdded, ListActs, ListAgents, ListApps, ListChanges,
-    ListConversations, ListIdentityKeys, ListRevocations, ListSignIns, ListTokens, Location, MessagesAfter,
-    NameDevices, NewCode, NewMessage, NewReceipt, NowAt, OpenConversation, Proof, Purpose, ReadActivity,
-    ReadHistory, ResetDevice, RetireIdentityKey, RevokeToken, RotateKey, Scope, SetStatus, SignIn, Store,
-    StoredAgent, TellContext, Token, TouchDevice, TouchOldKey, TouchToken, Unbind, UseCode, View, Void,
+    Act, ActivityAfter, ActivityCursor, AddCannedReply, AddIdentityKey, AddNote, AgentChange, AgentChanged,
+    App, AppChange, Appended, Assign, BeginFirstRun, Block, Blocked, ChangeAgent, ChangeApp,
+    ChangeCannedReply, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp, CreateToken,
+    Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndOldKey, EndSignIns, FindAccounts,
+    FindAgent, FindApp, FindCode, FindConversation, FindDevice, FindDeviceLogin, FindIdentityKey, FindLatest,
+    FindPerson, FindToken, FindTokenByHash, FindVoid, GiveCode, Given, HasEndedBindings, Identify,
+    IdentityKey, IdentityPolicy, InviteAgent, Invited, KeepSecret, KeyAdded, ListActs, ListAgents, ListApps,
+    ListCannedReplies, ListChanges, ListConversations, ListIdentityKeys, ListRevocations, ListSignIns,
+    ListTokens, Location, MessagesAfter, NameDevices, NewCode, NewMessage, NewReceipt, NowAt,
+    OpenConversation, Proof, Purpose, ReadActivity, ReadHistory, RemoveCannedReply, ResetDevice,
+    RetireIdentityKey, RevokeToken, RotateKey, Scope, SetStatus, SignIn, Store, StoredAgent, TellContext,
+    Token, TouchDevice, TouchOldKey, TouchToken, Unbind, UseCode, View, Void,
 };
 
 /// The statements, with values in place of their parameters.
@@ -337,6 +338,23 @@ async fn do_all(store: &Store) {
         };
         store.write(note).await.expect("an outcome");
     }
+    let reply = CannedReply {
+        id: "can_1".into(),
+        shortcut: "hi".into(),
+        text: "Hi".into(),
+        created_at: at(0),
+        updated_at: at(0),
+    };
+    let app_id: AppId = "app-0".into();
+    let add = AddCannedReply { app_id: app_id.clone(), reply, most: 9, act: act() };
+    store.write(add).await.expect("an outcome");
+    let (shortcut, text) = (Some("ho".into()), None);
+    let change = ChangeCannedReply { app_id: app_id.clone(), id: "can_1".into(), shortcut, text, act: act() };
+    store.write(change).await.expect("an outcome");
+    let list = ListCannedReplies { app_id: app_id.clone(), after: String::new(), limit: 10 };
+    assert_eq!(store.read(list).await.expect("a list").len(), 1);
+    let remove = RemoveCannedReply { app_id, id: "can_1".into(), act: act() };
+    assert!(store.write(remove).await.expect("an outcome"));
     for cursor in [ActivityCursor::After(0), ActivityCursor::Before(None)] {
         let page = ReadActivity { scope: scope(None), conversation_id: id.clone(), cursor, limit: 10 };
         store.read(page).await.expect("a page");
