@@ -77,6 +77,11 @@ test('one tab tells for all, another when it is closed, and what is read anywher
   const leader = (await told(ada.page)).length > 0 ? ada.page : second;
   const other = leader === second ? ada.page : second;
   await leader.close();
+  const leads = async () => {
+    const { held, pending } = await navigator.locks.query();
+    return held.length === 1 && pending.length === 0;
+  };
+  await eventually(() => other.evaluate(leads), 'the other one leads');
   await leila.say('Hello?');
   await eventually(async () => `${await told(other)}` === 'Leila Haddad: Hello?', 'the other one tells');
   // It is opened where it is told of, and so read.

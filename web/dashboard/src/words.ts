@@ -363,6 +363,7 @@ export const words = {
 
     app: {
       hint: "What holds for all devices and pages that use this app’s key.",
+      itself: "Name and key",
       name: "Name",
       id: "Id",
       copyId: "Copy id",
@@ -375,7 +376,7 @@ export const words = {
       claimed: "What the device says",
       claimedHint: "Anybody may claim to be anybody. A claim opens no conversation of another device.",
       verified: "Only your own backend",
-      verifiedHint: "It signs a token for each person. Whoever has none is refused.",
+      verifiedHint: "It signs a token for each person. A name without one is refused; people without a name may still write.",
       secret: "Devices have a secret of their own",
       secretHint: "A device without one, as old programs are, is refused.",
       keys: "Identity keys",
