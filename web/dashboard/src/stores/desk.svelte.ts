@@ -2,6 +2,7 @@
 import type { ChangeConversation, ChangeMe, Permission, PersonAnswer } from "../../../wire/generated/protocol.ts";
 import { type AdminEvent, type Answer, type Answered, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
+import { Canned } from "./canned.svelte.ts";
 import { Drafts, type Mode } from "./drafts.svelte.ts";
 import { Inbox, type ViewName } from "./inbox.svelte.ts";
 import type { Kept } from "./kept.ts";
@@ -34,6 +35,7 @@ export class Desk {
   readonly outbox: Outbox;
   readonly drafts: Drafts;
   readonly team: Team;
+  readonly canned: Canned;
   wire = $state.raw<State>({ kind: "connecting" });
   /** Since when there is no connection, once that is worth telling. */
   offlineSince = $state<number | undefined>(undefined);
@@ -79,6 +81,7 @@ export class Desk {
       },
     });
     this.team = new Team(ask, me.agentId);
+    this.canned = new Canned(ask);
     this.drafts = new Drafts(kept, me.who);
     this.outbox = new Outbox(kept, me.who, {
       send: ({ mode, conversation_id, body, local_id }, answer) =>
