@@ -106,7 +106,8 @@ test('a hundred thousand sessions are as light as ten', async (t) => {
     user_info: { user_id: `usr_${count}`, name: `Visitor ${count}` },
   });
   await page.go('/dashboard/sessions');
-  await page.sees('100,000 connections of 100,000 devices, live.');
+  // A hundred pages go through this process and the browser's own, which takes a while on a busy machine.
+  await page.page.getByText('100,000 connections of 100,000 devices, live.').waitFor({ timeout: 60_000 });
   const count = () => page.page.evaluate(() => document.querySelectorAll('*').length);
   assert.ok((await count()) < 1_500, `${await count()}`);
   assert.equal((await names(page))[0], 'Visitor 100000');
