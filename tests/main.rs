@@ -39,6 +39,7 @@ mod people;
 mod people_stories;
 mod redis_modes;
 mod sdk_scenario;
+mod search;
 mod storage_failure;
 mod under_attack;
 

@@ -31,6 +31,7 @@ mod receipts;
 mod recent;
 mod revocations;
 mod round;
+mod search;
 mod standing;
 
 use std::net::IpAddr;
@@ -69,6 +70,7 @@ pub use self::receipts::Receipt;
 use self::recent::Recent;
 pub use self::revocations::{Revoked, RevokedDevices};
 pub use self::round::Rounds;
+pub use self::search::Asking;
 
 /// The rules, with all they need. Shared by every handler.
 pub struct Chat {

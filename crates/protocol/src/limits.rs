@@ -43,6 +43,10 @@ pub const UNREAD_COUNTED: u64 = 1_000;
 pub const PAGE: u32 = 50;
 /// Rows in a page at most.
 pub const PAGE_MAX: u32 = 200;
+/// Characters of what is searched for, at most.
+pub const SEARCH_CHARS: usize = 256;
+/// Characters of a text that a search shows around what it has found, at most.
+pub const SNIPPET_CHARS: usize = 160;
 /// Bytes of a page as it is encoded, at most, of whatever it is a page; one row always fits.
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// Sessions in one answer at most.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
-    Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, Permission, Role, Session,
-    Timestamp, TokenId, UserId,
+    Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, MessageId, Permission, Role,
+    Sender, Session, Timestamp, TokenId, UserId,
 };
 
 /// Who uses a device, as the app tells it.
@@ -634,6 +634,85 @@ pub struct InboxPage {
     /// What to give as `after` for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+}
+
+/// What a search has found, a page of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SearchPage {
+    /// Newest first.
+    pub results: Vec<SearchResult>,
+    /// Whether there may be more behind the last one.
+    pub has_more: bool,
+    /// What to give as `after` for the next page. A page may have few results, or none, and there are more nevertheless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// False while the index is made of what was there before it: until then not everything is found.
+    pub is_complete: bool,
+}
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SearchResult {
+    /// What it is. There may be more kinds in time.
+    pub kind: SearchKind,
+    /// Where it is, as an inbox shows it.
+    pub conversation: InboxConversation,
+    /// The message, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<FoundMessage>,
+    /// The text around what was found.
+    pub snippet: Snippet,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SearchKind {
+    /// A message's text.
+    Message,
+    /// Who writes in the conversation: their name, e-mail address or id, or the device's id.
+    Person,
+}
+
+/// A message that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FoundMessage {
+    /// Its id: `after` or `before` of a page of the conversation's messages.
+    pub id: MessageId,
+    /// Its place in the conversation.
+    pub seq: u64,
+    /// Which side wrote it.
+    pub sender: Sender,
+    /// Who wrote it, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_name: Option<String>,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+}
+
+/// A part of a text, and where in it is what was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Snippet {
+    /// The text, on one line. Where more of it comes before or behind, there is an ellipsis. No HTML: show it as text.
+    pub text: String,
+    /// What matched, in order, none touching another.
+    pub ranges: Vec<SnippetRange>,
+}
+
+/// A part of a snippet's text, in Unicode code points: not in bytes, and not in the UTF-16 units of JavaScript's `length`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SnippetRange {
+    /// Before its first one.
+    pub start: usize,
+    /// Behind its last one.
+    pub end: usize,
 }
 
 /// A page of messages.

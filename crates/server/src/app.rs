@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stream::Patience;
 use crate::telemetry::{RefusedLogins, Sampled};
-use crate::{demo, listen, memory, rest};
+use crate::{demo, indexing, listen, memory, rest};
 
 /// Connections that the operators' own listener has at a time.
 const INTERNAL_CONNECTIONS: usize = 64;
@@ -56,6 +56,7 @@ pub struct App {
     internal: Option<(TcpListener, SocketAddr)>,
     settings: Settings,
     greeting: Greeting,
+    store: Arc<Store>,
     stored_all: JoinHandle<()>,
 }
 
@@ -113,7 +114,7 @@ impl App {
             connections_per_device: settings.max_connections_per_device,
         };
         let chat = Chat::new(Parts {
-            store,
+            store: Arc::clone(&store),
             cluster: cluster(&settings, &ambient, here),
             handles,
             rounds,
@@ -154,7 +155,7 @@ impl App {
             open: InFlight::default(),
             refused_logins: RefusedLogins::new(settings.log_addresses),
         });
-        Ok(Self { shared, listener, address, internal, settings, greeting, stored_all })
+        Ok(Self { shared, listener, address, internal, settings, greeting, store, stored_all })
     }
 
     /// Where it listens.
@@ -194,8 +195,10 @@ impl App {
             // Counted by itself: whatever is full, those who run the server see it.
             let (open, most) = (InFlight::default(), INTERNAL_CONNECTIONS);
             let door = Door { listener, router, takes_sockets: false, open, most };
-            tasks.spawn(listen::accept(door, Arc::clone(&self.shared), stopped));
+            tasks.spawn(listen::accept(door, Arc::clone(&self.shared), stopped.clone()));
         }
+        let (name, metrics) = (format!("{:016x}", self.shared.chat.ambient().chance()), &self.shared.metrics);
+        tasks.spawn(indexing::index(self.store, Arc::clone(metrics), name, stopped));
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_credentials(&shared.chat).await });
         let shared = Arc::clone(&self.shared);

@@ -50,6 +50,9 @@ pub enum Command {
     /// Devices: who owns their names, and who is at them
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// The index of the agents' search
+    #[command(subcommand)]
+    Search(SearchCommand),
     /// The record of administrative acts, newest first
     Audit {
         /// Only this app's
@@ -356,6 +359,20 @@ pub enum DeviceCommand {
     },
 }
 
+/// The index of the agents' search.
+#[derive(Debug, Subcommand)]
+pub enum SearchCommand {
+    /// Make the index anew: the server does it in the background, at once if it runs. Until it is done, searches find less
+    Rebuild {
+        /// Only this app's
+        #[arg(long, value_name = "APP")]
+        app: Option<String>,
+        /// Where the data is and how to print.
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
 fn parse_role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| format!("expected one of {}", Role::ALL.map(Role::as_str).join(", ")))
 }
@@ -416,6 +433,7 @@ impl Command {
             Self::Serve(_) | Self::Healthcheck(_) => None,
             Self::Backup(Backup { output, .. })
             | Self::Audit { output, .. }
+            | Self::Search(SearchCommand::Rebuild { output, .. })
             | Self::App(
                 AppCommand::Create { output, .. }
                 | AppCommand::List { output }
@@ -632,6 +650,14 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             let revoked = found.ok_or_else(|| Failure::invalid("there is no such token"))?;
             let answer = json!({ "id": id, "revoked": true });
             Ok(output.print(&answer, || if revoked { "revoked".into() } else { "was revoked before".into() }))
+        }
+        Command::Search(SearchCommand::Rebuild { app, output }) => {
+            let chat = open(&output).await?;
+            chat.rebuild_search(app.as_deref().map(AppId::from)).await?.ok_or_else(no_app)?;
+            let answer = json!({ "app_id": app, "asked": true });
+            Ok(output.print(&answer, || {
+                "asked for: the server makes the index anew, in the background; /metrics and is_complete tell when it is done".into()
+            }))
         }
         Command::Audit { app, limit, output } => {
             let entries = open(&output).await?.audit_rows(app.map(AppId::from), None, limit).await?;

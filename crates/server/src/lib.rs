@@ -12,6 +12,7 @@ mod demo;
 mod failure;
 mod fanout;
 mod healthcheck;
+mod indexing;
 mod json;
 mod legacy;
 mod listen;

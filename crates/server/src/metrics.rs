@@ -1,7 +1,7 @@
 //! Numbers for Prometheus. Belongs to one server, not to the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chat::SendResult;
@@ -115,6 +115,11 @@ pub(crate) struct Metrics {
     missed: Counter,
     repairs_failed: Counter,
     legacy: Family<ByUse, Counter>,
+    index_behind_documents: Gauge,
+    index_behind_seconds: Gauge<f64, AtomicU64>,
+    indexed: Counter,
+    is_indexing: Gauge,
+    is_index_complete: Gauge,
 }
 
 impl Metrics {
@@ -151,6 +156,11 @@ impl Metrics {
             cluster_written_off: Counter::default(),
             missed: Counter::default(),
             repairs_failed: Counter::default(),
+            index_behind_documents: Gauge::default(),
+            index_behind_seconds: Gauge::default(),
+            indexed: Counter::default(),
+            is_indexing: Gauge::default(),
+            is_index_complete: Gauge::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -291,6 +301,31 @@ impl Metrics {
             self.legacy.clone(),
         );
         registry.register(
+            "search_behind_documents",
+            "Messages that wait to be found by the search, on the node that makes its index",
+            self.index_behind_documents.clone(),
+        );
+        registry.register(
+            "search_behind_seconds",
+            "How long the first of them has waited",
+            self.index_behind_seconds.clone(),
+        );
+        registry.register(
+            "search_indexed",
+            "Messages and people that this node has put into the search's index",
+            self.indexed.clone(),
+        );
+        registry.register(
+            "search_is_indexing",
+            "Whether this node makes the search's index: one of all does",
+            self.is_indexing.clone(),
+        );
+        registry.register(
+            "search_is_complete",
+            "Whether all is in the index that was there before it, as the node knows that makes it",
+            self.is_index_complete.clone(),
+        );
+        registry.register(
             "cluster_written_off",
             "Times that the other nodes took this one for dead",
             self.cluster_written_off.clone(),
@@ -394,6 +429,30 @@ impl Metrics {
     /// What a subscriber misses could not be read.
     pub(crate) fn repair_failed(&self) {
         self.repairs_failed.inc();
+    }
+
+    /// Whether this node makes the search's index, and whether that has all that was there before.
+    pub(crate) fn indexing(&self, is_mine: bool, is_complete: bool) {
+        self.is_indexing.set(is_mine.into());
+        self.is_index_complete.set(is_complete.into());
+        if !is_mine {
+            self.index_behind(0, None);
+        }
+    }
+
+    /// So many documents are not in the search's index, and the first of them was stored so long ago.
+    pub(crate) fn index_behind(&self, documents: u64, milliseconds: Option<i64>) {
+        self.index_behind_documents.set(i64::try_from(documents).unwrap_or(i64::MAX));
+        if documents == 0 {
+            self.index_behind_seconds.set(0.0);
+        } else if let Some(milliseconds) = milliseconds {
+            self.index_behind_seconds
+                .set(Duration::from_millis(milliseconds.max(0).unsigned_abs()).as_secs_f64());
+        }
+    }
+
+    pub(crate) fn indexed(&self, documents: u64) {
+        self.indexed.inc_by(documents);
     }
 
     pub(crate) fn missed(&self) {

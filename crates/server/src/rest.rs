@@ -16,6 +16,7 @@ mod messages;
 mod people;
 mod presence;
 mod receipts;
+mod search;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,7 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(presence::admin_stats))
         .routes(routes!(canned_replies::admin_canned_replies, canned_replies::admin_add_canned_reply))
         .routes(routes!(canned_replies::admin_change_canned_reply, canned_replies::admin_remove_canned_reply))
+        .routes(routes!(search::admin_search))
         .routes(routes!(audit::admin_audit))
         .split_for_parts();
     // Ready bytes: anybody may ask for it, again and again.

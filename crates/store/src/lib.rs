@@ -13,6 +13,7 @@ mod postgres;
 mod schema;
 mod session;
 mod sqlite;
+mod words;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -58,6 +59,10 @@ pub use self::operations::inbox::{
     Assign, Assigned, FindConversation, Identified, Identify, OpenConversation, Opened, Outcome, SetStatus,
     TellContext,
 };
+pub use self::operations::indexing::{
+    EndIndexing, Fresh, HoldIndexing, Index, ListFresh, ListOld, LoadUnindexed, Mark, Part, SearchState,
+    Seen, Unindexed,
+};
 pub use self::operations::messages::{
     Appended, Cursor, History, Look, MessagesAfter, NewMessage, ReadHistory,
 };
@@ -66,6 +71,10 @@ pub use self::operations::people::{
 };
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::revocations::{ListRevocations, Revocation, Revocations};
+pub use self::operations::search::{Found, Hit, HitWhat, Search};
+pub use self::operations::search_requests::{
+    EndSearchRequest, ForgetIndex, ListRequested, NextSearchRequest, RebuildSearch, Requested, SearchRequest,
+};
 pub use self::operations::tokens::{
     CreateToken, EndSignIns, FindToken, FindTokenByHash, ListSignIns, ListTokens, RevokeToken, Token,
     TokensAgent, TouchToken,
@@ -74,6 +83,7 @@ use self::postgres::Postgres;
 pub use self::postgres::PostgresConfig;
 use self::sqlite::Sqlite;
 pub use self::sqlite::{Backup, back_up};
+pub use self::words::{Sought, TooManyWords, Words};
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]

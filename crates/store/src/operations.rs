@@ -13,10 +13,13 @@ pub(crate) mod devices;
 pub(crate) mod heartbeat;
 pub(crate) mod identity_keys;
 pub(crate) mod inbox;
+pub(crate) mod indexing;
 pub(crate) mod messages;
 pub(crate) mod people;
 pub(crate) mod receipts;
 pub(crate) mod revocations;
+pub(crate) mod search;
+pub(crate) mod search_requests;
 pub(crate) mod tokens;
 
 #[cfg(test)]

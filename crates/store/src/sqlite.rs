@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::Timestamp;
+use refinery::{Migration, Runner};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -39,7 +40,13 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// without one, so that it is not cut all the time.
 const WAL_BYTES_KEPT: i64 = 32 * 1024 * 1024;
 
-refinery::embed_migrations!("migrations/both");
+mod both {
+    refinery::embed_migrations!("migrations/both");
+}
+
+mod own {
+    refinery::embed_migrations!("migrations/sqlite");
+}
 
 /// An open database file.
 pub(crate) struct Sqlite {
@@ -86,6 +93,12 @@ fn lock_for_serving(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+fn migrations() -> Runner {
+    let mut migrations: Vec<Migration> = both::migrations::runner().get_migrations().clone();
+    migrations.extend(own::migrations::runner().get_migrations().iter().cloned());
+    Runner::new(&migrations)
+}
+
 /// Brings the schema up to date. Processes that start at once take turns.
 fn migrate(path: &Path, purpose: Purpose) -> Result<(), Error> {
     let lock_path = beside(path, ".migrate.lock");
@@ -93,13 +106,13 @@ fn migrate(path: &Path, purpose: Purpose) -> Result<(), Error> {
     files::lock(&turn, &lock_path)?;
     let mut connection = connect(path, Access::Write)?;
     let failed = |error| Error::new(ErrorKind::Internal, format!("migration: {error}"));
-    let runner = migrations::runner();
+    let runner = migrations();
     const HAS_HISTORY: &str = "SELECT count(*) FROM sqlite_master WHERE name = 'refinery_schema_history'";
     let applied = match connection.query_row(HAS_HISTORY, (), |row| row.get::<_, i64>(0))? {
         0 => None,
         _ => runner.get_last_applied_migration(&mut connection).map_err(failed)?,
     };
-    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
+    let newest = runner.get_migrations().iter().map(Migration::version).max().unwrap_or_default();
     if is_to_be_migrated(purpose, applied.map(|migration| migration.version().into()), newest.into())? {
         runner.run(&mut connection).map_err(failed)?;
     }
@@ -154,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("replyhq.db");
         let mut connection = connect(&path, Access::Write).unwrap();
-        migrations::runner().set_target(Target::Version(3)).run(&mut connection).unwrap();
+        migrations().set_target(Target::Version(3)).run(&mut connection).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ('app', 'Shop', 'x', 0);

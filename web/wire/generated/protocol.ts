@@ -397,6 +397,20 @@ export type Failure = {
   retry_after_ms?: number | null;
 };
 
+/** A message that was found. */
+export type FoundMessage = {
+  /** When. */
+  created_at: string;
+  /** Its id: `after` or `before` of a page of the conversation's messages. */
+  id: MessageId;
+  /** Which side wrote it. */
+  sender: Sender;
+  /** Who wrote it, by name. */
+  sender_name?: string | null;
+  /** Its place in the conversation. */
+  seq: number;
+};
+
 /** `POST /v1/identify`, and the event `identify`: either a `user` or a `token`. */
 export type Identify = {
   /** Proof of who uses the device: a JWT that the app's own backend has signed, with `sub`, `exp`, and perhaps `name`, `email` and `attributes`. */
@@ -720,6 +734,32 @@ export type ReportDelivery = {
 /** What an agent may do in their app: a set of permissions with a name. */
 export type Role = "viewer" | "agent" | "admin";
 
+/** What was found. */
+export type SearchKind = "message" | "person";
+
+/** What a search has found, a page of it. */
+export type SearchPage = {
+  /** Whether there may be more behind the last one. */
+  has_more: boolean;
+  /** False while the index is made of what was there before it: until then not everything is found. */
+  is_complete: boolean;
+  /** What to give as `after` for the next page. A page may have few results, or none, and there are more nevertheless. */
+  next_cursor?: string | null;
+  /** Newest first. */
+  results: SearchResult[];
+};
+
+/** Something that was found. */
+export type SearchResult = {
+  /** Where it is, as an inbox shows it. */
+  conversation: InboxConversation;
+  /** What it is. There may be more kinds in time. */
+  kind: SearchKind;
+  message?: FoundMessage | null;
+  /** The text around what was found. */
+  snippet: Snippet;
+};
+
 /** A message to send. `Idempotency-Key` serves where `local_id` is missing. */
 export type SendMessage = {
   /** The text, 1 to 5,000 characters. */
@@ -840,6 +880,22 @@ export type SignedIn = {
   app_id: AppId;
   /** When it ends, if it is not used before. */
   expires_at: string;
+};
+
+/** A part of a text, and where in it is what was looked for. */
+export type Snippet = {
+  /** What matched, in order, none touching another. */
+  ranges: SnippetRange[];
+  /** The text, on one line. Where more of it comes before or behind, there is an ellipsis. No HTML: show it as text. */
+  text: string;
+};
+
+/** A part of a snippet's text, in Unicode code points: not in bytes, and not in the UTF-16 units of JavaScript's `length`. */
+export type SnippetRange = {
+  /** Behind its last one. */
+  end: number;
+  /** Before its first one. */
+  start: number;
 };
 
 /** Somebody types in a conversation that this connection has joined. To be repeated within 6 s as long as they do. */
@@ -1076,6 +1132,7 @@ export type Routes = {
   "GET /v1/admin/me": { query: undefined; body: undefined; answer: Me };
   "PATCH /v1/admin/me": { query: undefined; body: ChangeMe; answer: AgentAnswer };
   "PATCH /v1/admin/people/{user_id}": { query: undefined; body: ChangeBlocked; answer: BlockedAnswer };
+  "GET /v1/admin/search": { query: { q: string; status?: ConversationStatus; assignee_id?: string; after?: string; limit?: number }; body: undefined; answer: SearchPage };
   "GET /v1/admin/sessions": { query: { after?: string; limit?: number }; body: undefined; answer: SessionPage };
   "DELETE /v1/admin/sign-ins": { query: { agent_id?: string }; body: undefined; answer: Done };
   "GET /v1/admin/sign-ins": { query: { agent_id?: string }; body: undefined; answer: SignIns };

@@ -37,6 +37,20 @@ impl Ended {
     }
 }
 
+/// A cursor as it is kept: from where a walk began, so that none is taken for walked that was not.
+pub(super) fn cursor_text(cursor: &ChangeCursor) -> String {
+    let Ended { below, but } = &cursor.seen;
+    let but: Vec<String> = but.iter().map(ToString::to_string).collect();
+    format!("{below} {}", but.join(","))
+}
+
+/// A cursor that was kept.
+pub(super) fn cursor(text: &str) -> ChangeCursor {
+    let (below, but) = text.split_once(' ').unwrap_or((text, ""));
+    let seen = Ended { below: below.parse().unwrap_or(0), but: transactions(but) };
+    ChangeCursor { seen, walk: None }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Walk {
     /// What had ended when it began.

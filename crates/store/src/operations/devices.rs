@@ -9,6 +9,7 @@ use protocol::{
 use super::activity::{self, Happening};
 use super::apps::{App, IdentityPolicy};
 use super::audit::{self, Act};
+use super::search_requests::{self, Requested};
 use super::{apps, conversations, messages, people, revocations};
 use crate::error::Error;
 use crate::operation::{Operation, Read, Write};
@@ -484,7 +485,9 @@ pub(crate) async fn identify(
         revocations::lock(session).await?;
     }
     let until = who.proof().filter(|_| !before.has_secret).map(|proof| proof.until);
-    remember(session, app_id, device_id, who, until, now).await?;
+    if remember(session, app_id, device_id, who, until, now).await? {
+        search_requests::request(session, &Requested::Device(app_id.clone(), device_id.to_string())).await?;
+    }
     let mut changed = match who {
         NowAt::Nobody => Vec::new(),
         NowAt::Claimed(user) => rename(session, app_id, device_id, user).await?,
@@ -562,6 +565,7 @@ async fn rename(
     session.query(RENAME, &params, |row| row.id()).await
 }
 
+/// Whether that is anything new.
 async fn remember(
     session: &mut Session<'_>,
     app_id: &AppId,
@@ -569,11 +573,11 @@ async fn remember(
     who: &NowAt,
     until: Option<Timestamp>,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let user = who.user();
     let attributes = user.and_then(|user| user.attributes.as_ref()).map(people::attributes_text);
     let proven_by = who.proof().map(|proof| proof.key_id.as_str());
-    session
+    let changed = session
         .execute(
             "INSERT INTO devices (app_id, device_id, user_id, user_name, user_email, user_attributes, updated_at, \
              is_proven, proven_by, proven_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
@@ -601,7 +605,7 @@ async fn remember(
             ],
         )
         .await?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// Who is proven to be at a device, if anybody is.

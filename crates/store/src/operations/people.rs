@@ -13,6 +13,7 @@ use super::activity::{self, Happening};
 use super::audit::{self, Act};
 use super::conversations::{self, Scope, Stored};
 use super::revocations;
+use super::search_requests::{self, Requested};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{ADMINISTRATION, Operation, Read, Write};
 use crate::session::{Param, Row, Session};
@@ -106,7 +107,9 @@ pub(super) async fn learn(
         Param::OptionalText(attributes.as_deref()),
         Param::Integer(now.epoch_ms()),
     ];
-    session.execute(LEARN, &params).await?;
+    if session.execute(LEARN, &params).await? > 0 {
+        search_requests::request(session, &Requested::Person(app_id.clone(), user.id.to_string())).await?;
+    }
     let person = [Param::Text(app_id), Param::Text(&user.id)];
     session.execute(NAME_DEVICES, &person).await?;
     session.query(NAME_CONVERSATIONS, &person, |row| row.id()).await

@@ -19,15 +19,17 @@ use crate::{
     Act, ActivityAfter, ActivityCursor, AddCannedReply, AddIdentityKey, AddNote, AgentChange, AgentChanged,
     App, AppChange, Appended, Assign, BeginFirstRun, Block, Blocked, ChangeAgent, ChangeApp,
     ChangeCannedReply, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp, CreateToken,
-    Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndOldKey, EndSignIns, FindAccounts,
-    FindAgent, FindApp, FindCode, FindConversation, FindDevice, FindDeviceLogin, FindIdentityKey, FindLatest,
-    FindPerson, FindToken, FindTokenByHash, FindVoid, GiveCode, Given, HasEndedBindings, Identify,
-    IdentityKey, IdentityPolicy, InviteAgent, Invited, KeepSecret, KeyAdded, ListActs, ListAgents, ListApps,
-    ListCannedReplies, ListChanges, ListConversations, ListIdentityKeys, ListRevocations, ListSignIns,
-    ListTokens, Location, MessagesAfter, NameDevices, NewCode, NewMessage, NewReceipt, NowAt,
-    OpenConversation, Proof, Purpose, ReadActivity, ReadHistory, RemoveCannedReply, ResetDevice,
-    RetireIdentityKey, RevokeToken, RotateKey, Scope, SetStatus, SignIn, Store, StoredAgent, TellContext,
-    Token, TouchDevice, TouchOldKey, TouchToken, Unbind, UseCode, View, Void,
+    Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndIndexing, EndOldKey, EndSearchRequest,
+    EndSignIns, FindAccounts, FindAgent, FindApp, FindCode, FindConversation, FindDevice, FindDeviceLogin,
+    FindIdentityKey, FindLatest, FindPerson, FindToken, FindTokenByHash, FindVoid, ForgetIndex, GiveCode,
+    Given, HasEndedBindings, HoldIndexing, Identify, IdentityKey, IdentityPolicy, Index, InviteAgent,
+    Invited, KeepSecret, KeyAdded, ListActs, ListAgents, ListApps, ListCannedReplies, ListChanges,
+    ListConversations, ListFresh, ListIdentityKeys, ListOld, ListRequested, ListRevocations, ListSignIns,
+    ListTokens, LoadUnindexed, Location, Mark, MessagesAfter, NameDevices, NewCode, NewMessage, NewReceipt,
+    NextSearchRequest, NowAt, OpenConversation, Proof, Purpose, ReadActivity, ReadHistory, RebuildSearch,
+    RemoveCannedReply, ResetDevice, RetireIdentityKey, RevokeToken, RotateKey, Scope, Search, SetStatus,
+    SignIn, Sought, Store, StoredAgent, TellContext, Token, TouchDevice, TouchOldKey, TouchToken, Unbind,
+    UseCode, View, Void,
 };
 
 /// The statements, with values in place of their parameters.
@@ -389,6 +391,53 @@ async fn do_all(store: &Store) {
     store.read(ListChanges { since: Some(start), limit: 10 }).await.expect("changes");
     let given = Given { conversation_id: id, message: Some((2, message)), activity: Some((1, at(0))) };
     store.read(Compare { given: vec![given] }).await.expect("an answer");
+    search(store).await;
+}
+
+/// The part of [`do_all`] that is about the search.
+async fn search(store: &Store) {
+    let holder = || "node".to_owned();
+    let holding = HoldIndexing { holder: holder(), now: at(0), for_ms: 5_000 };
+    let state = store.write(holding).await.expect("an answer").expect("the index");
+    let fresh = store.read(ListFresh { seen: state.seen, limit: 10 }).await.expect("what is new");
+    for mark in [fresh.seen.map(Mark::Seen), Some(Mark::Old(Some("c5".into()))), Some(Mark::Old(None))] {
+        let before = store.read(ListOld { before: None, limit: 9 }).await.expect("conversations");
+        let mut conversations =
+            store.read(ListOld { before: before.last().cloned(), limit: 9 }).await.expect("more");
+        conversations.extend(before);
+        for limit in [3, 100] {
+            let load = LoadUnindexed { conversations: conversations.clone(), limit };
+            let unindexed = store.read(load).await.expect("what is not indexed");
+            store.write(Index::new(unindexed.parts, mark.clone())).await.expect("an outcome");
+        }
+    }
+    let found = |words: &str, status: Option<ConversationStatus>| Search {
+        scope: scope(None),
+        sought: Sought::of(words).expect("few words"),
+        status,
+        assignee_id: None,
+        after: None,
+        limit: 3,
+    };
+    for (words, status) in
+        [("x", None), ("x", Some(ConversationStatus::Open)), ("ann bob", None), ("d99", None)]
+    {
+        store.read(found(words, status)).await.expect("an answer");
+    }
+    for app_id in [Some(AppId::from("app-0")), None] {
+        let what = RebuildSearch { app_id };
+        assert!(store.write(what).await.expect("an outcome"));
+    }
+    let mut requests = 0;
+    while let Some(request) = store.read(NextSearchRequest).await.expect("an answer") {
+        let what = ListRequested { what: request.what.clone(), after: None, limit: 10 };
+        store.read(what).await.expect("conversations");
+        while !store.write(ForgetIndex { request: request.clone(), limit: 10 }).await.expect("an outcome") {}
+        store.write(EndSearchRequest { request }).await.expect("an end");
+        requests += 1;
+    }
+    assert!(requests > 3, "{requests}");
+    store.write(EndIndexing { holder: holder() }).await.expect("an end");
 }
 
 /// The part of [`do_all`] that is about agents.
@@ -535,11 +584,16 @@ async fn devices_and_people(store: &Store, conversation: &ConversationId, proof:
 }
 
 /// Statements that may walk a table as a whole, each with the reason.
-const WALKED: [&str; 2] = [
+const WALKED: [&str; 5] = [
     // The list of all apps, which an operator asks for.
     "FROM apps ORDER BY id",
     // Whether there is any app, which the first row says.
     "SELECT 1 FROM apps LIMIT 1",
+    // An index that is made anew begins with an empty one.
+    "DELETE FROM search_documents",
+    // The first page of it, in its own order, by its key.
+    "SELECT id FROM conversations ORDER BY id DESC LIMIT $1",
+    "DELETE FROM search_progress",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -605,8 +659,17 @@ async fn no_statement_of_postgres_walks_a_table() {
     }
 }
 
-const TABLES: [&str; 7] =
-    ["apps", "admin_tokens", "audit_log", "conversations", "devices", "messages", "secrets"];
+const TABLES: [&str; 9] = [
+    "apps",
+    "admin_tokens",
+    "audit_log",
+    "conversations",
+    "devices",
+    "messages",
+    "search_documents",
+    "search_progress",
+    "secrets",
+];
 
 /// Rows in each table that grows, in words of both databases.
 const FILLING: &str = "INSERT INTO apps (id, name, api_key_hash, created_at) VALUES ('app-0', 'x', 'x', 0); \
