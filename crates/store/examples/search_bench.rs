@@ -32,6 +32,9 @@ const SEARCHES: u64 = 200;
 /// Documents of one transaction, as in the server.
 const STEP: u64 = 100;
 
+/// The words that are looked for, by the number of the question.
+type Question<'a> = Box<dyn Fn(u64) -> String + 'a>;
+
 struct Bench {
     store: Store,
     app_id: AppId,
@@ -68,7 +71,7 @@ fn body(number: u64) -> String {
         )
     };
     let mut words: Vec<String> = (0..12).map(word).collect();
-    if number % 20 == 0 {
+    if number.is_multiple_of(20) {
         let pick = |by| CJK[usize::try_from(mixed(number + by) % 8).unwrap_or(0)];
         words.push(format!("{}{}{}", pick(1), pick(2), pick(3)));
     }
@@ -169,7 +172,7 @@ impl Bench {
             conversation_id: id.clone(),
             local_id: number.to_string().into(),
             body: body(number),
-            sender: if number % 2 == 0 { Sender::User } else { Sender::Agent },
+            sender: if number.is_multiple_of(2) { Sender::User } else { Sender::Agent },
             sender_name: None,
             sender_id: None,
             now: at(number * 50),
@@ -226,7 +229,7 @@ impl Bench {
         };
         let begin = |word: String, chars: usize| word.chars().take(chars).collect::<String>();
         println!("{:<28} {:>8} {:>8} {:>8} {:>8}", "search, ms", "p50", "p95", "p99", "results");
-        let kinds: [(&str, Box<dyn Fn(u64) -> String>); 9] = [
+        let kinds: [(&str, Question<'_>); 9] = [
             ("a rare word", Box::new(|_| "zanzibar".into())),
             ("any word of a message", Box::new(|n| word(n, 3))),
             ("the most frequent word", Box::new(|_| "re".into())),
@@ -296,9 +299,9 @@ impl Bench {
                 let part = |part: usize| took[(took.len() - 1) * part / 100].as_secs_f64() * 1e3;
                 let rate = took.len() as f64 / SLICE.as_secs_f64();
                 if is_indexed {
-                    with.push(rate)
+                    with.push(rate);
                 } else {
-                    without.push(rate)
+                    without.push(rate);
                 }
                 let name = if is_indexed { format!("beside the index ({indexed})") } else { "alone".into() };
                 println!("{name:<28} {rate:>10.0} {:>8.2} {:>8.2} {:>8.2}", part(50), part(95), part(99));
