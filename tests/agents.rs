@@ -138,7 +138,8 @@ async fn roles_say_what_may_be_done_and_a_change_reaches_open_connections() {
     vera.get("/v1/admin/conversations").await.ok();
     let message = |n: &str| json!({ "local_id": n, "body": "x" });
     assert_eq!(vera.post(&path, &message("1")).await.failure(), (403, "FORBIDDEN"));
-    assert_eq!(vera.get("/v1/admin/agents").await.failure(), (403, "FORBIDDEN"));
+    let invitation = json!({ "name": "Eve", "email": "eve@example.com", "role": "admin" });
+    assert_eq!(vera.post("/v1/admin/agents", &invitation).await.failure(), (403, "FORBIDDEN"));
     let mut open = app.agent_with(&token).await.unwrap();
     app.as_agent().patch(&format!("/v1/admin/agents/{id}"), &json!({ "role": "agent" })).await.ok();
     // It is let in again to what it may do now.
@@ -184,6 +185,34 @@ async fn the_last_admin_stays() {
     let agents = app.as_agent().get("/v1/admin/agents").await.ok();
     let admins = agents["agents"].as_array().unwrap().iter();
     assert_eq!(admins.filter(|agent| agent["role"] == "admin" && agent["status"] == "active").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn colleagues_know_each_other_by_name_and_who_manages_them_knows_the_rest() {
+    let server = TestServer::start().await;
+    let app = server.app().await;
+    let (id, as_vera) = agent(&app, "vera", "viewer").await;
+    agent(&app, "ada", "admin").await;
+    let agents = app.as_agent_with(&as_vera).get("/v1/admin/agents").await.ok();
+    let [ada, vera] = agents["agents"].as_array().unwrap().as_slice() else { panic!("{agents}") };
+    assert_eq!(
+        (&ada["role"], &ada["availability"], &ada["status"]),
+        (&json!("admin"), &json!("online"), &json!("active"))
+    );
+    assert_eq!(vera["id"], id.as_str());
+    for colleague in [ada, vera] {
+        for hidden in ["email", "created_at", "last_seen_at"] {
+            assert!(colleague.get(hidden).is_none(), "{colleague}");
+        }
+    }
+    let agents = app.as_agent().get("/v1/admin/agents").await.ok();
+    assert_eq!(agents["agents"][0]["email"], "ada@example.com");
+    assert!(agents["agents"][0]["created_at"].is_string());
+    // Who sees no conversations has nobody to give one to.
+    let (_, token) = app.token_with(&["view_sessions"], &[]).await;
+    assert_eq!(app.as_agent_with(&token).get("/v1/admin/agents").await.failure(), (403, "FORBIDDEN"));
+    let (_, token) = app.token_with(&["manage"], &[]).await;
+    app.as_agent_with(&token).get("/v1/admin/agents").await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -362,7 +391,7 @@ async fn a_programs_token_may_have_an_owner_and_may_do_no_more_than_they() {
     assert_eq!(bot.post(&path, &message).await.failure(), (403, "FORBIDDEN"));
     app.as_agent().patch(&format!("/v1/admin/agents/{id}"), &json!({ "role": "agent" })).await.ok();
     assert_eq!(bot.post(&path, &message).await.ok()["message"]["sender_id"], id.as_str());
-    assert_eq!(bot.get("/v1/admin/agents").await.failure(), (403, "FORBIDDEN"));
+    assert_eq!(bot.get("/v1/admin/audit").await.failure(), (403, "FORBIDDEN"));
     app.as_agent().patch(&format!("/v1/admin/agents/{id}"), &json!({ "status": "disabled" })).await.ok();
     assert_eq!(bot.get("/v1/admin/conversations").await.failure(), (401, "INVALID_CREDENTIALS"));
     let unknown = ["token", "create", "--app", &app.app_id, "--name", "x", "--owner", "nobody@example.com"];

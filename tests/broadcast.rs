@@ -202,7 +202,7 @@ async fn every_ack_to_an_agent_has_its_documented_form() {
     let own = json!({ "app_id": app.app_id });
     assert_eq!(agent.call("app:subscribe", own.clone()).await, json!({ "success": true }));
     insta::assert_snapshot!(form(&agent.call("conversation:join", here.clone()).await),
-        @r#"{"last_seq":0,"success":true}"#);
+        @r#"{"last_activity":0,"last_seq":0,"success":true}"#);
     let send = json!({ "conversation_id": conversation, "local_id": "1", "body": "Hi" });
     let sent = agent.call("message:send", send).await;
     insta::assert_snapshot!(form(&sent),
@@ -236,11 +236,14 @@ async fn each_event_reaches_those_it_is_for_and_only_those() {
     typist.done("typing:start", json!(conversation)).await;
     joined.done("typing:start", json!(conversation)).await;
     typist.done("delivery:receipt", json!({ "message_id": message["id"] })).await;
+    let notes = format!("/v1/admin/conversations/{conversation}/notes");
+    app.as_agent().post(&notes, &json!({ "local_id": "n1", "body": "x" })).await.ok();
     let table = [
         ("message:new", [1, 1, 0, 1, 0]),
         ("message:status", [1, 1, 0, 1, 0]),
         ("user:typing", [0, 1, 0, 1, 0]),
         ("agent:typing", [1, 1, 0, 0, 0]),
+        ("activity:new", [0, 0, 0, 1, 0]),
     ];
     for (event, expected) in table {
         let mut heard = [0; 5];

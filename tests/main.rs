@@ -5,12 +5,14 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, and says where")]
 
+mod activity;
 mod agents;
 mod backup;
 mod bad_bytes;
 mod bad_input;
 mod behind_a_proxy;
 mod broadcast;
+mod canned_replies;
 mod clocks;
 mod connecting;
 mod credentials;

@@ -2,6 +2,7 @@
 //! device; nothing without the permission it needs. A matrix of every route and event against every wrong credential.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     body: Value,
-    /// Several have spaces between; none is "".
+    /// Several have spaces between, and a bar where either is enough; none is "".
     pub(crate) permission: Option<&'static str>,
 }
 
@@ -24,7 +25,7 @@ fn route(method: Method, path: &'static str, body: Value, permission: Option<&'s
 }
 
 pub(crate) fn routes() -> Vec<Route> {
-    let send = || json!({ "local_id": "intruder", "body": "I should not be here" });
+    let send = || json!({ "local_id": "intruder-{unique}", "body": "I should not be here" });
     let receipt = || json!({ "up_to_message_id": "{message}" });
     vec![
         route(Method::POST, "/v1/conversations", json!({}), None),
@@ -47,6 +48,13 @@ pub(crate) fn routes() -> Vec<Route> {
         ),
         route(Method::GET, "/v1/admin/conversations/{id}/messages", Value::Null, Some("view_conversations")),
         route(Method::POST, "/v1/admin/conversations/{id}/messages", send(), Some("send_messages")),
+        route(Method::GET, "/v1/admin/conversations/{id}/activity", Value::Null, Some("view_conversations")),
+        route(
+            Method::POST,
+            "/v1/admin/conversations/{id}/notes",
+            send(),
+            Some("send_messages view_conversations"),
+        ),
         route(Method::GET, "/v1/admin/sessions", Value::Null, Some("view_sessions")),
         route(Method::GET, "/v1/admin/stats", Value::Null, Some("view_sessions")),
         route(Method::GET, "/v1/admin/devices/{device_id}/presence", Value::Null, Some("view_presence")),
@@ -71,7 +79,7 @@ pub(crate) fn routes() -> Vec<Route> {
         route(Method::GET, "/v1/admin/app/identity-keys", Value::Null, Some("manage")),
         route(Method::POST, "/v1/admin/app/identity-keys", json!({}), Some("manage")),
         route(Method::DELETE, "/v1/admin/app/identity-keys/{key_id}", Value::Null, Some("manage")),
-        route(Method::GET, "/v1/admin/agents", Value::Null, Some("manage")),
+        route(Method::GET, "/v1/admin/agents", Value::Null, Some("view_conversations|manage")),
         route(
             Method::POST,
             "/v1/admin/agents",
@@ -80,6 +88,20 @@ pub(crate) fn routes() -> Vec<Route> {
         ),
         route(Method::PATCH, "/v1/admin/agents/{agent_id}", json!({ "name": "Eve" }), Some("manage")),
         route(Method::POST, "/v1/admin/agents/{agent_id}/reset", json!({}), Some("manage")),
+        route(Method::GET, "/v1/admin/canned-replies", Value::Null, Some("view_conversations")),
+        route(
+            Method::POST,
+            "/v1/admin/canned-replies",
+            json!({ "shortcut": "intruder-{unique}", "text": "Hi" }),
+            Some("manage"),
+        ),
+        route(
+            Method::PATCH,
+            "/v1/admin/canned-replies/{canned_reply_id}",
+            json!({ "text": "Hi" }),
+            Some("manage"),
+        ),
+        route(Method::DELETE, "/v1/admin/canned-replies/{canned_reply_id}", Value::Null, Some("manage")),
         // These ask nothing but a session of one's own.
         route(Method::GET, "/v1/admin/me", Value::Null, Some("")),
         route(Method::PATCH, "/v1/admin/me", json!({ "name": "Eve" }), Some("")),
@@ -89,6 +111,9 @@ pub(crate) fn routes() -> Vec<Route> {
         route(Method::POST, "/v1/auth/sign-out", json!({}), Some("")),
     ]
 }
+
+/// Who asks the same under the same name is somebody else each time.
+static ASKED: AtomicU64 = AtomicU64::new(0);
 
 impl Route {
     pub(crate) fn is_agents(&self) -> bool {
@@ -102,10 +127,16 @@ impl Route {
     pub(crate) async fn ask(&self, http: &Http, victim: &Victim) -> testkit::Answer {
         let path = self.path.replace("{id}", &victim.conversation).replace("{device_id}", "phone");
         let path = path.replace("{user_id}", "ann").replace("{key_id}", "idk_unknown");
-        let path = path.replace("{agent_id}", "agt_unknown").replace("{sign_in_id}", "tok_unknown");
+        let path = path
+            .replace("{agent_id}", "agt_unknown")
+            .replace("{sign_in_id}", "tok_unknown")
+            .replace("{canned_reply_id}", "can_unknown");
         let body = match &self.body {
             Value::Null => Vec::new(),
-            body => body.to_string().replace("{message}", &victim.message).into(),
+            body => {
+                let unique = ASKED.fetch_add(1, Ordering::Relaxed).to_string();
+                body.to_string().replace("{message}", &victim.message).replace("{unique}", &unique).into()
+            }
         };
         http.send(self.method.clone(), &path, body).await
     }
@@ -130,7 +161,11 @@ fn admin_events() -> Vec<(&'static str, Value, &'static str)> {
     let conversation = json!({ "conversation_id": "{id}" });
     vec![
         ("app:subscribe", json!({ "app_id": "{app}" }), ""),
-        ("conversation:join", json!({ "conversation_id": "{id}", "after": "" }), "view_conversations"),
+        (
+            "conversation:join",
+            json!({ "conversation_id": "{id}", "after": "", "after_activity": 0 }),
+            "view_conversations",
+        ),
         ("conversation:leave", conversation.clone(), ""),
         (
             "message:send",
@@ -170,6 +205,8 @@ impl Victim {
         let answer =
             app.as_agent().post(&path, &json!({ "local_id": "2", "body": "hush: answer" })).await.ok();
         let message = answer["message"]["id"].as_str().unwrap().to_owned();
+        let notes = format!("/v1/admin/conversations/{conversation}/notes");
+        app.as_agent().post(&notes, &json!({ "local_id": "3", "body": "hush: note" })).await.ok();
         let mut device = app.device("phone").await;
         device.expect("conversation:joined").await;
         for name in ["session:connect", "presence:change"] {
@@ -191,9 +228,14 @@ impl Victim {
     pub(crate) async fn is_untouched(&mut self, by: &str) {
         assert_eq!(state(&self.app, &self.conversation).await, self.before, "changed by {by}");
         for client in [&mut self.device, &mut self.agent] {
-            for name in
-                ["message:new", "message:status", "user:typing", "agent:typing", "conversation:updated"]
-            {
+            for name in [
+                "message:new",
+                "message:status",
+                "user:typing",
+                "agent:typing",
+                "conversation:updated",
+                "activity:new",
+            ] {
                 assert_eq!(client.settled(name).await, Vec::<Value>::new(), "{name} by {by}");
             }
         }
@@ -205,7 +247,8 @@ pub(crate) async fn state(app: &TestApp, conversation: &str) -> Value {
     let path = format!("/v1/admin/conversations/{conversation}");
     let row = app.as_agent().get(&path).await.ok();
     let messages = app.as_agent().get(&format!("{path}/messages")).await.ok();
-    json!([row, messages])
+    let activity = app.as_agent().get(&format!("{path}/activity")).await.ok();
+    json!([row, messages, activity])
 }
 
 /// Whether an answer tells anything of the victim.
@@ -346,6 +389,7 @@ async fn nothing_of_a_person_is_shown_to_or_changed_by_the_next_person_on_the_sa
     phone.post("/v1/identify", &user("ann")).await.ok();
     assert_eq!(state(&app, &victim.conversation).await[0]["conversation"]["user_id"], "ann");
     victim.agent.expect("conversation:updated").await;
+    assert_eq!(victim.agent.expect("activity:new").await["kind"], "identified");
     assert_eq!(
         phone.get("/v1/conversations").await.ok()["conversations"][0]["id"],
         victim.conversation.as_str()
@@ -451,7 +495,8 @@ async fn no_route_opens_without_its_permission_and_each_does_with_it_alone() {
     let mut victim = Victim::of(&server).await;
     for route in routes().iter().filter(|route| route.is_agents()) {
         for needed in route.permission.unwrap().split_whitespace() {
-            let others: Vec<_> = ALL.into_iter().filter(|permission| *permission != needed).collect();
+            let is_enough = |permission: &str| needed.split('|').any(|one| one == permission);
+            let others: Vec<_> = ALL.into_iter().filter(|permission| !is_enough(permission)).collect();
             let (_, without) = victim.app.token(&others).await;
             let by = format!("{} {} without {needed}", route.method, route.path);
             let answer = route.ask(&victim.app.as_agent_with(&without), &victim).await;
@@ -461,18 +506,23 @@ async fn no_route_opens_without_its_permission_and_each_does_with_it_alone() {
         }
     }
     for route in routes().iter().filter(|route| route.is_agents()) {
-        let needed: Vec<_> = route.permission.unwrap().split_whitespace().collect();
-        let (_, with) = victim.app.token(&needed).await;
-        let answer = route.ask(&victim.app.as_agent_with(&with), &victim).await;
-        let is_for_people = route.permission == Some("") && answer.json["code"] == "FORBIDDEN";
-        // What is named may not be there: then it is that what is told.
-        assert!(
-            answer.status < 300 || answer.json["code"] == "NOT_FOUND" || is_for_people,
-            "{} {}: {}",
-            route.method,
-            route.path,
-            answer.text
-        );
+        let needed: Vec<Vec<_>> =
+            route.permission.unwrap().split_whitespace().map(|either| either.split('|').collect()).collect();
+        let ways = needed.iter().map(Vec::len).max().unwrap_or(1);
+        for way in 0..ways {
+            let enough: Vec<_> = needed.iter().map(|either| either[way % either.len()]).collect();
+            let (_, with) = victim.app.token(&enough).await;
+            let answer = route.ask(&victim.app.as_agent_with(&with), &victim).await;
+            let is_for_people = route.permission == Some("") && answer.json["code"] == "FORBIDDEN";
+            // What is named may not be there: then it is that what is told.
+            assert!(
+                answer.status < 300 || answer.json["code"] == "NOT_FOUND" || is_for_people,
+                "{} {} with {enough:?}: {}",
+                route.method,
+                route.path,
+                answer.text
+            );
+        }
     }
 }
 

@@ -222,6 +222,11 @@ private suspend fun wrapper() {
     expect("EMPTY_BODY", codeOf { client.send("") })
     expect("INVALID_USER", codeOf { client.identify(User("")) })
     client.setNetwork(false)
+    // What a call has changed is in the state when it returns.
+    repeat(50) { number ->
+        client.identify(User("person-$number"))
+        expect("person-$number", client.state.value.userId)
+    }
     runBlocking {
         val timelines = async(Dispatchers.Default) { client.timeline().toList() }
         client.send("Hello")
@@ -302,7 +307,7 @@ private suspend fun noToken() {
     expect("INVALID_USER", codeOf { client.identify("", fails) })
     expect(null, client.state.value.userId)
     client.identify("ann", fails)
-    client.state.waitFor("ann") { it.userId == "ann" }
+    expect("ann", client.state.value.userId)
     // Closed while a token is being fetched, nothing is waited for.
     val isAsked = CompletableDeferred<Unit>()
     runBlocking {

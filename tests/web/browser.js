@@ -31,7 +31,7 @@ after(() => browser.close());
 /** What the browser itself says on the console while there is no server. */
 const NO_SERVER = /net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|CONNECTION_CLOSED)|WebSocket connection to/;
 /** A question that is answered by a no. */
-const REFUSED = /the server responded with a status of (400|401|404|429)/;
+const REFUSED = /the server responded with a status of (400|401|404|409|429)/;
 
 /** A browser of somebody's own. */
 export class Person {

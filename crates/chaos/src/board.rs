@@ -34,8 +34,8 @@ pub(crate) struct Board {
     pub(crate) conversations: Vec<Conversation>,
     /// Where clients reach each node.
     pub(crate) fronts: Vec<SocketAddr>,
-    /// Whether receipts are sent and looked at.
-    pub(crate) has_receipts: bool,
+    /// Whether it is ReplyHQ: receipts are sent and looked at, and agents write notes.
+    pub(crate) is_replyhq: bool,
     phase: watch::Sender<Phase>,
     state: Mutex<State>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Board {
 #[derive(Default)]
 struct State {
     clients: Vec<Client>,
-    /// By conversation: the highest `seq` that was acknowledged, and when it was sent for the first time.
+    /// By history: the highest number that was acknowledged, and when it was sent for the first time.
     acknowledged: HashMap<usize, (u64, Instant)>,
     /// By conversation: up to where its device has read, and when it began to say so.
     read: HashMap<usize, (u64, Instant)>,
@@ -62,7 +62,7 @@ pub(crate) struct Client {
     pub(crate) joined_at: Option<Instant>,
     /// Sends that are not acknowledged yet.
     pub(crate) waiting: usize,
-    /// By conversation: the last message that it has.
+    /// By history: the last that it has of it.
     pub(crate) last: HashMap<usize, u64>,
     /// By conversation: the newest message that its inbox has shown on this connection.
     pub(crate) inbox: HashMap<usize, u64>,
@@ -77,10 +77,10 @@ impl Board {
         apps: Vec<App>,
         conversations: Vec<Conversation>,
         fronts: Vec<SocketAddr>,
-        has_receipts: bool,
+        is_replyhq: bool,
     ) -> Self {
         let phase = watch::Sender::new(Phase::Settling);
-        Self { apps, conversations, fronts, has_receipts, phase, state: Mutex::default() }
+        Self { apps, conversations, fronts, is_replyhq, phase, state: Mutex::default() }
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -101,6 +101,20 @@ impl Board {
     /// How many clients there are.
     pub(crate) fn clients(&self) -> usize {
         self.state().clients.len()
+    }
+
+    /// What happens in a conversation beside its messages has a history of its own, which is checked as that of a conversation
+    /// is: under this number.
+    pub(crate) fn beside(&self, conversation: usize) -> usize {
+        conversation + self.conversations.len()
+    }
+
+    /// A history's name.
+    fn name(&self, history: usize) -> String {
+        match self.conversations.get(history) {
+            Some(conversation) => conversation.id.clone(),
+            None => format!("the activity of {}", self.conversations[history - self.conversations.len()].id),
+        }
     }
 
     /// Changes what is known of a client.
@@ -163,7 +177,7 @@ impl Board {
                 if let Some((seq, _)) = state.acknowledged.get(conversation)
                     && last < seq
                 {
-                    let name = &self.conversations[*conversation].id;
+                    let name = self.name(*conversation);
                     return Some(format!("{whom} has {name} up to {last} of {seq}"));
                 }
             }
@@ -171,7 +185,9 @@ impl Board {
                 continue;
             }
             for (conversation, (seq, sent_at)) in &state.acknowledged {
-                let is_of_app = self.conversations[*conversation].app == client.app;
+                // An inbox shows nothing of what is beside the messages.
+                let is_of_app =
+                    self.conversations.get(*conversation).is_some_and(|shown| shown.app == client.app);
                 let shown = client.inbox.get(conversation).copied().unwrap_or(0);
                 if is_of_app && sent_at > since && shown < *seq {
                     let name = &self.conversations[*conversation].id;

@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::board::{Board, Phase};
-use crate::record::{Acknowledged, Record};
+use crate::record::{Acknowledged, Record, happened};
+use crate::rest;
 use crate::socket::{Login, Packet, Socket};
 
 /// Without an answer for so long, a send is asked again.
@@ -42,7 +44,8 @@ pub(crate) struct Client {
 
 /// A send that is not acknowledged yet.
 struct Sending {
-    conversation: usize,
+    /// A conversation, or what is beside one: then it is a note.
+    history: usize,
     local_id: String,
     body: String,
     made_at: std::time::Instant,
@@ -56,6 +59,8 @@ struct Connection {
     joining: HashMap<u64, usize>,
     sends: HashMap<u64, String>,
     reads: HashMap<u64, (usize, u64, std::time::Instant)>,
+    /// Notes under way, which go over REST.
+    notes: JoinSet<(String, Result<Value>)>,
 }
 
 /// What belongs to the client's whole life.
@@ -147,6 +152,10 @@ impl Client {
             let is_busy = phase == Phase::Busy;
             let again_at = life.sending.iter().map(|sending| sending.again_at).min();
             tokio::select! {
+                Some(noted) = connection.notes.join_next() => {
+                    let (local_id, answer) = noted?;
+                    self.noted(&local_id, answer, life);
+                }
                 packet = socket.next() => self.take(packet?, socket, &mut connection, life).await?,
                 changed = life.phase.changed() => changed?,
                 () = sleep_until(next_send), if is_busy => {
@@ -195,7 +204,12 @@ impl Client {
     ) -> Result<()> {
         let after = life.last.get(&conversation).map_or("", |(_, id)| id.as_str());
         let id = &self.board.conversations[conversation].id;
-        let ask = socket.ask("conversation:join", &json!({ "conversation_id": id, "after": after })).await?;
+        let mut payload = json!({ "conversation_id": id, "after": after });
+        if self.writes_notes() {
+            let beside = self.board.beside(conversation);
+            payload["after_activity"] = life.last.get(&beside).map_or(0, |(n, _)| *n).into();
+        }
+        let ask = socket.ask("conversation:join", &payload).await?;
         connection.joining.insert(ask, conversation);
         Ok(())
     }
@@ -206,11 +220,13 @@ impl Client {
             return;
         }
         let conversation = self.conversations[self.random.usize(..self.conversations.len())];
+        let is_note = self.writes_notes() && self.random.u8(..4) == 0;
+        let history = if is_note { self.board.beside(conversation) } else { conversation };
         life.sent += 1;
         let local_id = format!("{}-{}", self.number, life.sent);
         let body = format!("{local_id} {:x}", self.random.u64(..));
         let again_at = Instant::now();
-        life.sending.push(Sending { conversation, local_id, body, made_at: again_at.into_std(), again_at });
+        life.sending.push(Sending { history, local_id, body, made_at: again_at.into_std(), again_at });
         self.note_waiting(life);
     }
 
@@ -223,14 +239,59 @@ impl Client {
     async fn ask(&self, socket: &mut Socket, connection: &mut Connection, life: &mut Life) -> Result<()> {
         let now = Instant::now();
         for sending in life.sending.iter_mut().filter(|sending| sending.again_at <= now) {
-            let id = &self.board.conversations[sending.conversation].id;
+            sending.again_at = now + ANSWER_LIMIT;
+            let Some(conversation) = self.board.conversations.get(sending.history) else {
+                self.ask_to_note(connection, sending);
+                continue;
+            };
+            let id = &conversation.id;
             let payload =
                 json!({ "conversation_id": id, "local_id": sending.local_id, "body": sending.body });
             let ask = socket.ask("message:send", &payload).await?;
             connection.sends.insert(ask, sending.local_id.clone());
-            sending.again_at = now + ANSWER_LIMIT;
         }
         Ok(())
+    }
+
+    /// Only agents do, and the baseline's have nowhere to.
+    fn writes_notes(&self) -> bool {
+        self.board.is_replyhq && matches!(self.login, Login::Agent)
+    }
+
+    /// Writes a note, at whatever node; now and then it also resolves the conversation, which the next message opens again.
+    fn ask_to_note(&self, connection: &mut Connection, sending: &Sending) {
+        let board = Arc::clone(&self.board);
+        let (app, local_id) = (self.app, sending.local_id.clone());
+        let note = json!({ "local_id": local_id, "body": sending.body });
+        let conversation = board.conversations[sending.history - board.conversations.len()].id.clone();
+        let front = board.fronts[fastrand::usize(..board.fronts.len())];
+        connection.notes.spawn(async move {
+            let app = &board.apps[app];
+            let answer = rest::add_note(front, app, &conversation, &note).await;
+            if fastrand::u8(..4) == 0 {
+                // Whether that came to anything is seen by what is stored.
+                let _ = rest::resolve(front, app, &conversation).await;
+            }
+            (local_id, answer)
+        });
+    }
+
+    /// What came of a note. Where there was no answer, or one that says to try again, it is written again.
+    fn noted(&self, local_id: &str, answer: Result<Value>, life: &mut Life) {
+        match answer {
+            Ok(answer) => {
+                let (n, id) = happened(&answer["activity"]);
+                self.settled(local_id, n, id, life);
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                let is_answer = text.contains("\"code\"");
+                if is_answer && !PASSING.iter().any(|code| text.contains(code)) {
+                    life.record.refused.push(format!("a note: {text}"));
+                }
+                self.again(local_id, life);
+            }
+        }
     }
 
     async fn take(
@@ -260,12 +321,21 @@ impl Client {
                 // Before the join is answered: the answer has it.
                 if connection.joined.contains(&conversation) {
                     self.receive(conversation, data, true, life);
-                    if self.board.has_receipts
+                    if self.board.is_replyhq
                         && matches!(self.login, Login::Device(_))
                         && self.random.u8(..8) == 0
                     {
                         self.read(conversation, data, socket, connection).await?;
                     }
+                }
+            }
+            "activity:new" if matches!(self.login, Login::Device(_)) => {
+                life.record.refused.push(format!("a device was told of {data}"));
+            }
+            "activity:new" => {
+                let Some(conversation) = self.conversation(&data["conversation_id"]) else { return Ok(()) };
+                if connection.joined.contains(&conversation) {
+                    self.receive_activity(conversation, data, true, life);
                 }
             }
             "conversation:updated" => {
@@ -340,15 +410,24 @@ impl Client {
             for message in answer["messages"].as_array().into_iter().flatten() {
                 self.receive(conversation, message, false, life);
             }
-            if answer["has_more"] == true {
+            for activity in answer["activity"].as_array().into_iter().flatten() {
+                self.receive_activity(conversation, activity, false, life);
+            }
+            if answer["has_more"] == true || answer["has_more_activity"] == true {
                 return self.ask_to_join(socket, connection, life, conversation).await;
             }
             connection.joined.insert(conversation);
-            let last = life.last.get(&conversation).map_or(0, |(seq, _)| *seq);
+            let last = |history| life.last.get(&history).map_or(0, |(number, _)| *number);
+            let beside = self.board.beside(conversation);
+            let (last, last_beside) = (last(conversation), last(beside));
+            let writes_notes = self.writes_notes();
             let joined_at =
                 (connection.joined.len() == self.conversations.len()).then(std::time::Instant::now);
             self.board.update(self.number, |client| {
                 client.last.insert(conversation, last);
+                if writes_notes {
+                    client.last.insert(beside, last_beside);
+                }
                 client.joined_at = joined_at;
             });
         } else if let Some((conversation, seq, asked_at)) = connection.reads.remove(&ask) {
@@ -364,27 +443,35 @@ impl Client {
     }
 
     fn sent(&self, local_id: &str, is_done: bool, answer: &Value, life: &mut Life) {
+        if !is_done {
+            if self.again(local_id, life) {
+                self.note_refusal("message:send", answer, life);
+            }
+            return;
+        }
+        let message = &answer["message"];
+        let id = message["id"].as_str().unwrap_or_default().to_owned();
+        self.settled(local_id, message["seq"].as_u64().unwrap_or(0), id, life);
+    }
+
+    /// It is asked again soon. False if it has been answered already.
+    fn again(&self, local_id: &str, life: &mut Life) -> bool {
+        let sending = life.sending.iter_mut().find(|sending| sending.local_id == local_id);
+        let Some(sending) = sending else { return false };
+        sending.again_at = Instant::now() + RETRY_AFTER;
+        life.record.retried += 1;
+        true
+    }
+
+    /// It is acknowledged, with this number and id.
+    fn settled(&self, local_id: &str, seq: u64, id: String, life: &mut Life) {
         let place = life.sending.iter().position(|sending| sending.local_id == local_id);
         // One that was asked twice may be answered twice; the first answer counts.
         let Some(place) = place else { return };
-        if !is_done {
-            life.record.retried += 1;
-            life.sending[place].again_at = Instant::now() + RETRY_AFTER;
-            self.note_refusal("message:send", answer, life);
-            return;
-        }
-        let sending = life.sending.swap_remove(place);
+        let Sending { history, local_id, body, made_at, .. } = life.sending.swap_remove(place);
+        self.board.acknowledged(history, seq, made_at);
         let at = std::time::Instant::now();
-        let seq = answer["message"]["seq"].as_u64().unwrap_or(0);
-        self.board.acknowledged(sending.conversation, seq, sending.made_at);
-        life.record.acknowledged.push(Acknowledged {
-            conversation: sending.conversation,
-            local_id: sending.local_id,
-            body: sending.body,
-            id: answer["message"]["id"].as_str().unwrap_or_default().to_owned(),
-            seq,
-            at,
-        });
+        life.record.acknowledged.push(Acknowledged { conversation: history, local_id, body, id, seq, at });
         self.note_waiting(life);
     }
 
@@ -396,13 +483,28 @@ impl Client {
 
     fn receive(&self, conversation: usize, message: &Value, is_live: bool, life: &mut Life) {
         let live_at = is_live.then(std::time::Instant::now);
-        let seq = life.record.receive(conversation, message, live_at);
+        let seq = message["seq"].as_u64().unwrap_or(0);
         let id = message["id"].as_str().unwrap_or_default().to_owned();
+        life.record.receive(conversation, seq, id.clone(), live_at);
         let last = life.last.entry(conversation).or_default();
         if seq > last.0 {
             *last = (seq, id);
             self.board.update(self.number, |client| {
                 client.last.insert(conversation, seq);
+            });
+        }
+    }
+
+    fn receive_activity(&self, conversation: usize, activity: &Value, is_live: bool, life: &mut Life) {
+        let live_at = is_live.then(std::time::Instant::now);
+        let beside = self.board.beside(conversation);
+        let (n, id) = happened(activity);
+        life.record.receive(beside, n, id.clone(), live_at);
+        let last = life.last.entry(beside).or_default();
+        if n > last.0 {
+            *last = (n, id);
+            self.board.update(self.number, |client| {
+                client.last.insert(beside, n);
             });
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Acknowledged {
 /// A client's history.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    /// By conversation, in the order in which they came.
+    /// By history, in the order in which they came.
     pub(crate) received: HashMap<usize, Vec<Received>>,
     pub(crate) acknowledged: Vec<Acknowledged>,
     /// Sends that were never acknowledged.
@@ -44,11 +44,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Notes a message; the answer is its `seq`.
-    pub(crate) fn receive(&mut self, conversation: usize, message: &Value, live_at: Option<Instant>) -> u64 {
-        let seq = message["seq"].as_u64().unwrap_or(0);
-        let id = message["id"].as_str().unwrap_or_default().to_owned();
-        self.received.entry(conversation).or_default().push(Received { seq, id, live_at });
-        seq
+    /// Notes what has come of a history.
+    pub(crate) fn receive(&mut self, history: usize, seq: u64, id: String, live_at: Option<Instant>) {
+        self.received.entry(history).or_default().push(Received { seq, id, live_at });
     }
+}
+
+/// The number of something that happened beside the messages, and what it is known by, which has no id.
+pub(crate) fn happened(activity: &Value) -> (u64, String) {
+    let id = format!("{}, {} at {}", activity["kind"], activity["local_id"], activity["at"]);
+    (activity["n"].as_u64().unwrap_or(0), id)
 }

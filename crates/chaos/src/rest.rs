@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -19,6 +19,38 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) async fn as_agent(address: SocketAddr, app: &App, path: &str) -> Result<Value> {
     let request = Request::get(path).header("Authorization", format!("Bearer {}", app.admin_token));
     send(address, request.body(Full::default())?).await.with_context(|| format!("GET {path}"))
+}
+
+/// Writes a note, as an agent.
+pub(crate) async fn add_note(
+    address: SocketAddr,
+    app: &App,
+    conversation: &str,
+    note: &Value,
+) -> Result<Value> {
+    as_agent_with(address, app, Method::POST, &format!("/v1/admin/conversations/{conversation}/notes"), note)
+        .await
+}
+
+/// Resolves a conversation, as an agent.
+pub(crate) async fn resolve(address: SocketAddr, app: &App, conversation: &str) -> Result<Value> {
+    let path = format!("/v1/admin/conversations/{conversation}");
+    as_agent_with(address, app, Method::PATCH, &path, &json!({ "status": "resolved" })).await
+}
+
+async fn as_agent_with(
+    address: SocketAddr,
+    app: &App,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Value> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("Authorization", format!("Bearer {}", app.admin_token))
+        .header("Content-Type", "application/json");
+    send(address, request.body(Full::from(body.to_string()))?).await
 }
 
 /// The device's open conversation: its id.

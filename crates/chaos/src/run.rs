@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::fault::{Deck, Fault, Kind};
 use crate::options::{Contender, Options};
 use crate::probe::Probes;
-use crate::record::Record;
+use crate::record::{Record, happened};
 use crate::report::Report;
 use crate::site::{App, Site};
 use crate::socket::Login;
@@ -48,8 +48,8 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         apps.push(site.app(&format!("Shop {number}"))?);
     }
     let conversations = open_conversations(options, &apps, fronts[0]).await?;
-    let has_receipts = options.target == Contender::Replyhq;
-    let board = Arc::new(Board::new(apps, conversations, fronts.clone(), has_receipts));
+    let is_replyhq = options.target == Contender::Replyhq;
+    let board = Arc::new(Board::new(apps, conversations, fronts.clone(), is_replyhq));
     let mut random = fastrand::Rng::with_seed(options.seed);
     let probes = start_probes(&site, &fronts).await?;
     let mut clients = start_clients(options, &board, &mut random);
@@ -299,6 +299,29 @@ async fn stored(board: &Board) -> Result<BTreeMap<usize, Vec<Stored>>> {
             }
         }
         all.insert(index, messages);
+        if board.is_replyhq {
+            all.insert(board.beside(index), stored_beside(board, conversation).await?);
+        }
     }
     Ok(all)
+}
+
+/// What happened in a conversation beside its messages.
+async fn stored_beside(board: &Board, conversation: &Conversation) -> Result<Vec<Stored>> {
+    let mut all: Vec<Stored> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |last| last.seq);
+        let path = format!("/v1/admin/conversations/{}/activity?limit={PAGE}&after={after}", conversation.id);
+        let page = rest::as_agent(board.fronts[0], &board.apps[conversation.app], &path).await?;
+        for activity in page["activity"].as_array().context("no activity")? {
+            let (seq, id) = happened(activity);
+            // What is no note has no name of its own, and is never said twice by one.
+            let local_id = activity["local_id"].as_str().map_or_else(|| format!("n{seq}"), str::to_owned);
+            let body = activity["body"].as_str().unwrap_or_default().to_owned();
+            all.push(Stored { seq, id, local_id, body });
+        }
+        if page["has_more"] != true {
+            return Ok(all);
+        }
+    }
 }

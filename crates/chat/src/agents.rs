@@ -8,8 +8,8 @@ use protocol::rest::{
     ChangeAgent as AgentWish, ChangeMe, Me, SignIn as Credentials, SignInInfo, UseCode as CodeUse,
 };
 use protocol::{
-    AgentId, AgentStatus, AppId, Availability, Code, Failure, Permission, Permissions, Role, Timestamp,
-    TokenId,
+    AgentId, AgentStatus, AppId, Availability, Code, Colleague, Failure, Permission, Permissions, Role,
+    Timestamp, TokenId,
 };
 use serde_json::json;
 use store::{
@@ -384,15 +384,39 @@ impl Chat {
         found.filter(|agent| by.may_touch(&agent.app_id)).ok_or_else(no_agent)
     }
 
-    /// The app's agents. `None` if there is no such app.
+    /// The agents of one's app: everybody who sees conversations knows whom they are with, and who manages the app knows all.
     ///
     /// # Errors
     /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
-    pub async fn agents(&self, by: &By, app_id: &AppId) -> Result<Option<Vec<protocol::Agent>>, Failure> {
-        if let By::Agent(agent) = by {
-            agent.require(Permission::Manage)?;
-            self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
+    pub async fn colleagues(&self, agent: &Agent) -> Result<Vec<Colleague>, Failure> {
+        let is_manager = agent.permissions.has(Permission::Manage);
+        if !is_manager {
+            agent.require(Permission::ViewConversations)?;
         }
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
+        let agents = self.read(ListAgents { app_id: agent.app_id.clone() }).await?;
+        let colleague = |stored: &StoredAgent| {
+            let protocol::Agent { id, name, email, role, status, availability, created_at, last_seen_at } =
+                shown(stored);
+            Colleague {
+                id,
+                name,
+                role,
+                status,
+                availability,
+                email: is_manager.then_some(email),
+                created_at: is_manager.then_some(created_at),
+                last_seen_at: last_seen_at.filter(|_| is_manager),
+            }
+        };
+        Ok(agents.iter().map(colleague).collect())
+    }
+
+    /// An app's agents, for an operator. `None` if there is no such app.
+    ///
+    /// # Errors
+    /// `SERVER_ERROR`.
+    pub async fn agents(&self, app_id: &AppId) -> Result<Option<Vec<protocol::Agent>>, Failure> {
         if !self.app_exists(app_id).await? {
             return Ok(None);
         }

@@ -51,7 +51,7 @@ impl Chat {
         };
         let place = (device.app_id.clone(), device.device_id.clone());
         let opened = self.written(opening, move |chat, outcome| {
-            let Opened { conversation: inbox, unread_count, is_new, has_left } = told(outcome)?;
+            let Opened { conversation: inbox, unread_count, is_new, activity, has_left } = told(outcome)?;
             if tells_user {
                 chat.devices.forget(&place);
             }
@@ -66,6 +66,7 @@ impl Chat {
             if is_new || tells_user {
                 chat.publish(conversation.app_id.clone(), Signal::Conversation(Box::new(inbox)));
             }
+            chat.tell_activity(&conversation.app_id, activity);
             Ok((conversation, has_left))
         });
         let (conversation, has_left) = opened.await?;
@@ -149,7 +150,8 @@ impl Chat {
         let tell = change.clone();
         let place = (app_id.clone(), device_id.clone());
         let identified = self.written(Identify { app_id, device_id, who, now }, move |chat, outcome| {
-            let Identified { conversations, has_left, standing } = told(outcome)?;
+            let Identified { conversations, activity, has_left, standing } = told(outcome)?;
+            let app_id = place.0.clone();
             chat.devices.forget(&place);
             if has_left {
                 chat.tell_identity_change(tell);
@@ -169,6 +171,7 @@ impl Chat {
                 let app_id = inbox.conversation.app_id.clone();
                 chat.publish(app_id, Signal::Conversation(Box::new(inbox)));
             }
+            chat.tell_activity(&app_id, activity);
             Ok((has_left, standing))
         });
         let (has_left, standing) = identified.await?;

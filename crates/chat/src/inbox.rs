@@ -10,8 +10,8 @@ use protocol::{
 };
 use serde_json::json;
 use store::{
-    Act, Assign, Assigned, FindConversation, InboxCursor, ListConversations, Scope, SetStatus, StoredAgent,
-    View,
+    Act, Assign, Assigned, Changed, FindConversation, InboxCursor, ListConversations, Scope, SetStatus,
+    StoredAgent, View,
 };
 
 use crate::messages::no_conversation;
@@ -152,14 +152,18 @@ impl Chat {
         let mut act = self.act_on(agent, action, id);
         act.details = to.as_ref().map(|to| json!({ "to": to }));
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
-        self.written(Assign { scope, id: id.into(), to, expected, act }, |chat, assigned| match assigned {
-            Assigned::Done(inbox, has_changed) => Ok(chat.spread(*inbox, has_changed)),
-            Assigned::Taken(who) => Err(taken(who.as_ref())),
-            Assigned::NoAgent => {
-                Err(Failure::invalid("assignee_id names no agent of this app who may answer"))
-            }
-            Assigned::NotFound => Err(no_conversation()),
-        })
+        let by = agent.as_actor();
+        self.written(
+            Assign { scope, id: id.into(), to, expected, by, act },
+            |chat, assigned| match assigned {
+                Assigned::Done(changed) => Ok(chat.spread(changed)),
+                Assigned::Taken(who) => Err(taken(who.as_ref())),
+                Assigned::NoAgent => {
+                    Err(Failure::invalid("assignee_id names no agent of this app who may answer"))
+                }
+                Assigned::NotFound => Err(no_conversation()),
+            },
+        )
         .await
     }
 
@@ -175,20 +179,22 @@ impl Chat {
         };
         let act = self.act_on(agent, action, id);
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
-        self.written(SetStatus { scope, id: id.into(), status, act }, |chat, found| {
-            let (inbox, has_changed) = found.ok_or_else(no_conversation)?;
-            Ok(chat.spread(inbox, has_changed))
+        let by = agent.as_actor();
+        self.written(SetStatus { scope, id: id.into(), status, by, act }, |chat, changed| {
+            Ok(chat.spread(changed.ok_or_else(no_conversation)?))
         })
         .await
     }
 
-    /// The inboxes hear of it, where it is news.
-    fn spread(&self, inbox: InboxConversation, is_news: bool) -> InboxConversation {
-        if is_news {
-            let app_id = inbox.conversation.app_id.clone();
-            self.publish(app_id, Signal::Conversation(Box::new(inbox.clone())));
+    /// The inboxes hear of it, and who is there of what happened, if anything did.
+    fn spread(&self, changed: Changed) -> InboxConversation {
+        let Changed { conversation, activity } = changed;
+        if let Some(activity) = activity {
+            let app_id = conversation.conversation.app_id.clone();
+            self.publish(app_id.clone(), Signal::Conversation(conversation.clone()));
+            self.publish(app_id, Signal::Activity(activity));
         }
-        inbox
+        *conversation
     }
 
     fn act_on(&self, agent: &Agent, action: &'static str, id: &str) -> Act {

@@ -3,11 +3,13 @@
 //! A handler hands in its [`Principal`] and makes one call. Here it is decided whether that may be, checked against
 //! the limits, stored, published, and then answered, in this order. Nothing here knows of sockets or HTTP.
 
+mod activity;
 mod administration;
 mod agents;
 mod ambient;
 mod attempts;
 mod authentication;
+mod canned_replies;
 mod conversations;
 mod credential;
 mod crowd;
@@ -45,6 +47,7 @@ pub use store::{Credential, Void};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use self::activity::{Written, activity_cursor};
 pub use self::administration::{By, NewApp, NewToken, RotatedKey};
 pub use self::agents::{LetIn, Place, SignedIn, shown};
 pub use self::ambient::Ambient;
@@ -57,7 +60,7 @@ pub use self::identity_keys::{NewIdentitySecret, identity_key};
 pub use self::in_flight::{Entered, InFlight};
 pub use self::inbox::InboxView;
 pub use self::input::Page;
-pub use self::messages::{Sending, Sent, cursor};
+pub use self::messages::{Sending, Sent, Wanted, cursor};
 pub use self::observer::{Observer, SendResult};
 use self::password::Hashers;
 pub use self::principal::{Address, Agent, Device, Principal, Restrictions, blocked};

@@ -7,6 +7,7 @@ use protocol::limits::Action;
 use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission, Sender};
 use store::{Appended, Cursor, History, Look, NewMessage, ReadHistory};
 
+use crate::activity::no_activity;
 use crate::observer::SendResult;
 use crate::{Chat, Entered, Page, Principal, input};
 
@@ -19,6 +20,17 @@ pub struct Sending {
     pub local_id: String,
     /// The text.
     pub body: String,
+}
+
+/// What somebody who joins a conversation wants of its past.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// A page of its messages, from here.
+    pub cursor: Option<Cursor>,
+    /// What happened after this number. Agents only.
+    pub activity_after: Option<u64>,
+    /// How much of each.
+    pub page: Page,
 }
 
 /// A message that is stored.
@@ -95,10 +107,13 @@ impl Chat {
 
     fn settle(&self, outcome: Result<Appended, store::Error>) -> Result<Sent, Failure> {
         let settled = match outcome {
-            Ok(Appended::New(message, conversation)) => {
+            Ok(Appended::New(message, conversation, activity)) => {
                 let app_id = conversation.conversation.app_id.clone();
                 let envelope = Envelope { app_id, signal: Signal::Message(message, conversation) };
                 self.cluster.bus.publish(&envelope);
+                if let Some(activity) = activity {
+                    self.publish(envelope.app_id.clone(), Signal::Activity(activity));
+                }
                 let Signal::Message(message, _) = envelope.signal else { unreachable!("made just above") };
                 Ok(Sent { message: *message, is_new: true })
             }
@@ -118,7 +133,7 @@ impl Chat {
         settled
     }
 
-    /// A conversation's end, and a page of its messages if there is a cursor. `action` is what it is read for.
+    /// A page of a conversation's messages.
     ///
     /// # Errors
     /// `FORBIDDEN`, `RATE_LIMITED`, `CONVERSATION_NOT_FOUND`, `MESSAGE_NOT_FOUND` for a cursor that is no message of it,
@@ -127,14 +142,45 @@ impl Chat {
         &self,
         principal: &Principal,
         conversation_id: &ConversationId,
-        cursor: Option<Cursor>,
+        cursor: Cursor,
         page: Page,
-        action: Action,
     ) -> Result<History, Failure> {
         principal.require(Permission::ViewConversations)?;
-        self.limit(action, principal)?;
+        self.limit(Action::Read, principal)?;
+        self.read_history(principal, conversation_id, Some(cursor), None, page).await
+    }
+
+    /// How a conversation stands that is being joined, and what of it is wanted.
+    ///
+    /// # Errors
+    /// As for [`history`](Self::history); `ACTIVITY_NOT_FOUND` for more than has happened, and `FORBIDDEN` for a device that
+    /// asks what happened.
+    pub async fn join(
+        &self,
+        principal: &Principal,
+        conversation_id: &ConversationId,
+        wanted: Wanted,
+    ) -> Result<History, Failure> {
+        principal.require(Permission::ViewConversations)?;
+        let Wanted { cursor, activity_after, page } = wanted;
+        if let (Principal::Device(_), Some(_)) = (principal, activity_after) {
+            return Err(Failure::new(Code::Forbidden, "after_activity is for agents"));
+        }
+        self.limit(Action::Join, principal)?;
+        self.read_history(principal, conversation_id, cursor, activity_after, page).await
+    }
+
+    async fn read_history(
+        &self,
+        principal: &Principal,
+        conversation_id: &ConversationId,
+        cursor: Option<Cursor>,
+        activity_after: Option<u64>,
+        page: Page,
+    ) -> Result<History, Failure> {
         let (scope, conversation_id) = (principal.scope(), conversation_id.clone());
-        match found(self.read(ReadHistory { scope, conversation_id, cursor, limit: page.rows() }).await?) {
+        let read = ReadHistory { scope, conversation_id, cursor, activity_after, limit: page.rows() };
+        match found(self.read(read).await?) {
             Err(failure) => Err(self.not_seen(principal.scope(), failure).await),
             history => history,
         }
@@ -150,6 +196,7 @@ pub(crate) fn found<T>(look: Look<T>) -> Result<T, Failure> {
     match look {
         Look::Found(found) => Ok(found),
         Look::NoConversation => Err(no_conversation()),
+        Look::NoActivity => Err(no_activity()),
         Look::NoMessage => {
             Err(Failure::new(Code::MessageNotFound, "there is no such message in this conversation"))
         }

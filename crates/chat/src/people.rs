@@ -103,13 +103,18 @@ impl Chat {
         };
         let app_id = agent.app_id.clone();
         let act = self.act_by(&By::Agent(agent.clone()), &app_id, action, target);
-        if !self.write(Block { app_id: app_id.clone(), whom, is_blocked, act }).await? {
+        let by = agent.as_actor();
+        let blocked = self.write(Block { app_id: app_id.clone(), whom, is_blocked, by, act }).await?;
+        if !blocked.is_known {
             return Err(Failure::new(Code::NotFound, "nobody of that name has ever been here"));
         }
         if let Some(device_id) = &device_id {
             self.devices.forget(&(app_id.clone(), device_id.clone()));
         }
-        self.publish(app_id, Signal::Revoked {});
+        self.publish(app_id.clone(), Signal::Revoked {});
+        if let Some(activity) = blocked.activity {
+            self.publish(app_id, Signal::Activity(activity));
+        }
         Ok(BlockedAnswer { device_id, user_id, blocked: is_blocked })
     }
 

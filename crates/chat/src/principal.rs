@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use protocol::{
-    AgentId, AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp, TokenId,
-    UserId,
+    Actor, AgentId, AppId, Code, ConnectionId, DeviceId, Failure, Permission, Permissions, Side, Timestamp,
+    TokenId, UserId,
 };
 use store::{DeviceStanding, Scope};
 
@@ -135,6 +135,11 @@ impl Agent {
     /// Who they are in what is recorded: the agent, or where a program acts for nobody, its token.
     pub fn actor(&self) -> &str {
         self.agent_id.as_ref().map_or(self.token_id.as_str(), |id| id.as_str())
+    }
+
+    /// Who they are in a conversation's activity.
+    pub(crate) fn as_actor(&self) -> Actor {
+        Actor { id: self.actor().into(), name: Some(self.name.clone()) }
     }
 
     /// The person who is asking, or for whom a program does.

@@ -22,6 +22,7 @@ impl Rounds {
             Signal::IdentityHeard(name) => self.identity_changes.answer(name, ()),
             Signal::CrowdCounted(name, connections) => self.crowds.answer(name, connections.clone()),
             Signal::Message(..)
+            | Signal::Activity(_)
             | Signal::Conversation(_)
             | Signal::Status(_)
             | Signal::AgentTyping(_)

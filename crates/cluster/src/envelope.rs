@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::event::{AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping};
-use protocol::{AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, Session, UserId};
+use protocol::{
+    Activity, AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, Session, UserId,
+};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,9 @@ pub struct Envelope {
 pub enum Signal {
     /// A message was committed; the conversation as it is with it.
     Message(Box<Message>, Box<InboxConversation>),
+    /// Something happened in a conversation beside its messages. A node of an older version can't read it: what not all may
+    /// see is never a field of what all do.
+    Activity(Box<Activity>),
     /// A conversation is new or was changed otherwise; it carries its newest message.
     Conversation(Box<InboxConversation>),
     /// A receipt was committed.
@@ -188,12 +193,13 @@ mod tests {
         assert_eq!(names.len(), SIGNALS, "each signal has a line");
     }
 
-    const SIGNALS: usize = 16;
+    const SIGNALS: usize = 17;
 
     /// Whoever adds a signal adds its line to the file.
     fn name(signal: &Signal) -> &'static str {
         match signal {
             Signal::Message(..) => "Message",
+            Signal::Activity(_) => "Activity",
             Signal::Conversation(_) => "Conversation",
             Signal::Status(_) => "Status",
             Signal::AgentTyping(_) => "AgentTyping",

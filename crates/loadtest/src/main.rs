@@ -25,6 +25,7 @@ mod phones;
 mod report;
 mod rest;
 mod sends;
+mod sign_ins;
 mod socket;
 mod stalled;
 mod table;
@@ -68,10 +69,11 @@ fn start(options: &Options) -> Result<bool> {
     machine::pin(options.tool_core)?;
     ensure!(options.clients > 0 && options.messages > 1, "at least one client and two messages");
     if let Some((mode, contender)) = options.refused_modes() {
-        bail!("{} is not for {}: it measures ReplyHQ's own SDK", mode.name(), contender.name());
+        bail!("{} is not for {}: it is about what only ReplyHQ has", mode.name(), contender.name());
     }
     let clients = options.clients * FILES_PER_CLIENT;
-    let files = options.connections.max(options.subscribers).max(clients) as u64 + SPARE_FILES;
+    let files = options.connections.max(options.subscribers).max(clients).max(sign_ins::ATTACKERS) as u64
+        + SPARE_FILES;
     machine::raise_open_files(files)?;
     // One core, one thread: more would only be in each other's way.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -144,7 +146,9 @@ async fn run(options: &Options, target: &mut Target, mode: Mode) -> Result<Outco
 
 async fn drive(options: &Options, target: &mut Target, running: &mut Running, mode: Mode) -> Result<Outcome> {
     let apps = match mode {
-        Mode::Sends | Mode::Paced | Mode::Rest => options.pairs.div_ceil(options.pairs_per_app.max(1)),
+        Mode::Sends | Mode::Paced | Mode::Rest | Mode::SignIns => {
+            options.pairs.div_ceil(options.pairs_per_app.max(1))
+        }
         _ => 1,
     };
     let apps = target.apps(running, apps).await?;
@@ -162,6 +166,7 @@ async fn drive(options: &Options, target: &mut Target, running: &mut Running, mo
         Mode::Rest => rest::run(&bench).await,
         Mode::Fanout => fanout::run(&bench).await,
         Mode::Stalled => stalled::run(&bench).await,
+        Mode::SignIns => sign_ins::run(&bench).await,
         Mode::Sdk | Mode::Growth => unreachable!("it has been run"),
     }
 }

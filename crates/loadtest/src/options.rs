@@ -146,6 +146,8 @@ pub(crate) enum Mode {
     Fanout,
     /// What one connection that stops reading does to the others.
     Stalled,
+    /// What a flood of wrong sign-ins does to those who talk. Not for the Node baseline, which has none.
+    SignIns,
     /// How what things cost grows with what is stored: fills a database by the server's routes. Not for the Node baseline.
     Growth,
     /// Many clients of the SDK, as apps have it, through a killed server and networks that go away. Not for the Node
@@ -164,15 +166,17 @@ impl Mode {
             Self::Rest => "rest",
             Self::Fanout => "fanout",
             Self::Stalled => "stalled",
+            Self::SignIns => "sign-ins",
             Self::Growth => "growth",
             Self::Sdk => "sdk",
         }
     }
 
-    /// Whether it can be run against that server. The SDK speaks to ReplyHQ and to nothing else; the baseline has no lists.
+    /// Whether it can be run against that server. The SDK speaks to ReplyHQ and to nothing else; the baseline has no lists and no agents who
+    /// sign in.
     pub(crate) fn is_for(self, contender: Contender) -> bool {
         match contender {
-            Contender::Node => !matches!(self, Self::Sdk | Self::Growth),
+            Contender::Node => !matches!(self, Self::Sdk | Self::Growth | Self::SignIns),
             Contender::ReplyhqMsgpack => {
                 matches!(self, Self::Sends | Self::Paced | Self::Fanout | Self::Stalled)
             }
@@ -228,7 +232,7 @@ mod tests {
         assert_eq!(options.chosen_modes(), [Mode::Sends, Mode::Paced]);
         assert_eq!(options.contenders(), [Contender::Replyhq, Contender::Node]);
         assert_eq!(options.window, [1, 4]);
-        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 8);
+        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 9);
     }
 
     #[test]

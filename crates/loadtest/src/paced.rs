@@ -1,7 +1,8 @@
 //! Latency at a given rate. It counts from when a send was due, so a server that stalls is not spared.
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, Work},
+    ledger::Faults,
     meter::Meter,
     metric::{Aim, Outcome},
     pacer,
@@ -14,13 +15,24 @@ use tokio::{
     task::JoinSet,
 };
 
-/// The pairs send in turn.
-pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
+/// What came of sending at the given rate.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    /// The latencies.
+    pub(crate) meter: Rc<Meter>,
+    /// What it took.
+    pub(crate) work: Work,
+    /// What went wrong.
+    pub(crate) faults: Faults,
+}
+
+/// The pairs send in turn. Their devices are of this kind, so that each measurement has new ones.
+pub(crate) async fn send(bench: &Bench<'_>, kind: &str) -> Result<Paced> {
     let meter = Rc::new(Meter::new()?);
     let mut rooms = Vec::new();
     let mut agents = Vec::new();
     let mut tasks = JoinSet::new();
-    for pair in pair::connect(bench, "paced", &meter).await? {
+    for pair in pair::connect(bench, kind, &meter).await? {
         rooms.push(Rc::clone(&pair.room));
         let reading = Rc::clone(&meter);
         tasks.spawn_local(async move {
@@ -51,7 +63,12 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
     let work = bench.measure(&meter).await?;
     let faults = pair::settle(&rooms, &meter).await;
     tasks.shutdown().await;
+    Ok(Paced { meter, work, faults })
+}
 
+/// The latencies of acks and deliveries.
+pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
+    let Paced { meter, work, faults } = send(bench, "paced").await?;
     let mut outcome = Outcome { faults, complaint: meter.complaint(), ..Outcome::default() };
     let group = &format!("paced, {} sends/s", bench.options.rate);
     outcome.add(group, "acknowledged sends", "/s", work.done as f64 / work.elapsed);

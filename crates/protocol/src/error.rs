@@ -19,6 +19,8 @@ pub enum Code {
     ConversationNotFound,
     /// There is no such message, or it is someone else's.
     MessageNotFound,
+    /// Not so much has happened in the conversation: read its activity anew.
+    ActivityNotFound,
     /// Something was given that is not of its form.
     ValidationError,
     /// The body has more characters than are allowed.
@@ -59,6 +61,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::ConversationNotFound => "CONVERSATION_NOT_FOUND",
             Self::MessageNotFound => "MESSAGE_NOT_FOUND",
+            Self::ActivityNotFound => "ACTIVITY_NOT_FOUND",
             Self::ValidationError => "VALIDATION_ERROR",
             Self::MessageTooLong => "MESSAGE_TOO_LONG",
             Self::LocalIdConflict => "LOCAL_ID_CONFLICT",
@@ -91,6 +94,7 @@ impl Code {
             | Self::Forbidden
             | Self::ConversationNotFound
             | Self::MessageNotFound
+            | Self::ActivityNotFound
             | Self::NotFound
             | Self::IdentityRequired
             | Self::VerificationRequired

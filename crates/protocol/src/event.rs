@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId, MessageStatus,
-    Side, Timestamp, UserInfo,
+    Activity, AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId,
+    MessageStatus, Side, Timestamp, UserInfo,
 };
 
 /// The namespace of devices.
@@ -29,6 +29,7 @@ named! {
     ConversationJoined => "conversation:joined",
     ConversationOpened => "conversation:opened",
     Message => "message:new",
+    Activity => "activity:new",
     StatusChange => "message:status",
     AgentTyping => "agent:typing",
     UserTyping => "user:typing",

@@ -80,6 +80,10 @@ text_id!(
     IdentityKeyId
 );
 text_id!(
+    /// A canned reply. `can_…`
+    CannedReplyId
+);
+text_id!(
     /// An agent: a person who answers. `agt_…`
     AgentId
 );
@@ -158,6 +162,7 @@ made_id!(ConversationId, "conv_");
 made_id!(ConnectionId, "conn_");
 made_id!(TokenId, "tok_");
 made_id!(IdentityKeyId, "idk_");
+made_id!(CannedReplyId, "can_");
 made_id!(AgentId, "agt_");
 
 impl MessageId {

@@ -3,8 +3,10 @@
 //! Types and pure functions only. Nothing here reads a clock, draws a random number, or does I/O; both come in
 //! as arguments.
 
+mod activity;
 mod agent;
 mod audit;
+mod canned_reply;
 mod conversation;
 pub mod encoded;
 mod error;
@@ -21,13 +23,15 @@ pub mod schema;
 mod session;
 mod time;
 
-pub use agent::{Agent, AgentStatus, Availability};
+pub use activity::{Activity, ActivityKind, Actor};
+pub use agent::{Agent, AgentStatus, Availability, Colleague};
 pub use audit::AuditEntry;
+pub use canned_reply::CannedReply;
 pub use conversation::{Conversation, ConversationStatus, InboxConversation};
 pub use error::{AckFailure, Code, Failure};
 pub use id::{
-    AgentId, AppId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId, SenderId,
-    TokenId, UserId,
+    AgentId, AppId, CannedReplyId, ConnectionId, ConversationId, DeviceId, IdentityKeyId, LocalId, MessageId,
+    SenderId, TokenId, UserId,
 };
 pub use message::{Message, MessageStatus, Sender, Side};
 pub use permission::{Permission, Permissions, Role};

@@ -91,6 +91,10 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 60 * 60);
 pub const SESSION_IDLE_STAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Characters that are kept of the words by which a program calls itself that signs in.
 pub const USER_AGENT_CHARS: usize = 256;
+/// Canned replies of one app, at most.
+pub const CANNED_REPLIES: u64 = 1_000;
+/// Characters of a canned reply's shortcut, at most.
+pub const SHORTCUT_CHARS: usize = 32;
 /// How long typing is shown that is not repeated.
 pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
 /// How long a handshake may take, from the first byte to the accepted namespace.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Receipts;
 use crate::rest::{Identify, SessionPage};
-use crate::{Message, MessageId};
+use crate::{Activity, Message, MessageId};
 
 /// A request, which always travels under the same event name.
 pub trait Request {
@@ -28,6 +28,7 @@ macro_rules! requests {
 
 requests! {
     JoinConversation => "conversation:join" -> JoinedConversation,
+    JoinAsAgent => "conversation:join" -> JoinedAsAgent,
     LeaveConversation => "conversation:leave" -> Nothing,
     SendToConversation => "message:send" -> SentMessage,
     StartTyping => "typing:start" -> Nothing,
@@ -107,6 +108,37 @@ pub struct JoinedConversation {
     /// With `after`: how far each side has got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipts: Option<Receipts>,
+}
+
+/// As [`JoinConversation`], on `/admin`: what happened beside the messages comes too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JoinAsAgent {
+    /// The conversation.
+    pub conversation_id: String,
+    /// The last message that the client has, or `""` for none: the answer then holds the first page of what followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The `n` of the last activity that the client has, or 0 for none: the answer then holds the first page of what followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_activity: Option<u64>,
+}
+
+/// As [`JoinedConversation`], on `/admin`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JoinedAsAgent {
+    /// How it stands with the messages.
+    #[serde(flatten)]
+    pub conversation: JoinedConversation,
+    /// The newest activity's `n`; everything later comes as `activity:new`.
+    pub last_activity: u64,
+    /// With `after_activity`: what followed it, ascending by `n`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Vec<Activity>>,
+    /// With `after_activity`: whether there is more behind the last one, up to `last_activity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_more_activity: Option<bool>,
 }
 
 /// Asks for no more of a conversation's events.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, Conversation, DeviceId, Failure,
-    IdentityKeyId, InboxConversation, Message, MessageId, Permission, Role, Sender, Session, Timestamp,
-    TokenId, UserId,
+    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
+    Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, MessageId, Permission, Role,
+    Sender, Session, Timestamp, TokenId, UserId,
 };
 
 /// Who uses a device, as the app tells it.
@@ -115,6 +115,78 @@ pub struct PersonAnswer {
     pub devices: Vec<PersonsDevice>,
     /// What else they have written, the newest first; at most 20.
     pub conversations: Vec<InboxConversation>,
+}
+
+/// `POST /v1/admin/conversations/{id}/notes`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddNote {
+    /// The writer's own name for the note, 1 to 64 characters, unique among the conversation's notes. A header
+    /// `Idempotency-Key` may stand in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_id: Option<String>,
+    /// The text, 1 to 5,000 characters. No device ever gets it.
+    pub body: String,
+}
+
+/// One thing that happened in a conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ActivityAnswer {
+    /// It.
+    pub activity: Activity,
+}
+
+/// What happened in a conversation beside its messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ActivityList {
+    /// Ascending by `n`.
+    pub activity: Vec<Activity>,
+    /// The newest one's `n`; 0 while there is none.
+    pub last_activity: u64,
+    /// Whether there is more in the direction asked for.
+    pub has_more: bool,
+}
+
+/// `POST /v1/admin/canned-replies`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddCannedReply {
+    /// Its short name: 1 to 32 letters, digits, `-` and `_`; kept in lower case.
+    pub shortcut: String,
+    /// The text, with `{{person.name|there}}`, `{{person.email}}` and `{{agent.name}}` for what they say.
+    pub text: String,
+}
+
+/// `PATCH /v1/admin/canned-replies/{canned_reply_id}`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChangeCannedReply {
+    /// Another short name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortcut: Option<String>,
+    /// Another text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// A canned reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CannedReplyAnswer {
+    /// It.
+    pub canned_reply: CannedReply,
+}
+
+/// Canned replies of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CannedReplyPage {
+    /// Ascending by their shortcuts.
+    pub canned_replies: Vec<CannedReply>,
+    /// Whether there are more behind the last one.
+    pub has_more: bool,
 }
 
 /// What is known of a person.
@@ -378,7 +450,7 @@ pub struct LetIn {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Agents {
     /// All of them, by e-mail address.
-    pub agents: Vec<Agent>,
+    pub agents: Vec<Colleague>,
 }
 
 /// The answer that carries one agent.

@@ -9,10 +9,10 @@ use crate::event::{
     SessionDisconnect, StatusChange, UserTyping,
 };
 use crate::request::{
-    AgentAuth, DeviceAuth, JoinConversation, LeaveConversation, ListSessions, ReadMessages, ReportDelivery,
-    Request, SendToConversation, StartTyping, StopTyping, SubscribeToApp,
+    AgentAuth, DeviceAuth, JoinAsAgent, JoinConversation, LeaveConversation, ListSessions, ReadMessages,
+    ReportDelivery, Request, SendToConversation, StartTyping, StopTyping, SubscribeToApp,
 };
-use crate::{Failure, InboxConversation, Message, Session};
+use crate::{Activity, Failure, InboxConversation, Message, Session};
 
 /// What a namespace takes and gives, as it is collected.
 #[derive(Default)]
@@ -59,7 +59,6 @@ impl Definitions {
 
     /// What both namespaces have.
     fn of_both(&mut self, namespace: &mut Namespace) {
-        self.request::<JoinConversation>(namespace);
         self.request::<LeaveConversation>(namespace);
         self.request::<SendToConversation>(namespace);
         self.request::<StartTyping>(namespace);
@@ -105,12 +104,15 @@ pub fn socket() -> serde_json::Result<Value> {
     let mut definitions = Definitions::default();
     let mut client = Namespace { auth: definitions.refer::<DeviceAuth>(), ..Namespace::default() };
     definitions.of_both(&mut client);
+    definitions.request::<JoinConversation>(&mut client);
     definitions.request::<ReportDelivery>(&mut client);
     definitions.request::<crate::rest::Identify>(&mut client);
     definitions.event::<event::ConversationOpened>(&mut client);
     definitions.event::<AgentTyping>(&mut client);
     let mut admin = Namespace { auth: definitions.refer::<AgentAuth>(), ..Namespace::default() };
     definitions.of_both(&mut admin);
+    definitions.request::<JoinAsAgent>(&mut admin);
+    definitions.event::<Activity>(&mut admin);
     definitions.request::<SubscribeToApp>(&mut admin);
     definitions.request::<ListSessions>(&mut admin);
     definitions.event::<Session>(&mut admin);

@@ -295,6 +295,7 @@ impl Here {
                 None
             }
             Signal::Message(..)
+            | Signal::Activity(_)
             | Signal::Conversation(_)
             | Signal::Status(_)
             | Signal::AgentTyping(_)

@@ -693,7 +693,7 @@ async fn run_agent(command: AgentCommand) -> Result<String, Failure> {
             return Ok(print_link(&link, &chat.reset_agent(&By::CommandLine, &id).await?));
         }
         AgentCommand::List { app, output } => {
-            let agents = open(&output).await?.agents(&By::CommandLine, &app.into()).await?;
+            let agents = open(&output).await?.agents(&app.into()).await?;
             let agents = agents.ok_or_else(no_app)?;
             return Ok(output.print(&json!({ "agents": agents }), || {
                 lines(&agents, |agent| {

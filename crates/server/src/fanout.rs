@@ -26,12 +26,12 @@ use protocol::event::{
     SessionDisconnect, StatusChange, UserTyping,
 };
 use protocol::{
-    AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, Failure,
+    Activity, AppId, Code, ConnectionId, Conversation, ConversationId, ConversationStatus, DeviceId, Failure,
     InboxConversation, Message, MessageId, Permission, Sender, Session, limits,
 };
 use serde::Serialize;
 use socketio::{Frame, Outgoing, Stale};
-use store::{MessagesAfter, Store};
+use store::{ActivityAfter, MessagesAfter, Store};
 use tokio::time::Instant;
 
 use self::feed::Feeds;
@@ -39,8 +39,8 @@ pub(crate) use self::feed::Watcher;
 use self::look::News;
 pub(crate) use self::look::look_for_missed;
 use self::rewind::Heard;
-pub(crate) use self::room::Standing;
-use self::room::{Repaired, Room, Step};
+pub(crate) use self::room::{Both, Standing};
+use self::room::{Numbered, Repaired, Room, Step, Stream};
 use self::typing::Typist;
 use crate::legacy;
 use crate::metrics::Metrics;
@@ -231,24 +231,33 @@ impl Fanout {
     }
 
     /// Sends `first`, then all that was kept and is newer than `standing`, then everything as it comes. `standing` was
-    /// read from the database after [`hold`](Self::hold), and `newest` is the last message there. With `goes_on`, what was kept up to there is sent too, before
-    /// `first`.
+    /// read from the database after [`hold`](Self::hold), and `newest` is the last message there. Of a stream that `goes_on`,
+    /// what was kept up to there is sent too, before `first`.
     pub(crate) fn release(
         self: &Arc<Self>,
         conversation: &ConversationId,
         key: SubscriberKey,
         standing: Standing,
         newest: Option<&MessageId>,
-        goes_on: bool,
+        goes_on: Both<bool>,
         first: Vec<Frame>,
     ) {
         let mut shard = self.shard(conversation);
         let Some(room) = shard.get_mut(conversation) else { return };
-        let step = room.release(key, standing, newest, goes_on, first);
+        let steps = room.release(key, standing, newest, goes_on, first);
         let doubt = room.take_doubt();
         drop(shard);
-        self.follow(conversation, step);
+        self.follow(conversation, steps);
         self.look_into(conversation, doubt);
+    }
+
+    /// The subscriber goes on hearing what it heard before [`hold`](Self::hold), and misses nothing.
+    pub(crate) fn go_on(self: &Arc<Self>, conversation: &ConversationId, key: SubscriberKey) {
+        let mut shard = self.shard(conversation);
+        let Some(room) = shard.get_mut(conversation) else { return };
+        let steps = room.go_on(key);
+        drop(shard);
+        self.follow(conversation, steps);
     }
 
     /// The subscriber hears nothing more of the conversation.
@@ -272,6 +281,7 @@ impl Fanout {
                 self.conversation_updated(conversation, Some(message));
                 self.metrics.fanned_out(started.elapsed());
             }
+            Signal::Activity(activity) => self.deliver_numbered(&activity.conversation_id, &**activity),
             Signal::Conversation(conversation) => {
                 if conversation.conversation.status == ConversationStatus::Resolved {
                     self.end_typing(&conversation.conversation.id, |_| true);
@@ -437,11 +447,19 @@ impl Fanout {
             let is_meant = |typist: &Typist| is_agent == (*typist == Typist::Agent);
             self.end_typing_in(room, &message.conversation_id, is_meant);
         }
-        let step = room.deliver(message);
+        drop(shard);
+        self.deliver_numbered(&message.conversation_id, message);
+    }
+
+    /// Hands out what is committed of a stream.
+    fn deliver_numbered(self: &Arc<Self>, conversation: &ConversationId, item: &impl Numbered) {
+        let mut shard = self.shard(conversation);
+        let Some(room) = shard.get_mut(conversation) else { return };
+        let step = room.deliver(item);
         let doubt = room.take_doubt();
         drop(shard);
-        self.follow(&message.conversation_id, step);
-        self.look_into(&message.conversation_id, doubt);
+        self.follow(conversation, [step]);
+        self.look_into(conversation, doubt);
     }
 
     /// Remembers how the conversation stands for the inboxes that are open here, if there are any and it is looked at.
@@ -480,49 +498,69 @@ impl Fanout {
         .ok()
     }
 
-    /// Does what a room asks for: reads the messages that it misses.
-    fn follow(self: &Arc<Self>, conversation: &ConversationId, step: Step) {
-        let Step::ReadAfter(seq) = step else { return };
-        let (fanout, conversation) = (Arc::clone(self), conversation.clone());
-        tokio::spawn(async move { fanout.repair(&conversation, seq).await });
+    /// Does what a room asks for: reads what it misses.
+    fn follow(self: &Arc<Self>, conversation: &ConversationId, steps: impl IntoIterator<Item = Step>) {
+        for step in steps {
+            let Step::ReadAfter(stream, number) = step else { continue };
+            let (fanout, conversation) = (Arc::clone(self), conversation.clone());
+            tokio::spawn(async move { fanout.repair(&conversation, stream, number).await });
+        }
     }
 
-    async fn repair(self: &Arc<Self>, conversation: &ConversationId, mut seq: u64) {
+    async fn repair(self: &Arc<Self>, conversation: &ConversationId, stream: Stream, mut number: u64) {
         loop {
-            let missed =
-                MessagesAfter { conversation_id: conversation.clone(), seq, limit: limits::PAGE_MAX };
-            let repaired = match self.read(missed).await {
-                Some(messages) => self.make_good(conversation, seq, &messages).await,
-                // The database may be back soon, and nobody else closes this gap.
-                None => Some(Repaired::Stuck(seq)),
+            let repaired = match stream {
+                Stream::Messages => self.repair_messages(conversation, number).await,
+                Stream::Activity => self.repair_activity(conversation, number).await,
             };
-            seq = match repaired {
+            number = match repaired {
                 // They have left.
                 None => return,
                 Some(Repaired::Done) => return,
-                Some(Repaired::Next(seq)) => seq,
-                Some(Repaired::Stuck(seq)) => {
+                Some(Repaired::Next(number)) => number,
+                Some(Repaired::Stuck(number)) => {
                     self.metrics.repair_failed();
                     tokio::time::sleep(REPAIR_PAUSE).await;
-                    seq
+                    number
                 }
             };
         }
     }
 
+    async fn repair_messages(self: &Arc<Self>, conversation: &ConversationId, seq: u64) -> Option<Repaired> {
+        let missed = MessagesAfter { conversation_id: conversation.clone(), seq, limit: limits::PAGE_MAX };
+        match self.read(missed).await {
+            Some(messages) => {
+                self.make_good(conversation, seq, &messages, |message| message.body.len()).await
+            }
+            // The database may be back soon, and nobody else closes this gap.
+            None => Some(Repaired::Stuck(seq)),
+        }
+    }
+
+    async fn repair_activity(self: &Arc<Self>, conversation: &ConversationId, n: u64) -> Option<Repaired> {
+        let missed = ActivityAfter { conversation_id: conversation.clone(), n, limit: limits::PAGE_MAX };
+        let bytes = |activity: &Activity| activity.body.as_ref().map_or(0, String::len);
+        match self.read(missed).await {
+            Some(activity) => self.make_good(conversation, n, &activity, bytes).await,
+            None => Some(Repaired::Stuck(n)),
+        }
+    }
+
     /// Sends what was read to those who miss it, as fast as they read. `None` if they have left.
-    async fn make_good(
+    async fn make_good<T: Numbered>(
         self: &Arc<Self>,
         conversation: &ConversationId,
         from: u64,
-        messages: &[Message],
+        items: &[T],
+        bytes_of: impl Fn(&T) -> usize,
     ) -> Option<Repaired> {
-        let mut rest = messages;
+        let mut rest = items;
         loop {
             let mut bytes = 0;
-            let count = rest.iter().take_while(|message| {
+            let count = rest.iter().take_while(|item| {
                 let fits = bytes < REPAIR_BYTES;
-                bytes += message.body.len();
+                bytes += bytes_of(item);
                 fits
             });
             let (now, later) = rest.split_at(count.count());

@@ -1,9 +1,11 @@
 //! REST: a handler extracts, makes one call, answers.
 
+mod activity;
 mod agents;
 mod app;
 mod audit;
 mod auth;
+mod canned_replies;
 mod conversations;
 mod docs;
 mod error;
@@ -79,9 +81,13 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(conversations::admin_inbox))
         .routes(routes!(conversations::admin_conversation, conversations::admin_change_conversation))
         .routes(routes!(messages::admin_list_messages, messages::admin_send_message))
+        .routes(routes!(activity::admin_activity))
+        .routes(routes!(activity::admin_add_note))
         .routes(routes!(presence::admin_sessions))
         .routes(routes!(presence::admin_presence))
         .routes(routes!(presence::admin_stats))
+        .routes(routes!(canned_replies::admin_canned_replies, canned_replies::admin_add_canned_reply))
+        .routes(routes!(canned_replies::admin_change_canned_reply, canned_replies::admin_remove_canned_reply))
         .routes(routes!(search::admin_search))
         .routes(routes!(audit::admin_audit))
         .split_for_parts();

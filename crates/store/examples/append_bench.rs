@@ -99,7 +99,7 @@ async fn main() {
         };
         let stored = Arc::clone(&stored);
         store.submit(new, move |outcome| {
-            let Ok(Appended::New(message, _)) = outcome else { panic!("not stored") };
+            let Ok(Appended::New(message, ..)) = outcome else { panic!("not stored") };
             stored.lock().expect("nobody panics").push((message.conversation_id, message.id));
             drop(permit);
         });

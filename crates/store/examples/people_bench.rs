@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use protocol::rest::User;
-use protocol::{AppId, ConversationId, ConversationStatus, IdentityKeyId, Sender, Timestamp};
+use protocol::{Actor, AppId, ConversationId, ConversationStatus, IdentityKeyId, Sender, Timestamp};
 use store::{
     Act, AddIdentityKey, App, Appended, CountUnread, CreateApp, FindDeviceLogin, FindPerson, Identify,
     IdentityKey, IdentityPolicy, ListConversations, Location, NewMessage, NowAt, OpenConversation, Proof,
@@ -175,7 +175,8 @@ impl Bench {
         let scope = Scope { app_id: self.app_id.clone(), device_id: None };
         let (id, status) = (id.clone(), ConversationStatus::Resolved);
         let act = self.act("conversation.resolve");
-        self.store.write(SetStatus { scope, id, status, act }).await.expect("an outcome");
+        let by = Actor { id: "agt_1".into(), name: None };
+        self.store.write(SetStatus { scope, id, status, by, act }).await.expect("an outcome");
     }
 
     async fn login(&self, device: &str) {
@@ -190,8 +191,13 @@ impl Bench {
     }
 
     async fn history(&self, device: &str, id: &ConversationId) {
-        let page =
-            ReadHistory { scope: self.scope(device), conversation_id: id.clone(), cursor: None, limit: 50 };
+        let page = ReadHistory {
+            scope: self.scope(device),
+            conversation_id: id.clone(),
+            cursor: None,
+            activity_after: None,
+            limit: 50,
+        };
         self.store.read(page).await.expect("a page");
     }
 

@@ -34,6 +34,9 @@ const SEARCHES: u64 = 200;
 /// Documents of one transaction, as in the server.
 const STEP: u64 = 100;
 
+/// The words that are looked for, by the number of the question.
+type Question<'a> = Box<dyn Fn(u64) -> String + 'a>;
+
 struct Bench {
     store: Store,
     app_id: AppId,
@@ -70,7 +73,7 @@ fn body(number: u64) -> String {
         )
     };
     let mut words: Vec<String> = (0..12).map(word).collect();
-    if number % 20 == 0 {
+    if number.is_multiple_of(20) {
         let pick = |by| CJK[usize::try_from(mixed(number + by) % 8).unwrap_or(0)];
         words.push(format!("{}{}{}", pick(1), pick(2), pick(3)));
     }
@@ -171,7 +174,7 @@ impl Bench {
             conversation_id: id.clone(),
             local_id: number.to_string().into(),
             body: body(number),
-            sender: if number % 2 == 0 { Sender::User } else { Sender::Agent },
+            sender: if number.is_multiple_of(2) { Sender::User } else { Sender::Agent },
             sender_name: None,
             sender_id: None,
             now: at(number * 50),
@@ -228,7 +231,7 @@ impl Bench {
         };
         let begin = |word: String, chars: usize| word.chars().take(chars).collect::<String>();
         println!("{:<28} {:>8} {:>8} {:>8} {:>8}", "search, ms", "p50", "p95", "p99", "results");
-        let kinds: [(&str, Box<dyn Fn(u64) -> String>); 9] = [
+        let kinds: [(&str, Question<'_>); 9] = [
             ("a rare word", Box::new(|_| "zanzibar".into())),
             ("any word of a message", Box::new(|n| word(n, 3))),
             ("the most frequent word", Box::new(|_| "re".into())),

@@ -26,6 +26,9 @@ pub use self::clock::Clock;
 pub use self::error::{Error, ErrorKind};
 use self::job::Job;
 pub use self::operation::{Operation, Read, Write};
+pub use self::operations::activity::{
+    ActivityAfter, ActivityCursor, ActivityPage, AddNote, Changed, Noted, ReadActivity,
+};
 pub use self::operations::agents::{
     AgentChange, AgentChanged, BeginFirstRun, ChangeAgent, CodeKind, EndFirstRun, FindAccounts, FindAgent,
     FindCode, GiveCode, GoodCode, InviteAgent, Invited, ListAgents, NewCode, SignIn, StoredAgent, UseCode,
@@ -35,6 +38,9 @@ pub use self::operations::apps::{
     RotateKey, Rotated, TouchOldKey,
 };
 pub use self::operations::audit::{Act, ListActs};
+pub use self::operations::canned_replies::{
+    AddCannedReply, Canned, ChangeCannedReply, ListCannedReplies, RemoveCannedReply,
+};
 pub use self::operations::changes::{
     ChangeCursor, ChangedConversation, Changes, Compare, Compared, Given, ListChanges,
 };
@@ -61,7 +67,7 @@ pub use self::operations::messages::{
     Appended, Cursor, History, Look, MessagesAfter, NewMessage, ReadHistory,
 };
 pub use self::operations::people::{
-    Block, Blocked, FindPerson, KnownDevice, NameDevices, Person, PersonCard,
+    Block, Blocked, BlockedNow, FindPerson, KnownDevice, NameDevices, Person, PersonCard,
 };
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::revocations::{ListRevocations, Revocation, Revocations};

@@ -1,9 +1,11 @@
 //! What can be asked of the database, one file a noun: whole [`Operation`](crate::Operation)s over a
 //! [`Session`](crate::session::Session), in SQL that both databases accept. No operation opens or ends a transaction; its caller does.
 
+pub(crate) mod activity;
 pub(crate) mod agents;
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod canned_replies;
 pub(crate) mod changes;
 pub(crate) mod conversations;
 pub(crate) mod credentials;

@@ -159,7 +159,7 @@ impl Opened {
 
     async fn stored(&self, new: NewMessage) -> Message {
         match self.append(new).await {
-            Appended::New(message, _) => *message,
+            Appended::New(message, ..) => *message,
             other => panic!("not new: {other:?}"),
         }
     }
@@ -167,7 +167,13 @@ impl Opened {
     async fn history(&self, cursor: Cursor, limit: u32) -> Look<store::History> {
         let conversation_id = self.conversation_id.clone();
         self.store
-            .read(ReadHistory { scope: self.scope(), conversation_id, cursor: Some(cursor), limit })
+            .read(ReadHistory {
+                scope: self.scope(),
+                conversation_id,
+                cursor: Some(cursor),
+                activity_after: None,
+                limit,
+            })
             .await
             .unwrap()
     }
@@ -203,7 +209,13 @@ async fn nothing_outside_the_scope_is_written_or_told(place: Place) {
             assert!(matches!(opened.append(message).await, Appended::NotFound));
         }
         let conversation_id = opened.conversation_id.clone();
-        let page = ReadHistory { scope, conversation_id, cursor: Some(Cursor::After(None)), limit: 10 };
+        let page = ReadHistory {
+            scope,
+            conversation_id,
+            cursor: Some(Cursor::After(None)),
+            activity_after: None,
+            limit: 10,
+        };
         let look = opened.store.read(page).await.unwrap();
         assert!(matches!(look, Look::NoConversation));
     }
@@ -219,7 +231,7 @@ async fn racing_writers_get_seqs_without_holes_and_are_told_in_commit_order(plac
             for number in 0..50 {
                 let told = told.clone();
                 opened.store.submit(opened.message(&format!("{writer}-{number}"), "x"), move |outcome| {
-                    let Ok(Appended::New(message, _)) = outcome else { panic!("{outcome:?}") };
+                    let Ok(Appended::New(message, ..)) = outcome else { panic!("{outcome:?}") };
                     told.send(message.seq).unwrap();
                 });
                 tokio::task::yield_now().await;
@@ -315,8 +327,8 @@ async fn one_bad_write_does_not_harm_those_beside_it(place: Place) {
     opened.store.submit(opening, |outcome| tell.send(outcome.map(|_| ())).unwrap());
     let after = opened.append(opened.message("after", "x")).await;
     assert!(bad.await.unwrap().is_err());
-    assert!(matches!(good.await.unwrap().unwrap(), Appended::New(message, _) if message.seq == 1));
-    assert!(matches!(after, Appended::New(message, _) if message.seq == 2));
+    assert!(matches!(good.await.unwrap().unwrap(), Appended::New(message, ..) if message.seq == 1));
+    assert!(matches!(after, Appended::New(message, ..) if message.seq == 2));
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The rules of `seq` and receipts against a model: whatever is sent, sent again, and acknowledged in whatever order.
+//! The rules of `seq`, of receipts and of activity against a model: whatever is sent, noted, sent again, resolved and
+//! acknowledged in whatever order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,11 +7,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use protocol::{
-    AppId, ConversationId, DeviceId, LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
+    Activity, ActivityKind, Actor, AppId, ConversationId, ConversationStatus, DeviceId, LocalId, Message,
+    MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, App, Appended, CreateApp, Cursor, FindConversation, IdentityPolicy, Location, Look, NewMessage,
-    NewReceipt, OpenConversation, Purpose, ReadHistory, Scope, Store,
+    Act, ActivityCursor, AddNote, App, Appended, CreateApp, Cursor, FindConversation, IdentityPolicy,
+    Location, Look, NewMessage, NewReceipt, Noted, OpenConversation, Purpose, ReadActivity, ReadHistory,
+    Scope, SetStatus, Store,
 };
 use tokio::sync::oneshot;
 
@@ -23,6 +26,10 @@ const CONVERSATIONS: usize = 2;
 enum Step {
     /// Few names and bodies, so that retries and conflicts are frequent.
     Send { conversation: usize, local_id: u8, body: bool, is_agent: bool },
+    /// An agent's note, with as few names and bodies.
+    Note { conversation: usize, local_id: u8, body: bool },
+    /// Resolved by an agent, or opened again.
+    Resolve { conversation: usize, is_resolved: bool },
     /// Up to the message with this place among those stored so far.
     Receipt { conversation: usize, at: prop::sample::Index, is_agent: bool, is_read: bool },
 }
@@ -34,7 +41,11 @@ fn step() -> impl Strategy<Value = Step> {
     let receipt = (0..CONVERSATIONS, any::<prop::sample::Index>(), any::<bool>(), any::<bool>()).prop_map(
         |(conversation, at, is_agent, is_read)| Step::Receipt { conversation, at, is_agent, is_read },
     );
-    prop_oneof![3 => send, 2 => receipt]
+    let note = (0..CONVERSATIONS, 0..6u8, any::<bool>())
+        .prop_map(|(conversation, local_id, body)| Step::Note { conversation, local_id, body });
+    let resolve = (0..CONVERSATIONS, any::<bool>())
+        .prop_map(|(conversation, is_resolved)| Step::Resolve { conversation, is_resolved });
+    prop_oneof![3 => send, 2 => receipt, 1 => note, 1 => resolve]
 }
 
 /// What must be in one conversation.
@@ -42,6 +53,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     /// In order: name, body, whether an agent's, id.
     messages: Vec<(u8, bool, bool, MessageId)>,
+    /// In order: what happened, and a note's name and body.
+    activity: Vec<(ActivityKind, Option<(u8, bool)>)>,
+    is_resolved: bool,
     /// Up to where each side has received and read: (user, agent).
     delivered: (u64, u64),
     read: (u64, u64),
@@ -54,6 +68,11 @@ impl Model {
         let is_agents = self.messages[index].2;
         let of = |marks: (u64, u64)| if is_agents { marks.0 } else { marks.1 };
         MessageStatus::of(seq, of(self.delivered), of(self.read))
+    }
+
+    fn happened(&mut self, kind: ActivityKind, note: Option<(u8, bool)>) -> u64 {
+        self.activity.push((kind, note));
+        self.activity.len() as u64
     }
 
     fn unread(&self) -> u64 {
@@ -177,6 +196,68 @@ impl Bench {
         }
     }
 
+    async fn note(&self, conversation: usize, local_id: u8, body: bool) -> Noted {
+        let note = AddNote {
+            scope: self.scope.clone(),
+            conversation_id: self.conversations[conversation].clone(),
+            local_id: LocalId::from(format!("{local_id}")),
+            body: format!("{body}"),
+            by: ada(),
+            now: now(),
+        };
+        self.store.write(note).await.expect("a working database")
+    }
+
+    /// What happened by it, if that was anything.
+    async fn resolve(&self, conversation: usize, is_resolved: bool) -> Option<Activity> {
+        let status = if is_resolved { ConversationStatus::Resolved } else { ConversationStatus::Open };
+        let act = Act {
+            app_id: self.scope.app_id.clone(),
+            at: now(),
+            actor: "agt_ada".into(),
+            action: "conversation.resolve",
+            target: "all".into(),
+            details: None,
+        };
+        let id = self.conversations[conversation].clone();
+        let set = SetStatus { scope: self.scope.clone(), id, status, by: ada(), act };
+        let changed = self.store.write(set).await.expect("a working database").expect("a conversation");
+        assert_eq!(changed.conversation.conversation.status, status);
+        changed.activity.map(|activity| *activity)
+    }
+
+    /// All of a conversation's activity, read forwards in pages of two, and the same backwards.
+    async fn activity(&self, conversation: usize) -> Vec<Activity> {
+        let page = async |cursor| {
+            let conversation_id = self.conversations[conversation].clone();
+            let read = ReadActivity { scope: self.scope.clone(), conversation_id, cursor, limit: 2 };
+            match self.store.read(read).await.expect("a working database") {
+                Look::Found(page) => page,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (mut forwards, mut backwards) = (Vec::new(), Vec::new());
+        loop {
+            let read = page(ActivityCursor::After(forwards.len() as u64)).await;
+            forwards.extend(read.activity);
+            if !read.has_more {
+                assert_eq!(read.last, forwards.len() as u64);
+                break;
+            }
+        }
+        let mut before = None;
+        loop {
+            let read = page(ActivityCursor::Before(before)).await;
+            before = read.activity.first().map(|first| first.n);
+            backwards.splice(0..0, read.activity);
+            if !read.has_more {
+                break;
+            }
+        }
+        assert_eq!(forwards, backwards);
+        forwards
+    }
+
     async fn stored(&self, conversation: usize) -> (Vec<Message>, u64) {
         let id = self.conversations[conversation].clone();
         let all = self
@@ -185,6 +266,7 @@ impl Bench {
                 scope: self.scope.clone(),
                 conversation_id: id.clone(),
                 cursor: Some(Cursor::After(None)),
+                activity_after: None,
                 limit: 200,
             })
             .await;
@@ -208,7 +290,10 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
                 let model = &mut models[conversation];
                 let outcome = bench.send(conversation, local_id, body, is_agent).await;
                 match (names.get(&(conversation, local_id)), outcome) {
-                    (None, Appended::New(message, inbox)) => {
+                    (None, Appended::New(message, inbox, activity)) => {
+                        let is_reopened = !is_agent && std::mem::take(&mut model.is_resolved);
+                        let n = is_reopened.then(|| model.happened(ActivityKind::Reopened, None));
+                        assert_eq!(activity.map(|activity| activity.n), n);
                         assert_eq!(message.seq, model.messages.len() as u64 + 1);
                         assert_eq!(inbox.conversation.last_seq, message.seq);
                         names.insert((conversation, local_id), model.messages.len());
@@ -226,6 +311,32 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
                     }
                     (known, outcome) => panic!("{known:?} {outcome:?}"),
                 }
+            }
+            Step::Note { conversation, local_id, body } => {
+                let model = &mut models[conversation];
+                let named = |(_, note): &(_, Option<(u8, bool)>)| note.is_some_and(|note| note.0 == local_id);
+                let earlier = model.activity.iter().position(named);
+                match (earlier, bench.note(conversation, local_id, body).await) {
+                    (None, Noted::New(activity)) => {
+                        assert_eq!(activity.n, model.happened(ActivityKind::Note, Some((local_id, body))));
+                    }
+                    (Some(index), Noted::Duplicate(activity)) => {
+                        assert_eq!(activity.n, index as u64 + 1);
+                        assert_eq!(model.activity[index].1, Some((local_id, body)));
+                    }
+                    (Some(index), Noted::Conflict) => {
+                        assert_ne!(model.activity[index].1, Some((local_id, body)));
+                    }
+                    (known, outcome) => panic!("{known:?} {outcome:?}"),
+                }
+            }
+            Step::Resolve { conversation, is_resolved } => {
+                let model = &mut models[conversation];
+                let activity = bench.resolve(conversation, is_resolved).await;
+                let kind = if is_resolved { ActivityKind::Resolved } else { ActivityKind::Reopened };
+                let n = (model.is_resolved != is_resolved).then(|| model.happened(kind, None));
+                assert_eq!(activity.map(|activity| activity.n), n);
+                model.is_resolved = is_resolved;
             }
             Step::Receipt { conversation, at, is_agent, is_read } => {
                 let model = &mut models[conversation];
@@ -264,7 +375,20 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
             assert_eq!(message.status, model.status(index));
         }
         assert_eq!(unread_count, model.unread());
+        let activity = bench.activity(conversation).await;
+        assert_eq!(activity.len(), model.activity.len());
+        for (index, activity) in activity.iter().enumerate() {
+            let (kind, note) = &model.activity[index];
+            assert_eq!((activity.n, &activity.kind), (index as u64 + 1, kind));
+            let said = note.map(|(local_id, body)| (local_id.to_string(), body.to_string()));
+            let kept = activity.local_id.as_ref().map(ToString::to_string).zip(activity.body.clone());
+            assert_eq!(kept, said);
+        }
     }
+}
+
+fn ada() -> Actor {
+    Actor { id: "agt_ada".into(), name: Some("Ada".into()) }
 }
 
 proptest! {

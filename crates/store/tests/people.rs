@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backing::Postgres;
 use protocol::rest::User;
-use protocol::{AppId, Timestamp};
+use protocol::{Actor, AppId, Timestamp};
 use store::{
     Act, AddIdentityKey, App, Block, Blocked, CreateApp, Identify, IdentityKey, IdentityPolicy, Location,
     NowAt, Proof, Purpose, Store,
@@ -117,8 +117,10 @@ async fn the_first_proof_is_noted_though_it_says_nothing_else(store: &Store, row
     let identify =
         |who, seconds| Identify { app_id: app_id(), device_id: "phone".into(), who, now: at(seconds) };
     store.write(identify(NowAt::Claimed(claimed.clone()), 1)).await.unwrap();
-    let block = Block { app_id: app_id(), whom: Blocked::Person("ann".into()), is_blocked: true, act: act() };
-    assert!(store.write(block).await.unwrap());
+    let by = Actor { id: "agt_1".into(), name: None };
+    let whom = Blocked::Person("ann".into());
+    let block = Block { app_id: app_id(), whom, is_blocked: true, by, act: act() };
+    assert!(store.write(block).await.unwrap().is_known);
     assert_eq!(row().await.proven_at, None);
     let proof = Proof { key_id: "idk_1".into(), until: at(1_000) };
     store.write(identify(NowAt::Proven(claimed, proof), 2)).await.unwrap();

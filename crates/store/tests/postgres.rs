@@ -126,7 +126,7 @@ async fn nodes_open_one_database_at_once_and_leave_no_holes() {
     let mut new: Vec<u64> = Vec::new();
     for outcome in futures_util::future::join_all(sends).await {
         match outcome.unwrap() {
-            Appended::New(message, conversation) => {
+            Appended::New(message, conversation, _) => {
                 assert_eq!(
                     (message.seq, message.seq),
                     (conversation.conversation.last_seq, conversation.unread_count)
@@ -145,8 +145,13 @@ async fn nodes_open_one_database_at_once_and_leave_no_holes() {
     append(&stores[2], &id, "last").await.unwrap();
     let again = stores[1].read(ListChanges { since: Some(changes.next), limit: 10 }).await.unwrap();
     assert_eq!(again.conversations[0].conversation.conversation.last_seq, 201);
-    let newest =
-        ReadHistory { scope: scope(), conversation_id: id, cursor: Some(Cursor::Before(None)), limit: 1 };
+    let newest = ReadHistory {
+        scope: scope(),
+        conversation_id: id,
+        cursor: Some(Cursor::Before(None)),
+        activity_after: None,
+        limit: 1,
+    };
     let Look::Found(page) = stores[3].read(newest).await.unwrap() else { panic!("no page") };
     assert_eq!(page.last_seq, 201);
 }
@@ -183,7 +188,9 @@ async fn ended_connections_and_a_read_only_time_are_survived() {
         .await
         .unwrap();
     recovered(&store, &id, "3").await;
-    assert!(matches!(append(&store, &id, "4").await.unwrap(), Appended::New(message, _) if message.seq == 4));
+    assert!(
+        matches!(append(&store, &id, "4").await.unwrap(), Appended::New(message, ..) if message.seq == 4)
+    );
 }
 
 /// The backends of the database are stopped one and all, as a machine that hangs would.
@@ -214,6 +221,7 @@ async fn a_database_that_hangs_is_an_error_and_then_recovers() {
             scope: scope(),
             conversation_id: id,
             cursor: Some(Cursor::After(None)),
+            activity_after: None,
             limit: 10,
         })
         .await
@@ -412,7 +420,7 @@ async fn what_a_device_has_read_is_no_news_to_an_inbox() {
     let store = open(&url, true).await.unwrap();
     create_app(&store).await;
     let id = open_conversation(&store, 1).await;
-    let Appended::New(message, _) = append(&store, &id, "1").await.unwrap() else { panic!("not stored") };
+    let Appended::New(message, ..) = append(&store, &id, "1").await.unwrap() else { panic!("not stored") };
     let mut cursor = None;
     walked(&store, &mut cursor, 10).await;
     let receipt = async |side| {

@@ -278,8 +278,9 @@ async fn both_databases_find_the_same_in_the_same_order() {
     // What is asked for a kind of conversation only is of those.
     for store in &both.stores {
         let scope = Scope { app_id: app(1), device_id: None };
+        let by = protocol::Actor { id: "agt_1".into(), name: None };
         let resolving =
-            SetStatus { scope, id: second.clone(), status: ConversationStatus::Resolved, act: act() };
+            SetStatus { scope, id: second.clone(), status: ConversationStatus::Resolved, by, act: act() };
         store.write(resolving).await.unwrap();
     }
     assert_eq!(both.find_in(1, "refund", Some(ConversationStatus::Resolved)).await, ["The REFUNDED money"]);

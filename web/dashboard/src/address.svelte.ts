@@ -3,22 +3,39 @@ import { VIEWS, type ViewName } from "./stores/inbox.svelte.ts";
 
 const ROOT = "/dashboard";
 
+export type Section = "profile" | "team" | "app" | "audit" | "about";
+export const SECTIONS: readonly Section[] = ["profile", "team", "app", "audit", "about"];
+
 export interface Place {
+  page: "inbox" | "sessions" | "settings";
+  /** Of the inbox; on another page the one that was looked at last. */
   view: ViewName;
   conversation?: string;
   /** The person has a page of their own on a phone. */
   isPerson: boolean;
+  /** Of the settings. */
+  section: Section;
 }
 
-export function parse(path: string): Place {
-  const [view, conversation, rest] = path.slice(ROOT.length).split("/").filter(Boolean).map(decoded);
-  const known = VIEWS.find((name) => name === view) ?? "all";
-  return { view: known, ...(conversation ? { conversation } : {}), isPerson: rest === "person" };
+/** Where somebody may go. */
+export type Target =
+  | { page?: "inbox"; view: ViewName; conversation?: string; isPerson?: boolean }
+  | { page: "sessions" }
+  | { page: "settings"; section?: Section };
+
+export function parse(path: string, lastView: ViewName = "all"): Place {
+  const [first, second, third] = path.slice(ROOT.length).split("/").filter(Boolean).map(decoded);
+  const elsewhere = { view: lastView, isPerson: false, section: SECTIONS.find((name) => name === second) ?? "profile" };
+  if (first === "sessions" || first === "settings") return { page: first, ...elsewhere };
+  const view = VIEWS.find((name) => name === first) ?? "all";
+  return { page: "inbox", view, ...(second ? { conversation: second } : {}), isPerson: third === "person", section: "profile" };
 }
 
-export function format({ view, conversation, isPerson }: Omit<Place, "isPerson"> & { isPerson?: boolean }): string {
-  const parts = [ROOT, view, ...(conversation ? [encodeURIComponent(conversation)] : []), ...(conversation && isPerson ? ["person"] : [])];
-  return parts.join("/");
+export function format(target: Target): string {
+  if (target.page === "sessions") return `${ROOT}/sessions`;
+  if (target.page === "settings") return `${ROOT}/settings/${target.section ?? "profile"}`;
+  const { view, conversation, isPerson } = target;
+  return [ROOT, view, ...(conversation ? [encodeURIComponent(conversation)] : []), ...(conversation && isPerson ? ["person"] : [])].join("/");
 }
 
 function decoded(part: string): string {
@@ -31,7 +48,7 @@ function decoded(part: string): string {
 
 /** The place that the page shows. */
 export class Address {
-  place = $state.raw<Place>({ view: "all", isPerson: false });
+  place = $state.raw<Place>(parse(ROOT));
   /** The code of the link by which the page was opened, until it is used or given up. */
   code = $state<string | undefined>(undefined);
 
@@ -42,30 +59,30 @@ export class Address {
     addEventListener("hashchange", () => this.#look());
   }
 
-  go(place: Omit<Place, "isPerson"> & { isPerson?: boolean }, how: "push" | "replace" = "push"): void {
-    const path = format(place);
+  go(target: Target, how: "push" | "replace" = "push"): void {
+    const path = format(target);
     if (path !== location.pathname) {
       if (how === "push") history.pushState({ isOurs: true }, "", path);
       else history.replaceState(history.state, "", path);
     }
-    this.place = parse(path);
+    this.place = parse(path, this.place.view);
   }
 
   /** Back to where we came from; who came by the address itself goes to this place instead of leaving. */
-  back(place: Omit<Place, "isPerson">): void {
+  back(target: Target): void {
     if ((history.state as { isOurs?: boolean } | null)?.isOurs) history.back();
-    else this.go(place, "replace");
+    else this.go(target, "replace");
   }
 
   /** A click on a link of ours: here, unless it is meant for another tab or window. */
-  follow(event: MouseEvent, place: Omit<Place, "isPerson"> & { isPerson?: boolean }): void {
+  follow(event: MouseEvent, target: Target): void {
     if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    this.go(place);
+    this.go(target);
   }
 
   #look(): void {
-    this.place = parse(location.pathname);
+    this.place = parse(location.pathname, this.place.view);
     const code = new URLSearchParams(location.hash.slice(1)).get("code");
     if (!code) return;
     this.code = code;

@@ -1,13 +1,13 @@
 // What is shown of things, without a page.
 import { describe, expect, it } from "vitest";
-import type { Message } from "../../wire/generated/protocol.ts";
-import { format, parse } from "./address.svelte.ts";
+import type { Activity, Message } from "../../wire/generated/protocol.ts";
+import { type Target, format, parse } from "./address.svelte.ts";
 import { blocks, unreadBeyond } from "./bubbles.ts";
 import { callName, initials, tint } from "./faces.ts";
 import { movedUp, order } from "./held.ts";
 import { characters, isComposing, isEmojiOnly } from "./letters.ts";
 import type { Row } from "./stores/inbox.svelte.ts";
-import { dayAndTime, dayLine, rowTime } from "./times.ts";
+import { dayAndSecond, dayAndTime, dayLine, isLate, rowTime, waited } from "./times.ts";
 
 const none = { user_delivered_seq: 0, user_read_seq: 0, agent_delivered_seq: 0, agent_read_seq: 0 };
 const said = (seq: number, minute: number, sender: Message["sender"], sender_id?: string): Message => ({
@@ -47,11 +47,47 @@ describe("bubbles", () => {
   });
 });
 
+describe("what happened", () => {
+  const happened = (n: number, minute: number, second: number, kind: string, by?: string): Activity => ({
+    conversation_id: "c",
+    n,
+    kind,
+    at: new Date(2027, 0, 1, 10, minute, second).toISOString(),
+    ...(by ? { by: { id: by, name: by } } : {}),
+  });
+
+  it("stands where it did, in one line if one did it at once, and parts what was said", () => {
+    const messages = [said(1, 0, "user"), said(2, 3, "user"), said(3, 4, "user")];
+    const activity = [
+      happened(1, 1, 0, "assigned", "ada"),
+      happened(2, 1, 30, "resolved", "ada"),
+      happened(3, 3, 0, "reopened"),
+      happened(4, 3, 10, "note", "ada"),
+      happened(5, 3, 20, "translated", "ada"),
+      happened(6, 5, 0, "assigned", "ben"),
+      happened(7, 5, 1, "released", "ada"),
+    ];
+    const shown = blocks(messages, none, undefined, activity).map((block) =>
+      block.kind === "happened" ? block.what.map(({ n }) => n) : block.kind === "group" ? block.bubbles.map(({ message }) => `m${message.seq}`) : block.kind,
+    );
+    expect(shown).toEqual(["day", ["m1"], [1, 2], [3], ["m2"], "note", ["m3"], [6], [7]]);
+  });
+
+  it("begins a day of its own", () => {
+    const late = { ...happened(1, 0, 0, "note", "ada"), at: new Date(2027, 0, 3, 9).toISOString() };
+    expect(blocks([said(1, 0, "user")], none, undefined, [late]).map(({ kind }) => kind)).toEqual(["day", "group", "day", "note"]);
+  });
+});
+
 describe("addresses", () => {
   it("are read as they are written, and unknown ones lead to all", () => {
-    for (const path of ["/dashboard/all", "/dashboard/resolved/conv_1", "/dashboard/all/conv_1/person", "/dashboard/all/a%2Fb"]) {
+    for (const path of ["/dashboard/all", "/dashboard/resolved/conv_1", "/dashboard/all/conv_1/person", "/dashboard/all/a%2Fb", "/dashboard/mine", "/dashboard/waiting/conv_1"]) {
       expect(format(parse(path))).toBe(path);
     }
+    for (const path of ["/dashboard/sessions", "/dashboard/settings/team"]) expect(format(parse(path) as Target)).toBe(path);
+    expect(parse("/dashboard/settings/nowhere").section).toBe("profile");
+    // Who comes back from another page comes to what they looked at.
+    expect(parse("/dashboard/sessions", "waiting").view).toBe("waiting");
     for (const path of ["/dashboard", "/dashboard/", "/dashboard/nowhere", "/dashboard/%E0%A4%A"]) expect(parse(path).view).toBe("all");
   });
 });
@@ -88,8 +124,17 @@ describe("times", () => {
     expect(rowTime(iso(2027, 5, 1, 9, 0), now)).toBe("1 Jun");
     expect(rowTime(iso(2026, 5, 1, 9, 0), now)).toBe("1 Jun 2026");
     expect(dayAndTime(iso(2027, 5, 14, 22, 14), now)).toBe("Yesterday 22:14");
+    expect(dayAndSecond(iso(2027, 5, 15, 10, 12), now)).toBe("Today 10:12:00");
+    expect(dayAndSecond(iso(2026, 5, 10, 8, 1), now)).toBe("10 Jun 2026 8:01:00");
     expect(dayLine(iso(2027, 5, 15, 1, 0), now)).toBe("Today");
     expect(dayLine(iso(2027, 5, 8, 1, 0), now)).toBe("Tuesday 8 June");
+  });
+  it("say for how long somebody waits, and when that is too long", () => {
+    const ago = (minutes: number) => new Date(now - minutes * 60_000).toISOString();
+    expect([0, 4, 59, 60, 80, 1439, 1440, 2900].map((minutes) => waited(ago(minutes), now))).toEqual(["Just now", "4 min", "59 min", "1 h 00", "1 h 20", "23 h 59", "1 day", "2 days"]);
+    expect([59, 60].map((minutes) => isLate(ago(minutes), now))).toEqual([false, true]);
+    // Another clock may be a little ahead.
+    expect(waited(ago(-1), now)).toBe("Just now");
   });
 });
 

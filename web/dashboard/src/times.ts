@@ -19,6 +19,17 @@ function daysBetween(at: Date, now: number): number {
 
 export const timeOfDay = (at: string | number): string => clock.format(new Date(at));
 
+const toTheSecond = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit", second: "2-digit" });
+
+/** Day and time to the second, for a record. */
+export function dayAndSecond(at: string, now: number): string {
+  const date = new Date(at);
+  const days = daysBetween(date, now);
+  const time = toTheSecond.format(date);
+  if (days === 0) return `${words.talk.today} ${time}`;
+  return `${days === 1 ? words.talk.yesterday : (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date)} ${time}`;
+}
+
 export const exact = (at: string): string => exactly.format(new Date(at));
 
 /** For a row: the time today, else the day. */
@@ -28,6 +39,20 @@ export function rowTime(at: string, now: number): string {
   if (days <= 0) return clock.format(date);
   if (days === 1) return words.talk.yesterday;
   return (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date);
+}
+
+/** From when on who waits has waited too long. */
+const LATE_MS = 3_600_000;
+
+export const isLate = (since: string, now: number): boolean => now - Date.parse(since) >= LATE_MS;
+
+/** For how long somebody waits. */
+export function waited(since: string, now: number): string {
+  const minutes = Math.floor((now - Date.parse(since)) / 60_000);
+  if (minutes < 1) return words.waited.moment;
+  if (minutes < 60) return words.waited.minutes(minutes);
+  const hours = Math.floor(minutes / 60);
+  return hours < 24 ? words.waited.hours(hours, minutes % 60) : words.waited.days(Math.floor(hours / 24));
 }
 
 /** For the line between days. */

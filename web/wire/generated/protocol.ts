@@ -1,9 +1,66 @@
 // Written by `cargo xtask web-types` from docs/openapi.json and docs/socket.schema.json; a test compares.
 
+/** One thing that happened in a conversation beside its messages: a note, or what somebody did. */
+export type Activity = {
+  /** When the server stored it. */
+  at: string;
+  /** A note's text. */
+  body?: string | null;
+  by?: Actor | null;
+  /** The conversation it belongs to. */
+  conversation_id: ConversationId;
+  /** What happened. There may be more kinds one day: show what is not known as nothing. */
+  kind: string;
+  local_id?: LocalId | null;
+  /** Its place among the conversation's activity: 1, 2, 3 … without holes, in commit order. It has nothing to do with `seq`. */
+  n: number;
+  to?: Actor | null;
+};
+
+/** One thing that happened in a conversation. */
+export type ActivityAnswer = {
+  /** It. */
+  activity: Activity;
+};
+
+/** What happened in a conversation beside its messages. */
+export type ActivityList = {
+  /** Ascending by `n`. */
+  activity: Activity[];
+  /** Whether there is more in the direction asked for. */
+  has_more: boolean;
+  /** The newest one's `n`; 0 while there is none. */
+  last_activity: number;
+};
+
+/** Somebody who takes part in an activity, as they were called then. */
+export type Actor = {
+  /** The agent, the program's token, or the person or device. */
+  id: SenderId;
+  /** Their name then, if it was known. */
+  name?: string | null;
+};
+
+/** `POST /v1/admin/canned-replies` */
+export type AddCannedReply = {
+  /** Its short name: 1 to 32 letters, digits, `-` and `_`; kept in lower case. */
+  shortcut: string;
+  /** The text, with `{{person.name|there}}`, `{{person.email}}` and `{{agent.name}}` for what they say. */
+  text: string;
+};
+
 /** `POST /v1/admin/app/identity-keys` */
 export type AddIdentityKey = {
   /** A public key as PEM: EC on P-256, Ed25519 or RSA. Without it, a secret for HS256 is made. */
   public_key?: string | null;
+};
+
+/** `POST /v1/admin/conversations/{id}/notes` */
+export type AddNote = {
+  /** The text, 1 to 5,000 characters. No device ever gets it. */
+  body: string;
+  /** The writer's own name for the note, 1 to 64 characters, unique among the conversation's notes. A header `Idempotency-Key` may stand in for it. */
+  local_id?: string | null;
 };
 
 /** A person who answers, in one app. */
@@ -57,7 +114,7 @@ export type AgentTyping = {
 /** An app's agents. */
 export type Agents = {
   /** All of them, by e-mail address. */
-  agents: Agent[];
+  agents: Colleague[];
 };
 
 /** An app, as its agents see it who manage it. */
@@ -122,6 +179,37 @@ export type BlockedAnswer = {
   user_id?: UserId | null;
 };
 
+/** A text that agents begin an answer with. */
+export type CannedReply = {
+  /** When it was made. */
+  created_at: string;
+  /** Its id. `can_…` */
+  id: CannedReplyId;
+  /** Its short name, unique in the app: 1 to 32 letters, digits, `-` and `_`, in lower case. */
+  shortcut: string;
+  /** The text, 1 to 5,000 characters. `{{person.name}}`, `{{person.email}}` and `{{agent.name}}` stand for what they say; `{{person.name|there}}` for `there`, where the name is not known. Whoever inserts it fills them in. */
+  text: string;
+  /** When it was last changed. */
+  updated_at: string;
+};
+
+/** A canned reply. */
+export type CannedReplyAnswer = {
+  /** It. */
+  canned_reply: CannedReply;
+};
+
+/** A canned reply. `can_…` */
+export type CannedReplyId = string;
+
+/** Canned replies of an app. */
+export type CannedReplyPage = {
+  /** Ascending by their shortcuts. */
+  canned_replies: CannedReply[];
+  /** Whether there are more behind the last one. */
+  has_more: boolean;
+};
+
 /** `PATCH /v1/admin/agents/{agent_id}`: what is to be other. */
 export type ChangeAgent = {
   /** Their name. */
@@ -148,6 +236,14 @@ export type ChangeBlocked = {
   blocked: boolean;
 };
 
+/** `PATCH /v1/admin/canned-replies/{canned_reply_id}` */
+export type ChangeCannedReply = {
+  /** Another short name. */
+  shortcut?: string | null;
+  /** Another text. */
+  text?: string | null;
+};
+
 /** `PATCH /v1/admin/conversations/{id}`: a status, or an assignee, or both. */
 export type ChangeConversation = {
   /** The agent whom it is to be with, who may answer; `null` is nobody. */
@@ -169,7 +265,27 @@ export type ChangeMe = {
 };
 
 /** Why something was refused. One list for REST, socket events and acks. */
-export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "ASSIGNEE_CHANGED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
+export type Code = "MISSING_PARAMS" | "INVALID_CREDENTIALS" | "AUTH_ERROR" | "FORBIDDEN" | "CONVERSATION_NOT_FOUND" | "MESSAGE_NOT_FOUND" | "ACTIVITY_NOT_FOUND" | "VALIDATION_ERROR" | "MESSAGE_TOO_LONG" | "LOCAL_ID_CONFLICT" | "RATE_LIMITED" | "NOT_FOUND" | "IDENTITY_CHANGED" | "IDENTITY_REQUIRED" | "VERIFICATION_REQUIRED" | "BLOCKED" | "ASSIGNEE_CHANGED" | "HISTORY_CHANGED" | "TOO_MANY_CONNECTIONS" | "SHUTTING_DOWN" | "SERVER_ERROR";
+
+/** An agent as the others of their app see them: enough to know whom a conversation is with, and to give it to them. */
+export type Colleague = {
+  /** Whether they take part just now. */
+  availability: Availability;
+  /** When they were invited. */
+  created_at?: string | null;
+  /** Their e-mail address: what they sign in with. Only for who has `manage`, as all below. */
+  email?: string | null;
+  /** Their id. `agt_…` */
+  id: AgentId;
+  /** When they last did anything, to the minute. */
+  last_seen_at?: string | null;
+  /** Their name, which people see. */
+  name: string;
+  /** What they may do. */
+  role: Role;
+  /** Whether they are here. */
+  status: AgentStatus;
+};
 
 /** First event of a connection. */
 export type Connected = {
@@ -375,12 +491,32 @@ export type InviteAgent = {
   role: Role | null;
 };
 
+/** As [`JoinConversation`], on `/admin`: what happened beside the messages comes too. */
+export type JoinAsAgent = {
+  /** The last message that the client has, or `""` for none: the answer then holds the first page of what followed. */
+  after?: string | null;
+  /** The `n` of the last activity that the client has, or 0 for none: the answer then holds the first page of what followed. */
+  after_activity?: number | null;
+  /** The conversation. */
+  conversation_id: string;
+};
+
 /** Asks for a conversation's events from here on. */
 export type JoinConversation = {
   /** The last message that the client has, or `""` for none: the answer then holds the first page of what followed. */
   after?: string | null;
   /** The conversation. */
   conversation_id: string;
+};
+
+/** As [`JoinedConversation`], on `/admin`. */
+export type JoinedAsAgent = JoinedConversation & {
+  /** With `after_activity`: what followed it, ascending by `n`. */
+  activity?: Activity[] | null;
+  /** With `after_activity`: whether there is more behind the last one, up to `last_activity`. */
+  has_more_activity?: boolean | null;
+  /** The newest activity's `n`; everything later comes as `activity:new`. */
+  last_activity: number;
 };
 
 /** Where a conversation stands that was joined. */
@@ -921,8 +1057,8 @@ export type AdminRequests = {
     payload: SubscribeToApp;
   };
   "conversation:join": {
-    answer: JoinedConversation;
-    payload: JoinConversation;
+    answer: JoinedAsAgent;
+    payload: JoinAsAgent;
   };
   "conversation:leave": {
     answer: Nothing;
@@ -951,6 +1087,7 @@ export type AdminRequests = {
 };
 
 export type AdminEvents = {
+  "activity:new": Activity;
   connected: Connected;
   "conversation:joined": ConversationJoined;
   "conversation:updated": ConversationUpdated;
@@ -976,11 +1113,17 @@ export type Routes = {
   "POST /v1/admin/app/identity-keys": { query: undefined; body: AddIdentityKey; answer: IdentityKeyAdded };
   "DELETE /v1/admin/app/identity-keys/{key_id}": { query: { end_bindings?: boolean }; body: undefined; answer: Done };
   "GET /v1/admin/audit": { query: { before?: number; limit?: number }; body: undefined; answer: AuditPage };
+  "GET /v1/admin/canned-replies": { query: { after?: string; limit?: number }; body: undefined; answer: CannedReplyPage };
+  "POST /v1/admin/canned-replies": { query: undefined; body: AddCannedReply; answer: CannedReplyAnswer };
+  "DELETE /v1/admin/canned-replies/{canned_reply_id}": { query: undefined; body: undefined; answer: Done };
+  "PATCH /v1/admin/canned-replies/{canned_reply_id}": { query: undefined; body: ChangeCannedReply; answer: CannedReplyAnswer };
   "GET /v1/admin/conversations": { query: { view?: string; status?: ConversationStatus; after?: string; limit?: number }; body: undefined; answer: InboxPage };
   "GET /v1/admin/conversations/{id}": { query: undefined; body: undefined; answer: InboxConversationAnswer };
   "PATCH /v1/admin/conversations/{id}": { query: undefined; body: ChangeConversation; answer: InboxConversationAnswer };
+  "GET /v1/admin/conversations/{id}/activity": { query: { after?: number; before?: number; limit?: number }; body: undefined; answer: ActivityList };
   "GET /v1/admin/conversations/{id}/messages": { query: { after?: string; before?: string; limit?: number }; body: undefined; answer: MessagePage };
   "POST /v1/admin/conversations/{id}/messages": { query: undefined; body: SendMessage; answer: MessageAnswer };
+  "POST /v1/admin/conversations/{id}/notes": { query: undefined; body: AddNote; answer: ActivityAnswer };
   "GET /v1/admin/conversations/{id}/person": { query: undefined; body: undefined; answer: PersonAnswer };
   "PATCH /v1/admin/devices/{device_id}": { query: undefined; body: ChangeBlocked; answer: BlockedAnswer };
   "GET /v1/admin/devices/{device_id}/presence": { query: undefined; body: undefined; answer: Presence };

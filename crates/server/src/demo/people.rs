@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat::{Chat, Device, Page, Principal, Receipt, Restrictions};
-use protocol::limits::Action;
 use protocol::rest::{OpenConversation, User};
 use protocol::{
     AppId, ConnectionId, ConversationId, Failure, MessageId, MessageStatus, Sender, Session, UserInfo,
@@ -194,10 +193,7 @@ impl Talk<'_> {
     /// Whether an agent has written; who looks has read it.
     async fn was_answered(&mut self) -> Result<bool, Failure> {
         let (after, page) = (Cursor::After(self.seen.clone()), Page::of(None)?);
-        let history = self
-            .chat
-            .history(&self.principal, &self.conversation_id, Some(after), page, Action::Read)
-            .await?;
+        let history = self.chat.history(&self.principal, &self.conversation_id, after, page).await?;
         let Some(last) = history.messages.last() else { return Ok(false) };
         self.seen = Some(last.id.clone());
         let answer = history.messages.iter().rfind(|message| message.sender == Sender::Agent);

@@ -13,7 +13,7 @@ use protocol::{ConversationId, Permission};
 use store::{ChangeCursor, ChangedConversation, FindConversation, ListChanges, Scope};
 use tokio::time::MissedTickBehavior;
 
-use super::{Encoded, Fanout, Standing, left};
+use super::{Both, Encoded, Fanout, Standing, left};
 
 /// From one look to the next: two of them and a read fit well into the five seconds of the promise.
 const LOOK_EVERY: Duration = Duration::from_millis(1_500);
@@ -105,11 +105,19 @@ impl News {
     }
 }
 
+/// Up to where who is in a room has to have heard.
+fn standing(changed: &ChangedConversation) -> Standing {
+    // Whoever adds something to a conversation decides here whether somebody misses something without it.
+    let ChangedConversation { conversation, marks, last_activity, is_shown: _, is_inbox_news: _ } = changed;
+    let last = Both { messages: conversation.conversation.last_seq, activity: *last_activity };
+    Standing { last, marks: *marks }
+}
+
 impl Fanout {
     /// Whether someone here has not heard of what is committed.
     fn has_missed(&self, changed: &ChangedConversation) -> bool {
         let conversation = &changed.conversation.conversation;
-        let standing = Standing { last_seq: conversation.last_seq, marks: changed.marks };
+        let standing = standing(changed);
         let room_is_behind = self
             .shard(&conversation.id)
             .get(&conversation.id)
@@ -139,7 +147,7 @@ impl Fanout {
     async fn make_up(self: &Arc<Self>, changed: &ChangedConversation) -> bool {
         let conversation = &changed.conversation.conversation;
         let id = &conversation.id;
-        let step = {
+        let steps = {
             let mut shard = self.shard(id);
             shard.get_mut(id).map(|room| {
                 if !changed.is_shown {
@@ -153,11 +161,11 @@ impl Fanout {
                     let about = self.about_receipt(&change);
                     room.tell_receipt(&change, about, |channel| encoded.frame(channel));
                 }
-                room.expect(conversation.last_seq)
+                room.expect(standing(changed).last)
             })
         };
-        if let Some(step) = step {
-            self.follow(id, step);
+        if let Some(steps) = steps {
+            self.follow(id, steps);
         }
         if !self.inbox_is_behind(changed) {
             return true;

@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use protocol::{Code, ConversationId, Failure, Message, MessageId, Permission};
+use protocol::{Code, ConversationId, Failure, Message, Permission};
 use socketio::Frame;
 use store::{Compare, Compared, Given};
 
-use super::{Channel, Fanout, frame};
+use super::room::{Mark, Newest};
+use super::{Both, Channel, Fanout, frame};
 
 /// Messages heard of last, by which it is known whether anything was lost: what is lost is what was written last. More than
 /// one, because those of different conversations are not heard of in the order of their commits.
@@ -45,15 +46,15 @@ impl Fanout {
         if heard.len() >= HEARD {
             heard.pop_front();
         }
-        heard.push_back(given(&message.conversation_id, (message.seq, message.id.clone())));
+        heard.push_back(Given {
+            conversation_id: message.conversation_id.clone(),
+            message: Some((message.seq, message.id.clone())),
+            activity: None,
+        });
     }
 
     /// Asks the database whether it still has what was given out in a room, if there is a doubt.
-    pub(super) fn look_into(
-        self: &Arc<Self>,
-        conversation: &ConversationId,
-        doubt: Option<(u64, MessageId)>,
-    ) {
+    pub(super) fn look_into(self: &Arc<Self>, conversation: &ConversationId, doubt: Option<Newest>) {
         let Some(newest) = doubt else { return };
         let (fanout, given) = (Arc::clone(self), given(conversation, newest));
         tokio::spawn(async move {
@@ -63,9 +64,7 @@ impl Fanout {
                         return fanout.in_room(&given.conversation_id, |room| room.settle_doubt());
                     }
                     Some(_) => {
-                        tracing::warn!(
-                            "the database lacks a message that was delivered: it went back in time"
-                        );
+                        tracing::warn!("the database lacks what was delivered: it went back in time");
                         fanout.turn_out(&given.conversation_id);
                         return;
                     }
@@ -92,11 +91,12 @@ impl Fanout {
                     is_lacking = true;
                     self.turn_out(&compared.conversation_id);
                 } else if let Some(last_seq) = compared.last_seq {
+                    let last = Both { messages: last_seq, activity: compared.last_activity };
                     let mut shard = self.shard(&compared.conversation_id);
-                    let step = shard.get_mut(&compared.conversation_id).map(|room| room.expect(last_seq));
+                    let steps = shard.get_mut(&compared.conversation_id).map(|room| room.expect(last));
                     drop(shard);
-                    if let Some(step) = step {
-                        self.follow(&compared.conversation_id, step);
+                    if let Some(steps) = steps {
+                        self.follow(&compared.conversation_id, steps);
                     }
                 }
             }
@@ -112,16 +112,13 @@ impl Fanout {
         Some(is_lacking)
     }
 
-    /// The newest message of each room that is open here.
+    /// The newest of each room that is open here.
     fn given_out(&self) -> Vec<Given> {
         let mut given_out = Vec::new();
         for shard in &self.shards {
             let rooms = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let joined = rooms.iter().filter(|(_, room)| room.is_joined());
-            given_out.extend(joined.map(|(conversation_id, room)| Given {
-                conversation_id: conversation_id.clone(),
-                message: room.newest().cloned(),
-            }));
+            given_out.extend(joined.map(|(conversation_id, room)| given(conversation_id, room.newest())));
         }
         given_out
     }
@@ -133,6 +130,14 @@ impl Fanout {
     }
 }
 
-fn given(conversation_id: &ConversationId, newest: (u64, MessageId)) -> Given {
-    Given { conversation_id: conversation_id.clone(), message: Some(newest) }
+fn given(conversation_id: &ConversationId, newest: Newest) -> Given {
+    let mut given = Given { conversation_id: conversation_id.clone(), message: None, activity: None };
+    let Both { messages, activity } = newest;
+    for (number, mark) in [messages, activity].into_iter().flatten() {
+        match mark {
+            Mark::Message(id) => given.message = Some((number, id)),
+            Mark::Activity(at) => given.activity = Some((number, at)),
+        }
+    }
+    given
 }

@@ -1,12 +1,14 @@
 //! One conversation's subscribers on this node, and what each of them has.
 //!
 //! What a subscriber has is known by subscriber: whoever is let in first decides nothing for those who come later. The
-//! next message goes out to whom it is the next for, an old one is dropped, and what somebody misses is asked for.
+//! next message goes out to whom it is the next for, an old one is dropped, and what somebody misses is asked for. What
+//! happens beside the messages is a stream of its own, in the same manner, which devices are no part of.
 
 use std::collections::HashMap;
 
-use protocol::event::StatusChange;
-use protocol::{ConnectionId, Message, MessageId, MessageStatus, Side, limits};
+use protocol::event::{Named, StatusChange};
+use protocol::{Activity, ConnectionId, Message, MessageId, MessageStatus, Side, Timestamp, limits};
+use serde::Serialize;
 use socketio::{CloseReason, Frame, Outgoing, Stale};
 use store::Marks;
 
@@ -15,8 +17,8 @@ use super::{Channel, Encoded, Namespace, SubscriberKey};
 
 /// Where a subscriber's frames go.
 pub(super) trait Sink {
-    /// Sends what has a `seq`, or nothing to do with others.
-    fn send(&self, seq: Option<u64>, frame: Frame);
+    /// Sends what has a place in a stream, or nothing to do with others.
+    fn send(&self, place: Option<(Stream, u64)>, frame: Frame);
     /// Sends what makes earlier frames about the same stale.
     fn send_newest(&self, about: u64, stale: Stale, frame: Frame);
     /// So much was kept for it that it can't be sent.
@@ -28,7 +30,7 @@ pub(super) trait Sink {
 }
 
 impl Sink for Outgoing {
-    fn send(&self, _: Option<u64>, frame: Frame) {
+    fn send(&self, _: Option<(Stream, u64)>, frame: Frame) {
         // False is a connection that ends; its own task takes it out of here.
         Outgoing::send(self, frame);
     }
@@ -50,13 +52,100 @@ impl Sink for Outgoing {
     }
 }
 
+/// What has an order of its own in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Stream {
+    /// The messages, by `seq`.
+    Messages,
+    /// What happened beside them, by `n`. No device is part of it.
+    Activity,
+}
+
+impl Stream {
+    pub(super) const ALL: [Self; 2] = [Self::Messages, Self::Activity];
+}
+
+/// Something for each stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Both<T> {
+    pub(crate) messages: T,
+    pub(crate) activity: T,
+}
+
+impl<T> std::ops::Index<Stream> for Both<T> {
+    type Output = T;
+
+    fn index(&self, stream: Stream) -> &T {
+        match stream {
+            Stream::Messages => &self.messages,
+            Stream::Activity => &self.activity,
+        }
+    }
+}
+
+impl<T> std::ops::IndexMut<Stream> for Both<T> {
+    fn index_mut(&mut self, stream: Stream) -> &mut T {
+        match stream {
+            Stream::Messages => &mut self.messages,
+            Stream::Activity => &mut self.activity,
+        }
+    }
+}
+
+/// One thing of a stream.
+pub(super) trait Numbered: Serialize + Named {
+    const STREAM: Stream;
+
+    /// Its place there.
+    fn number(&self) -> u64;
+
+    /// What tells it from any other that could stand in its place.
+    fn mark(&self) -> Mark;
+}
+
+impl Numbered for Message {
+    const STREAM: Stream = Stream::Messages;
+
+    fn number(&self) -> u64 {
+        self.seq
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::Message(self.id.clone())
+    }
+}
+
+impl Numbered for Activity {
+    const STREAM: Stream = Stream::Activity;
+
+    fn number(&self) -> u64 {
+        self.n
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::Activity(self.at)
+    }
+}
+
+/// What tells one thing from another that has its number: a database that went back in time gives numbers again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A message's id.
+    Message(MessageId),
+    /// When something happened.
+    Activity(Timestamp),
+}
+
+/// The newest of each stream that was given to somebody, by number.
+pub(super) type Newest = Both<Option<(u64, Mark)>>;
+
 /// What the room needs from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Step {
     Nothing,
-    /// Somebody misses messages: those after this `seq`.
-    ReadAfter(u64),
+    /// Somebody misses what comes after this number.
+    ReadAfter(Stream, u64),
 }
 
 /// What came of reading what somebody misses.
@@ -65,17 +154,17 @@ pub(super) enum Step {
 pub(super) enum Repaired {
     /// Nobody misses anything any more.
     Done,
-    /// It helped, and there is more after this `seq`.
+    /// It helped, and there is more after this number.
     Next(u64),
-    /// It helped nobody: what somebody misses after this `seq` is not there to be read.
+    /// It helped nobody: what somebody misses after this number is not there to be read.
     Stuck(u64),
 }
 
 /// Where a conversation stands.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Standing {
-    /// The last message's.
-    pub(crate) last_seq: u64,
+    /// The number of the last of each stream.
+    pub(crate) last: Both<u64>,
     /// Up to where the receipts reach.
     pub(crate) marks: Marks,
 }
@@ -114,11 +203,11 @@ fn note(marks: &mut Marks, change: &StatusChange) -> bool {
 
 pub(super) struct Room<S> {
     subscribers: HashMap<SubscriberKey, Subscriber<S>>,
-    /// The newest `seq` heard of: what everybody here has to reach.
-    heard: u64,
-    is_repairing: bool,
-    /// The newest message that was given to somebody here, or that somebody has read.
-    newest: Option<(u64, MessageId)>,
+    /// The newest heard of: what everybody here has to reach who is part of the stream.
+    heard: Both<u64>,
+    is_repairing: Both<bool>,
+    /// The newest that was given to somebody here, or that somebody has read.
+    newest: Newest,
     doubt: Doubt,
     /// Who is shown as typing.
     pub(super) typing: Typing,
@@ -128,9 +217,9 @@ impl<S> Default for Room<S> {
     fn default() -> Self {
         Self {
             subscribers: HashMap::new(),
-            heard: 0,
-            is_repairing: false,
-            newest: None,
+            heard: Both::default(),
+            is_repairing: Both::default(),
+            newest: Newest::default(),
             doubt: Doubt::None,
             typing: Typing::default(),
         }
@@ -141,7 +230,7 @@ impl<S> Default for Room<S> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     None,
-    /// Something was heard that is older than what was given, or another message in the same place.
+    /// Something was heard that is older than what was given, or another in the same place.
     Arisen,
     /// The database is asked.
     Asked,
@@ -151,8 +240,9 @@ struct Subscriber<S> {
     connection_id: ConnectionId,
     channel: Channel,
     sink: S,
-    /// It has all messages up to here, from here or from elsewhere; `None` until it has read its past once.
-    has: Option<u64>,
+    /// It has all up to here, from here or from elsewhere; `None` until it has read its past once, and for ever of a stream that
+    /// it is no part of.
+    has: Both<Option<u64>>,
     /// Up to where it was told of receipts.
     marks: Marks,
     held: Option<Held>,
@@ -166,28 +256,40 @@ struct Held {
 }
 
 enum Kept {
-    /// A message with this `seq`.
-    Message(u64),
+    /// What has this place.
+    Numbered(Stream, u64),
     Receipt(StatusChange),
     Other,
 }
 
 impl<S: Sink> Subscriber<S> {
-    /// Takes a message if it is the next one, or keeps it. What does not fit is read again later.
-    fn offer(&mut self, seq: u64, frame: impl FnOnce() -> Option<Frame>) {
+    /// Whether it is part of a stream: devices have nothing to do with what happens among agents.
+    fn hears(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Messages => true,
+            Stream::Activity => self.channel.namespace == Namespace::Admin,
+        }
+    }
+
+    /// Takes what is the next of its stream, or keeps it. What does not fit is read again later.
+    fn offer(&mut self, stream: Stream, number: u64, frame: impl FnOnce() -> Option<Frame>) {
+        if !self.hears(stream) {
+            return;
+        }
+        let has = self.has[stream];
         if let Some(held) = &mut self.held {
-            if self.has.is_some_and(|has| seq <= has) || held.bytes > limits::QUEUE_BYTES / 2 {
+            if has.is_some_and(|has| number <= has) || held.bytes > limits::QUEUE_BYTES / 2 {
                 return;
             }
             if let Some(frame) = frame() {
                 held.bytes += frame.cost();
-                held.frames.push((Kept::Message(seq), frame));
+                held.frames.push((Kept::Numbered(stream, number), frame));
             }
-        } else if self.has.is_some_and(|has| has + 1 == seq)
+        } else if has.is_some_and(|has| has + 1 == number)
             && let Some(frame) = frame()
         {
-            self.has = Some(seq);
-            self.sink.send(Some(seq), frame);
+            self.has[stream] = Some(number);
+            self.sink.send(Some((stream, number)), frame);
         }
     }
 
@@ -204,10 +306,10 @@ impl<S: Sink> Subscriber<S> {
         }
     }
 
-    /// Sends what was kept, if it is still news; returns whether it was a message.
+    /// Sends what was kept, if it is still news.
     fn resume(&mut self, kept: Kept, frame: Frame) {
         match kept {
-            Kept::Message(seq) => self.offer(seq, || Some(frame)),
+            Kept::Numbered(stream, number) => self.offer(stream, number, || Some(frame)),
             Kept::Receipt(change) => {
                 if note(&mut self.marks, &change) {
                     self.sink.send(None, frame);
@@ -217,9 +319,9 @@ impl<S: Sink> Subscriber<S> {
         }
     }
 
-    /// What it has, if it is not about to read that.
-    fn live(&self) -> Option<u64> {
-        self.has.filter(|_| self.held.is_none())
+    /// What it has of a stream that it is part of, if it is not about to read that.
+    fn live(&self, stream: Stream) -> Option<u64> {
+        self.has[stream].filter(|_| self.held.is_none())
     }
 }
 
@@ -236,46 +338,73 @@ impl<S: Sink> Room<S> {
             connection_id: connection_id.clone(),
             channel,
             sink,
-            has: None,
+            has: Both::default(),
             marks: Marks::default(),
             held: None,
         });
         subscriber.held.get_or_insert_default();
     }
 
-    /// The subscriber has read where the conversation stands, and `first` tells it. With `goes_on` it was in the room
-    /// before and is given no messages now: it misses none of those that were kept.
+    /// The subscriber has read where the conversation stands, and `first` tells it. A stream `goes_on` of which it was part
+    /// before and is given nothing now: it misses nothing of what was kept.
     pub(super) fn release(
         &mut self,
         key: SubscriberKey,
         standing: Standing,
         newest: Option<&MessageId>,
-        goes_on: bool,
+        goes_on: Both<bool>,
         first: Vec<Frame>,
-    ) -> Step {
-        self.heard = self.heard.max(standing.last_seq);
+    ) -> [Step; 2] {
+        for stream in Stream::ALL {
+            self.heard[stream] = self.heard[stream].max(standing.last[stream]);
+        }
         if let Some(id) = newest {
-            self.note_newest(standing.last_seq, id);
+            self.note_newest(Stream::Messages, standing.last.messages, Mark::Message(id.clone()));
+        }
+        // Of what happened, the row says only how much: less than was given here is a reason to ask.
+        if self.newest.activity.as_ref().is_some_and(|(given, _)| standing.last.activity < *given) {
+            self.raise_doubt();
         }
         let Some(subscriber) = self.subscribers.get_mut(&key) else { return self.missing() };
-        let mut held = subscriber.held.take().unwrap_or_default().frames.into_iter().peekable();
-        if goes_on {
-            let is_before = |kept: &Kept| match kept {
-                Kept::Message(seq) => *seq <= standing.last_seq,
-                Kept::Receipt(_) | Kept::Other => true,
-            };
-            while let Some((kept, frame)) = held.next_if(|(kept, _)| is_before(kept)) {
-                subscriber.resume(kept, frame);
+        let held = subscriber.held.take().unwrap_or_default().frames;
+        for stream in Stream::ALL {
+            if !goes_on[stream] && subscriber.hears(stream) {
+                subscriber.has[stream] = Some(standing.last[stream]);
             }
-        } else {
-            subscriber.has = Some(standing.last_seq);
+        }
+        if !goes_on.messages {
             raise(&mut subscriber.marks, standing.marks);
+        }
+        // What it is told first says up to where it has all: that much comes before.
+        let mut is_past = !(goes_on.messages && goes_on.activity);
+        let mut later = Vec::new();
+        for (kept, frame) in held {
+            let is_before = match &kept {
+                Kept::Numbered(stream, number) => goes_on[*stream] && *number <= standing.last[*stream],
+                Kept::Receipt(_) | Kept::Other => !is_past,
+            };
+            if is_before {
+                subscriber.resume(kept, frame);
+            } else {
+                is_past = true;
+                later.push((kept, frame));
+            }
         }
         for frame in first {
             subscriber.sink.send(None, frame);
         }
-        for (kept, frame) in held {
+        for (kept, frame) in later {
             subscriber.resume(kept, frame);
+        }
+        self.missing()
+    }
+
+    /// The subscriber could not read where the conversation stands, and goes on as it was.
+    pub(super) fn go_on(&mut self, key: SubscriberKey) -> [Step; 2] {
+        if let Some(subscriber) = self.subscribers.get_mut(&key) {
+            for (kept, frame) in subscriber.held.take().unwrap_or_default().frames {
+                subscriber.resume(kept, frame);
+            }
         }
         self.missing()
     }
@@ -288,16 +417,16 @@ impl<S: Sink> Room<S> {
 
     /// Whether the message is newer than what was heard of.
     pub(super) fn is_news(&self, message: &Message) -> bool {
-        message.seq > self.heard
+        message.seq > self.heard.messages
     }
 
-    /// The message is there. One that is older than what was given here, or another in its place, is a reason to doubt:
-    /// mostly it is only late.
-    fn note_newest(&mut self, seq: u64, id: &MessageId) {
-        let is_newer = self.newest.as_ref().is_none_or(|(newest, _)| *newest < seq);
-        if is_newer {
-            self.newest = Some((seq, id.clone()));
-        } else if self.newest.as_ref() != Some(&(seq, id.clone())) {
+    /// It is there. What is older than what was given here, or another in its place, is a reason to doubt: mostly it is only
+    /// late.
+    fn note_newest(&mut self, stream: Stream, number: u64, mark: Mark) {
+        let newest = &mut self.newest[stream];
+        if newest.as_ref().is_none_or(|(newest, _)| *newest < number) {
+            *newest = Some((number, mark));
+        } else if *newest != Some((number, mark)) {
             self.raise_doubt();
         }
     }
@@ -310,12 +439,13 @@ impl<S: Sink> Room<S> {
 
     /// What the database is to be asked for, if there is a doubt that nobody has taken up. From here on it is taken up,
     /// until [`settle_doubt`](Self::settle_doubt).
-    pub(super) fn take_doubt(&mut self) -> Option<(u64, MessageId)> {
+    pub(super) fn take_doubt(&mut self) -> Option<Newest> {
         if self.doubt != Doubt::Arisen {
             return None;
         }
-        self.doubt = if self.newest.is_some() { Doubt::Asked } else { Doubt::None };
-        self.newest.clone()
+        let is_given = self.newest != Newest::default();
+        self.doubt = if is_given { Doubt::Asked } else { Doubt::None };
+        is_given.then(|| self.newest.clone())
     }
 
     /// The database has what was given here.
@@ -323,14 +453,14 @@ impl<S: Sink> Room<S> {
         self.doubt = Doubt::None;
     }
 
-    /// The newest message that was given here, if any was.
-    pub(super) fn newest(&self) -> Option<&(u64, MessageId)> {
-        self.newest.as_ref()
+    /// The newest that was given here, if anything was.
+    pub(super) fn newest(&self) -> Newest {
+        self.newest.clone()
     }
 
     /// Whether anybody here was told where the conversation stands.
     pub(super) fn is_joined(&self) -> bool {
-        self.subscribers.values().any(|subscriber| subscriber.has.is_some())
+        self.subscribers.values().any(|subscriber| subscriber.has.messages.is_some())
     }
 
     /// What was given here is no longer there: ends everybody, and tells them why; they come back and find the last message
@@ -347,34 +477,35 @@ impl<S: Sink> Room<S> {
         gone.len()
     }
 
-    /// A message was committed.
-    pub(super) fn deliver(&mut self, message: &Message) -> Step {
-        self.note_newest(message.seq, &message.id);
-        self.heard = self.heard.max(message.seq);
-        self.advance(message);
-        self.missing()
+    /// Something was committed.
+    pub(super) fn deliver<T: Numbered>(&mut self, item: &T) -> Step {
+        self.note_newest(T::STREAM, item.number(), item.mark());
+        self.heard[T::STREAM] = self.heard[T::STREAM].max(item.number());
+        self.advance(item);
+        self.missing_of(T::STREAM)
     }
 
-    /// Messages were read that come after `from`, where somebody stood.
-    pub(super) fn repaired(&mut self, from: u64, messages: &[Message]) -> Repaired {
-        let before = self.behind();
-        for message in messages {
-            self.advance(message);
+    /// What comes after `from` was read, where somebody stood.
+    pub(super) fn repaired<T: Numbered>(&mut self, from: u64, items: &[T]) -> Repaired {
+        let stream = T::STREAM;
+        let before = self.behind(stream);
+        for item in items {
+            self.advance(item);
         }
-        match messages.last() {
-            Some(last) if self.newest.as_ref().is_none_or(|(newest, _)| *newest < last.seq) => {
-                self.newest = Some((last.seq, last.id.clone()));
+        match items.last() {
+            Some(last) if self.newest[stream].as_ref().is_none_or(|(newest, _)| *newest < last.number()) => {
+                self.newest[stream] = Some((last.number(), last.mark()));
             }
             Some(_) => {}
             None => {
                 // Something was heard of that is not there: it was lost again.
-                self.heard = from;
+                self.heard[stream] = from;
                 self.raise_doubt();
             }
         }
-        match self.behind() {
+        match self.behind(stream) {
             None => {
-                self.is_repairing = false;
+                self.is_repairing[stream] = false;
                 Repaired::Done
             }
             // Who has come in since with less was not asked for.
@@ -385,32 +516,40 @@ impl<S: Sink> Room<S> {
 
     /// Whether everybody who misses something can take more of it.
     pub(super) fn has_room(&self) -> bool {
-        let behind = |subscriber: &&Subscriber<S>| subscriber.live().is_some_and(|has| has < self.heard);
-        self.subscribers.values().filter(behind).all(|subscriber| subscriber.sink.has_room())
+        let is_behind = |subscriber: &&Subscriber<S>| {
+            Stream::ALL
+                .into_iter()
+                .any(|stream| subscriber.live(stream).is_some_and(|has| has < self.heard[stream]))
+        };
+        self.subscribers.values().filter(is_behind).all(|subscriber| subscriber.sink.has_room())
     }
 
-    /// Offers the message to everybody.
-    fn advance(&mut self, message: &Message) {
-        let encoded = Encoded::new(message);
+    /// Offers it to everybody who is part of its stream.
+    fn advance<T: Numbered>(&mut self, item: &T) {
+        let encoded = Encoded::new(item);
         for subscriber in self.subscribers.values_mut() {
             let channel = subscriber.channel;
-            subscriber.offer(message.seq, || encoded.frame(channel));
+            subscriber.offer(T::STREAM, item.number(), || encoded.frame(channel));
         }
     }
 
     /// Whether what is committed goes beyond what somebody here has. Who is about to read will have it from there.
     pub(super) fn is_behind(&self, standing: Standing) -> bool {
         self.subscribers.values().any(|subscriber| {
-            let Some(has) = subscriber.live() else { return false };
-            let (mut told, mut marks) = (subscriber.marks, standing.marks);
+            let Standing { last, mut marks } = standing;
+            let mut told = subscriber.marks;
             let mut pairs = places(&mut told).into_iter().zip(places(&mut marks));
-            has < standing.last_seq || pairs.any(|(told, now)| *told.2 < *now.2)
+            let lacks = |stream| subscriber.live(stream).is_some_and(|has| has < last[stream]);
+            Stream::ALL.into_iter().any(lacks)
+                || (subscriber.live(Stream::Messages).is_some() && pairs.any(|(told, now)| *told.2 < *now.2))
         })
     }
 
-    /// The conversation has messages up to `last_seq`: reads those that are missing here.
-    pub(super) fn expect(&mut self, last_seq: u64) -> Step {
-        self.heard = self.heard.max(last_seq);
+    /// The conversation has so much of each stream: reads what is missing here.
+    pub(super) fn expect(&mut self, last: Both<u64>) -> [Step; 2] {
+        for stream in Stream::ALL {
+            self.heard[stream] = self.heard[stream].max(last[stream]);
+        }
         self.missing()
     }
 
@@ -419,7 +558,7 @@ impl<S: Sink> Room<S> {
         let mut live: Vec<Marks> = self
             .subscribers
             .values()
-            .filter(|subscriber| subscriber.live().is_some())
+            .filter(|subscriber| subscriber.live(Stream::Messages).is_some())
             .map(|subscriber| subscriber.marks)
             .collect();
         let mut missed = Vec::new();
@@ -466,16 +605,21 @@ impl<S: Sink> Room<S> {
         }
     }
 
-    /// The lowest `seq` that somebody has who misses something.
-    fn behind(&self) -> Option<u64> {
-        self.subscribers.values().filter_map(Subscriber::live).min().filter(|has| *has < self.heard)
+    /// The lowest number that somebody has who misses something of the stream.
+    fn behind(&self, stream: Stream) -> Option<u64> {
+        let live = self.subscribers.values().filter_map(|subscriber| subscriber.live(stream));
+        live.min().filter(|has| *has < self.heard[stream])
     }
 
-    fn missing(&mut self) -> Step {
-        match self.behind() {
-            Some(has) if !self.is_repairing => {
-                self.is_repairing = true;
-                Step::ReadAfter(has)
+    fn missing(&mut self) -> [Step; 2] {
+        Stream::ALL.map(|stream| self.missing_of(stream))
+    }
+
+    fn missing_of(&mut self, stream: Stream) -> Step {
+        match self.behind(stream) {
+            Some(has) if !self.is_repairing[stream] => {
+                self.is_repairing[stream] = true;
+                Step::ReadAfter(stream, has)
             }
             _ => Step::Nothing,
         }
@@ -514,17 +658,21 @@ mod tests {
     const CLIENT: Channel =
         Channel { namespace: Namespace::Client, wire: super::super::Wire::SocketIo(socketio::Wire::Json) };
 
-    /// What a subscriber was sent, by `seq`.
+    const ADMIN: Channel = Channel { namespace: Namespace::Admin, ..CLIENT };
+
+    /// What a subscriber was sent, by number.
     #[derive(Clone, Default)]
     struct Got {
         seqs: Rc<RefCell<Vec<u64>>>,
+        activity: Rc<RefCell<Vec<u64>>>,
         receipts: Rc<Cell<usize>>,
     }
 
     impl Sink for Got {
-        fn send(&self, seq: Option<u64>, _: Frame) {
-            match seq {
-                Some(seq) => self.seqs.borrow_mut().push(seq),
+        fn send(&self, place: Option<(Stream, u64)>, _: Frame) {
+            match place {
+                Some((Stream::Messages, seq)) => self.seqs.borrow_mut().push(seq),
+                Some((Stream::Activity, n)) => self.activity.borrow_mut().push(n),
                 None => self.receipts.set(self.receipts.get() + 1),
             }
         }
@@ -559,22 +707,44 @@ mod tests {
         }
     }
 
+    fn activity(n: u64) -> Activity {
+        Activity {
+            conversation_id: "conv_1".into(),
+            n,
+            kind: protocol::ActivityKind::Note,
+            at: Timestamp::from_epoch_ms(n as i64),
+            by: None,
+            to: None,
+            body: Some("x".to_owned()),
+            local_id: None,
+        }
+    }
+
+    /// A conversation that has messages up to a number, and in which nothing else has happened.
+    fn standing(last_seq: u64) -> Standing {
+        Standing { last: Both { messages: last_seq, activity: 0 }, ..Standing::default() }
+    }
+
+    /// Everything is given anew.
+    const ANEW: Both<bool> = Both { messages: false, activity: false };
+
     /// A join as it is under way: held, then what it has read of the database, then released.
     struct Joining {
         key: SubscriberKey,
+        is_agent: bool,
         got: Got,
-        read: Option<u64>,
+        read: Option<Both<u64>>,
     }
 
     /// What happens next, in whatever order.
     #[derive(Clone, Debug)]
     enum Happening {
-        Hold,
+        Hold(bool),
         /// One of those who are held reads where the conversation stands.
         Read(usize),
         /// One of those who have read is let in.
         Release(usize),
-        Commit,
+        Commit(Stream),
         /// The bus brings one of what it has, or brings it again.
         Announce(usize),
         /// The bus loses one.
@@ -586,10 +756,12 @@ mod tests {
 
     fn happening() -> impl Strategy<Value = Happening> {
         prop_oneof![
-            2 => Just(Happening::Hold),
+            2 => any::<bool>().prop_map(Happening::Hold),
             2 => any::<usize>().prop_map(Happening::Read),
             2 => any::<usize>().prop_map(Happening::Release),
-            3 => Just(Happening::Commit),
+            3 => any::<bool>().prop_map(|is_message| {
+                Happening::Commit(if is_message { Stream::Messages } else { Stream::Activity })
+            }),
             3 => any::<usize>().prop_map(Happening::Announce),
             1 => any::<usize>().prop_map(Happening::Lose),
             2 => Just(Happening::Repair),
@@ -601,30 +773,33 @@ mod tests {
     #[derive(Default)]
     struct Node {
         room: Room<Got>,
-        bus: Vec<u64>,
+        bus: Vec<(Stream, u64)>,
         joining: Vec<Joining>,
-        /// Those who are in, with the cursor that they came with.
-        inside: Vec<(SubscriberKey, u64, Got)>,
-        asked: VecDeque<u64>,
+        /// Those who are in, whether they are agents, and the cursors that they came with.
+        inside: Vec<(SubscriberKey, bool, Both<u64>, Got)>,
+        asked: VecDeque<(Stream, u64)>,
         next_key: SubscriberKey,
     }
 
     impl Node {
-        fn ask(&mut self, step: Step) {
-            if let Step::ReadAfter(seq) = step {
-                self.asked.push_back(seq);
+        fn ask(&mut self, steps: impl IntoIterator<Item = Step>) {
+            for step in steps {
+                if let Step::ReadAfter(stream, number) = step {
+                    self.asked.push_back((stream, number));
+                }
             }
         }
 
-        fn happen(&mut self, happening: &Happening, committed: u64) {
+        fn happen(&mut self, happening: &Happening, committed: Both<u64>) {
             let pick = |number: usize, count: usize| (count > 0).then(|| number % count);
             match *happening {
-                Happening::Hold => {
+                Happening::Hold(is_agent) => {
                     self.next_key += 1;
                     let (key, got) = (self.next_key, Got::default());
                     let connection_id = ConnectionId::from(format!("conn_{key}"));
-                    self.room.hold(key, &connection_id, CLIENT, got.clone());
-                    self.joining.push(Joining { key, got, read: None });
+                    let channel = if is_agent { ADMIN } else { CLIENT };
+                    self.room.hold(key, &connection_id, channel, got.clone());
+                    self.joining.push(Joining { key, is_agent, got, read: None });
                 }
                 Happening::Read(number) => {
                     if let Some(at) = pick(number, self.joining.len()) {
@@ -633,20 +808,23 @@ mod tests {
                 }
                 Happening::Release(number) => {
                     let Some(at) = pick(number, self.joining.len()) else { return };
-                    if let Some(last_seq) = self.joining[at].read {
-                        let Joining { key, got, .. } = self.joining.swap_remove(at);
-                        let standing = Standing { last_seq, ..Standing::default() };
-                        let step = self.room.release(key, standing, None, false, Vec::new());
-                        self.ask(step);
-                        self.inside.push((key, last_seq, got));
+                    if let Some(last) = self.joining[at].read {
+                        let Joining { key, is_agent, got, .. } = self.joining.swap_remove(at);
+                        let standing = Standing { last, ..Standing::default() };
+                        let steps = self.room.release(key, standing, None, ANEW, Vec::new());
+                        self.ask(steps);
+                        self.inside.push((key, is_agent, last, got));
                     }
                 }
                 Happening::Announce(number) => {
                     if let Some(at) = pick(number, self.bus.len()) {
                         // In any order, and every third one again later.
-                        let seq = if number % 3 == 0 { self.bus[at] } else { self.bus.remove(at) };
-                        let step = self.room.deliver(&message(seq));
-                        self.ask(step);
+                        let place = if number % 3 == 0 { self.bus[at] } else { self.bus.remove(at) };
+                        let step = match place {
+                            (Stream::Messages, seq) => self.room.deliver(&message(seq)),
+                            (Stream::Activity, n) => self.room.deliver(&activity(n)),
+                        };
+                        self.ask([step]);
                     }
                 }
                 Happening::Lose(number) => {
@@ -655,12 +833,22 @@ mod tests {
                     }
                 }
                 Happening::Repair => {
-                    let Some(seq) = self.asked.pop_front() else { return };
+                    let Some((stream, number)) = self.asked.pop_front() else { return };
                     // Pages of two, so that there are several.
-                    let page: Vec<_> = (seq + 1..=committed).take(2).map(message).collect();
-                    match self.room.repaired(seq, &page) {
+                    let page = (number + 1..=committed[stream]).take(2);
+                    let repaired = match stream {
+                        Stream::Messages => {
+                            self.room.repaired(number, &page.map(message).collect::<Vec<_>>())
+                        }
+                        Stream::Activity => {
+                            self.room.repaired(number, &page.map(activity).collect::<Vec<_>>())
+                        }
+                    };
+                    match repaired {
                         Repaired::Done => {}
-                        Repaired::Next(seq) | Repaired::Stuck(seq) => self.asked.push_back(seq),
+                        Repaired::Next(number) | Repaired::Stuck(number) => {
+                            self.asked.push_back((stream, number));
+                        }
                     }
                 }
                 Happening::Leave(number) => {
@@ -669,19 +857,19 @@ mod tests {
                         self.room.remove(key);
                     }
                 }
-                Happening::Commit => {}
+                Happening::Commit(_) => {}
             }
         }
 
         /// Everybody comes in, the look tells how the conversation stands, and the database answers.
-        fn settle(&mut self, committed: u64) {
+        fn settle(&mut self, committed: Both<u64>) {
             while !self.joining.is_empty() {
                 self.happen(&Happening::Read(0), committed);
                 self.happen(&Happening::Release(0), committed);
             }
-            let step = self.room.expect(committed);
-            self.ask(step);
-            for _ in 0..=2 * committed + 4 {
+            let steps = self.room.expect(committed);
+            self.ask(steps);
+            for _ in 0..=2 * (committed.messages + committed.activity) + 8 {
                 self.happen(&Happening::Repair, committed);
             }
         }
@@ -690,17 +878,18 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         /// However joins, commits, reads and a late or lossy bus come upon each other, on two nodes: everybody gets
-        /// what follows their own cursor, in order, each once.
+        /// what follows their own cursors, in order, each once; and no device any of what happens among agents.
         #[test]
         fn everybody_gets_what_follows_their_own_cursor(
             happenings in prop::collection::vec((any::<bool>(), happening()), 0..60),
         ) {
-            let (mut nodes, mut committed) = ([Node::default(), Node::default()], 3);
+            let mut nodes = [Node::default(), Node::default()];
+            let mut committed = Both { messages: 3, activity: 2 };
             for (at, happening) in &happenings {
-                if matches!(happening, Happening::Commit) {
-                    committed += 1;
+                if let Happening::Commit(stream) = happening {
+                    committed[*stream] += 1;
                     for node in &mut nodes {
-                        node.bus.push(committed);
+                        node.bus.push((*stream, committed[*stream]));
                     }
                 } else {
                     nodes[usize::from(*at)].happen(happening, committed);
@@ -708,9 +897,14 @@ mod tests {
             }
             for node in &mut nodes {
                 node.settle(committed);
-                for (key, cursor, got) in &node.inside {
-                    let expected: Vec<_> = (cursor + 1..=committed).collect();
-                    prop_assert_eq!(&*got.seqs.borrow(), &expected, "subscriber {} from {}", key, cursor);
+                for (key, is_agent, cursor, got) in &node.inside {
+                    let expected: Vec<_> = (cursor.messages + 1..=committed.messages).collect();
+                    prop_assert_eq!(&*got.seqs.borrow(), &expected, "subscriber {} from {:?}", key, cursor);
+                    let mut expected: Vec<_> = (cursor.activity + 1..=committed.activity).collect();
+                    if !is_agent {
+                        expected.clear();
+                    }
+                    prop_assert_eq!(&*got.activity.borrow(), &expected, "subscriber {} from {:?}", key, cursor);
                 }
             }
         }
@@ -719,7 +913,7 @@ mod tests {
     fn join(room: &mut Room<Got>, key: SubscriberKey, standing: Standing) -> Got {
         let got = Got::default();
         room.hold(key, &"conn_1".into(), CLIENT, got.clone());
-        let _ = room.release(key, standing, None, false, Vec::new());
+        let _ = room.release(key, standing, None, ANEW, Vec::new());
         got
     }
 
@@ -729,9 +923,9 @@ mod tests {
         let got = Got::default();
         room.hold(1, &"conn_1".into(), CLIENT, got.clone());
         // It reads 5; then 6 and 7 are committed, another one reads 7 and is let in first; the bus is late.
-        join(&mut room, 2, Standing { last_seq: 7, ..Standing::default() });
-        let step = room.release(1, Standing { last_seq: 5, ..Standing::default() }, None, false, Vec::new());
-        assert_eq!(step, Step::ReadAfter(5));
+        join(&mut room, 2, standing(7));
+        let step = room.release(1, standing(5), None, ANEW, Vec::new());
+        assert_eq!(step[0], Step::ReadAfter(Stream::Messages, 5));
         assert_eq!(room.repaired(5, &[message(6), message(7)]), Repaired::Done);
         assert_eq!(*got.seqs.borrow(), [6, 7]);
     }
@@ -739,8 +933,8 @@ mod tests {
     #[test]
     fn a_hole_that_is_one_stops_nobody_else_and_is_told_as_such() {
         let mut room = Room::default();
-        let before = join(&mut room, 1, Standing { last_seq: 1, ..Standing::default() });
-        let after = join(&mut room, 2, Standing { last_seq: 3, ..Standing::default() });
+        let before = join(&mut room, 1, standing(1));
+        let after = join(&mut room, 2, standing(3));
         // Number 2 is nowhere.
         assert_eq!(room.repaired(1, &[message(3)]), Repaired::Stuck(1));
         let _ = room.deliver(&message(4));
@@ -749,7 +943,10 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_what_was_given_is_a_reason_to_ask_and_what_is_only_late_settles_it() {
-        let newest = |seq: u64| Some((seq, MessageId::from(format!("msg_{seq}"))));
+        let newest = |seq: u64| {
+            let messages = Some((seq, Mark::Message(format!("msg_{seq}").into())));
+            Some(Newest { messages, activity: None })
+        };
         let mut room = Room::default();
         join(&mut room, 1, Standing::default());
         for seq in 1..=3 {
@@ -767,18 +964,19 @@ mod tests {
         }
         // Who comes has read less than was given here.
         room.hold(2, &"conn_2".into(), CLIENT, Got::default());
-        let standing = Standing { last_seq: 2, ..Standing::default() };
-        let _ = room.release(2, standing, Some(&message(2).id), false, Vec::new());
+        let standing = standing(2);
+        let _ = room.release(2, standing, Some(&message(2).id), ANEW, Vec::new());
         assert_eq!(room.take_doubt(), newest(3));
     }
 
     #[test]
     fn what_was_heard_of_and_is_not_there_is_not_waited_for() {
         let mut room = Room::default();
-        let got = join(&mut room, 1, Standing { last_seq: 1, ..Standing::default() });
+        let got = join(&mut room, 1, standing(1));
         let _ = room.deliver(&message(3));
-        assert_eq!(room.repaired(1, &[]), Repaired::Done, "2 and 3 are lost");
-        assert_eq!(room.take_doubt(), Some((3, message(3).id)));
+        assert_eq!(room.repaired::<Message>(1, &[]), Repaired::Done, "2 and 3 are lost");
+        let doubted = room.take_doubt().and_then(|newest| newest.messages);
+        assert_eq!(doubted, Some((3, Mark::Message(message(3).id))));
         let _ = room.deliver(&message(2));
         assert_eq!(*got.seqs.borrow(), [2]);
     }
@@ -794,7 +992,7 @@ mod tests {
             at: Timestamp::from_epoch_ms(0),
         };
         let standing = |agent_read| Standing {
-            last_seq: 9,
+            last: standing(9).last,
             marks: Marks { agent_read, agent_delivered: agent_read, ..Marks::default() },
         };
         let frame = |channel: Channel| Frame::event(channel.namespace.path(), "message:status", &1).ok();

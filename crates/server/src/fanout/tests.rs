@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::sync::oneshot;
 
-use super::{Fanout, Namespace, Peer, Standing};
+use super::{Both, Fanout, Namespace, Peer, Standing};
 use crate::metrics::Metrics;
 
 /// A fan-out whose bus is the test itself: what is committed is announced only by [`Bench::announce`].
@@ -106,8 +106,9 @@ impl Bench {
         };
         tokio::spawn(async move { while !matches!(connection.next().await, Incoming::Closed(_)) {} });
         self.fanout.hold(&self.conversation, &peer);
-        let standing = Standing { last_seq, ..Standing::default() };
-        self.fanout.release(&self.conversation, peer.key, standing, None, false, Vec::new());
+        let last = Both { messages: last_seq, activity: 0 };
+        let standing = Standing { last, ..Standing::default() };
+        self.fanout.release(&self.conversation, peer.key, standing, None, Both::default(), Vec::new());
         Listener { far, read: Vec::new() }
     }
 }

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use chat::{Page, Principal};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use httpdate::fmt_http_date;
-use protocol::limits::{Action, PAGE_MAX};
+use protocol::limits::PAGE_MAX;
 use protocol::rest::{ConversationAnswer, MessagePage, OpenConversation, SendMessage, User};
 use protocol::{Message, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -175,8 +175,7 @@ async fn list(
         }
     };
     let page = Page::of(Some(PAGE_MAX))?;
-    let newest = Some(Cursor::Before(None));
-    let history = shared.chat.history(&principal, &id, newest, page, Action::Read).await?;
+    let history = shared.chat.history(&principal, &id, Cursor::Before(None), page).await?;
     let is_since = |message: &Message| since.is_none_or(|since| message.created_at >= since);
     // Time never goes back within a conversation.
     let messages: Vec<_> = history.messages.into_iter().skip_while(|message| !is_since(message)).collect();

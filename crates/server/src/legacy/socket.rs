@@ -12,7 +12,7 @@ use http::{StatusCode, Uri};
 use hyper::body::Incoming as HttpBody;
 use hyper::upgrade::OnUpgrade;
 use protocol::event::ConversationJoined;
-use protocol::request::{DeviceAuth, JoinedConversation, LeaveConversation};
+use protocol::request::{DeviceAuth, JoinedAsAgent, LeaveConversation};
 use protocol::{Code, ConversationId, Failure, LocalId, Message, MessageStatus, Sender, Timestamp};
 use socketio::{CloseReason, Frame, PlainConnection};
 
@@ -211,8 +211,8 @@ impl OldClient {
         };
         let notice = shared.legacy.legacy_notice.as_deref().map(|body| notice(shared, &id, body));
         let channel = self.peer.subscriber.channel();
-        let welcome = |joined: &ConversationJoined, answer: JoinedConversation| -> Vec<Frame> {
-            let messages = answer.messages.unwrap_or_default();
+        let welcome = |joined: &ConversationJoined, answer: JoinedAsAgent| -> Vec<Frame> {
+            let messages = answer.conversation.messages.unwrap_or_default();
             let told = notice.iter().chain(&messages).filter_map(|message| frame(channel, message));
             std::iter::once(wire::subscribed(&joined.conversation_id)).chain(told).collect()
         };

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chat::{Agent, Credential, InFlight, Page, Principal, Receipt, Sending, blocked, cursor as cursor_of};
+use chat::{
+    Agent, Credential, InFlight, Page, Principal, Receipt, Sending, Wanted, blocked, cursor as cursor_of,
+};
 use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
-use protocol::limits::Action;
 use protocol::request::{
-    JoinConversation, JoinedConversation, LeaveConversation, ListSessions, Nothing, ReadMessages,
+    JoinAsAgent, JoinedAsAgent, JoinedConversation, LeaveConversation, ListSessions, Nothing, ReadMessages,
     ReportDelivery, SendToConversation, SentMessage, SubscribeToApp,
 };
 use protocol::rest::{Identify, Identity, SessionPage};
@@ -19,7 +20,7 @@ use socketio::Frame;
 use store::{Cursor, LatestConversation};
 
 use crate::connections::{OfDevice, Owner};
-use crate::fanout::{self, Namespace, Standing, Watcher, frame};
+use crate::fanout::{self, Both, Namespace, Standing, Watcher, frame};
 use crate::shared::Shared;
 
 /// A connection in a namespace.
@@ -38,9 +39,10 @@ pub(crate) struct Peer {
     in_flight: Option<InFlight>,
 }
 
-/// Writes what a connection is told first that has joined: that it has, and the answer to its request.
-pub(crate) trait Welcome: FnOnce(&ConversationJoined, JoinedConversation) -> Vec<Frame> {}
-impl<F: FnOnce(&ConversationJoined, JoinedConversation) -> Vec<Frame>> Welcome for F {}
+/// Writes what a connection is told first that has joined: that it has, and the answer to its request, of which a device gets the
+/// part that is for devices.
+pub(crate) trait Welcome: FnOnce(&ConversationJoined, JoinedAsAgent) -> Vec<Frame> {}
+impl<F: FnOnce(&ConversationJoined, JoinedAsAgent) -> Vec<Frame>> Welcome for F {}
 
 impl Peer {
     pub(crate) fn new(principal: Principal, subscriber: fanout::Peer) -> Self {
@@ -114,13 +116,13 @@ impl Peer {
     pub(crate) async fn join(
         &mut self,
         shared: &Arc<Shared>,
-        request: JoinConversation,
+        request: JoinAsAgent,
         welcome: impl Welcome,
     ) -> Result<(), Failure> {
-        let after = request.after.map(|after| cursor_of(Some(&after), None)).transpose()?;
-        let page = Page::of(None)?;
-        self.join_room(shared, request.conversation_id.into(), after.map(|after| (after, page)), welcome)
-            .await
+        let JoinAsAgent { conversation_id, after, after_activity } = request;
+        let cursor = after.map(|after| cursor_of(Some(&after), None)).transpose()?;
+        let wanted = Wanted { cursor, activity_after: after_activity, page: Page::of(None)? };
+        self.join_room(shared, conversation_id.into(), wanted, welcome).await
     }
 
     /// Joins the device's newest conversation, as on every connect.
@@ -133,7 +135,8 @@ impl Peer {
         latest: LatestConversation,
         welcome: impl Welcome,
     ) -> Result<(), Failure> {
-        self.join_room(shared, latest.id, None, welcome).await
+        let wanted = Wanted { cursor: None, activity_after: None, page: Page::of(None)? };
+        self.join_room(shared, latest.id, wanted, welcome).await
     }
 
     /// Joins a conversation and gets its newest messages, whatever it has.
@@ -146,8 +149,9 @@ impl Peer {
         id: ConversationId,
         welcome: impl Welcome,
     ) -> Result<(), Failure> {
-        let newest = (Cursor::Before(None), Page::of(Some(limits::PAGE_MAX))?);
-        self.join_room(shared, id, Some(newest), welcome).await
+        let page = Page::of(Some(limits::PAGE_MAX))?;
+        let newest = Wanted { cursor: Some(Cursor::Before(None)), activity_after: None, page };
+        self.join_room(shared, id, newest, welcome).await
     }
 
     /// Subscribes first and reads then, so that between what is read and what comes live there is nothing.
@@ -155,7 +159,7 @@ impl Peer {
         &mut self,
         shared: &Arc<Shared>,
         id: ConversationId,
-        from: Option<(Cursor, Page)>,
+        wanted: Wanted,
         welcome: impl Welcome,
     ) -> Result<(), Failure> {
         if id.is_empty() {
@@ -169,22 +173,20 @@ impl Peer {
         }
         let key = self.subscriber.key;
         shared.fanout.hold(&id, &self.subscriber);
-        let has_cursor = from.is_some();
-        let (cursor, page) = from.unzip();
-        let page = page.unwrap_or(Page::of(None)?);
-        let history = match shared.chat.history(&self.principal, &id, cursor, page, Action::Join).await {
+        let (has_cursor, has_activity_cursor) = (wanted.cursor.is_some(), wanted.activity_after.is_some());
+        let history = match shared.chat.join(&self.principal, &id, wanted).await {
             Ok(history) => history,
             Err(failure) => {
                 if is_member {
-                    // It goes on hearing what it heard before.
-                    shared.fanout.release(&id, key, Standing::default(), None, true, Vec::new());
+                    shared.fanout.go_on(&id, key);
                 } else {
                     shared.fanout.leave(&id, key);
                 }
                 return Err(failure);
             }
         };
-        let standing = Standing { last_seq: history.last_seq, marks: history.marks };
+        let last = Both { messages: history.last_seq, activity: history.last_activity };
+        let standing = Standing { last, marks: history.marks };
         let marks = standing.marks;
         self.rooms.insert(id.clone());
         let joined = ConversationJoined {
@@ -193,7 +195,9 @@ impl Peer {
             last_seq: history.last_seq,
         };
         let newest = history.last_message_id.clone();
-        let answer = JoinedConversation {
+        let (activity, has_more_activity) =
+            history.activity.map(|page| (page.activity, page.has_more)).unzip();
+        let conversation = JoinedConversation {
             last_message_id: history.last_message_id,
             last_seq: history.last_seq,
             messages: has_cursor.then_some(history.messages),
@@ -205,8 +209,11 @@ impl Peer {
                 agent_read_seq: marks.agent_read,
             }),
         };
-        // Who is in already and asks for no messages is given none, so what came meanwhile still has to come live.
-        let goes_on = is_member && !has_cursor;
+        let answer =
+            JoinedAsAgent { conversation, last_activity: history.last_activity, activity, has_more_activity };
+        // Who is in already and asks for nothing of a stream is given nothing, so what came meanwhile still has to come live.
+        let goes_on =
+            Both { messages: is_member && !has_cursor, activity: is_member && !has_activity_cursor };
         shared.fanout.release(&id, key, standing, newest.as_ref(), goes_on, welcome(&joined, answer));
         Ok(())
     }

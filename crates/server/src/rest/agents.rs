@@ -1,4 +1,4 @@
-//! Agents: oneself, one's sessions, and for those who manage an app its other agents.
+//! Agents: oneself, one's sessions, one's colleagues, and for those who manage an app what they may do.
 
 use std::sync::Arc;
 
@@ -34,16 +34,15 @@ pub(super) async fn admin_change_me(
 
 /// The app's agents
 ///
-/// Needs `manage`, as all of `/v1/admin/agents` does.
+/// Their names, roles and whether they are there, for everybody who sees conversations; with `manage` their e-mail addresses and
+/// times, too. All else of `/v1/admin/agents` needs `manage`.
 #[utoipa::path(get, path = "/v1/admin/agents", tag = "agent", security(("agent" = [])),
     responses((status = 200, body = Agents)))]
 pub(super) async fn admin_agents(
     AsAgent(agent): AsAgent,
     State(shared): State<Arc<Shared>>,
 ) -> Answer<Agents> {
-    let app_id = agent.app_id.clone();
-    let agents = shared.chat.agents(&By::Agent(agent), &app_id).await?.unwrap_or_default();
-    Ok(Json(Agents { agents }))
+    Ok(Json(Agents { agents: shared.chat.colleagues(&agent).await? }))
 }
 
 /// Invites somebody

@@ -53,7 +53,11 @@ const FAILURES: [(&str, u16, &str); 9] = [
         403,
         "`FORBIDDEN`: the token lacks the permission, or the app takes no requests of this page's origin",
     ),
-    ("NotFound", 404, "`CONVERSATION_NOT_FOUND` or `MESSAGE_NOT_FOUND`: it is not there, or somebody else's"),
+    (
+        "NotFound",
+        404,
+        "`CONVERSATION_NOT_FOUND`, `MESSAGE_NOT_FOUND` or `ACTIVITY_NOT_FOUND`: it is not there, or somebody else's",
+    ),
     (
         "Conflict",
         409,
@@ -67,9 +71,13 @@ const FAILURES: [(&str, u16, &str); 9] = [
 ];
 
 /// Fields with the least and the most characters that they may have.
-const LENGTHS: [(&str, &str, usize, usize); 8] = [
+const LENGTHS: [(&str, &str, usize, usize); 12] = [
     ("SendMessage", "local_id", 1, limits::LOCAL_ID_CHARS),
     ("SendMessage", "body", 1, limits::BODY_CHARS),
+    ("AddNote", "local_id", 1, limits::LOCAL_ID_CHARS),
+    ("AddNote", "body", 1, limits::BODY_CHARS),
+    ("AddCannedReply", "shortcut", 1, limits::SHORTCUT_CHARS),
+    ("AddCannedReply", "text", 1, limits::BODY_CHARS),
     ("Receipt", "up_to_message_id", 1, limits::NAME_CHARS),
     ("User", "name", 1, limits::NAME_CHARS),
     ("User", "email", 1, limits::NAME_CHARS),

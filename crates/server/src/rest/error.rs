@@ -45,7 +45,9 @@ fn status(code: Code) -> StatusCode {
         Code::MissingParams | Code::ValidationError => StatusCode::BAD_REQUEST,
         Code::InvalidCredentials | Code::IdentityRequired => StatusCode::UNAUTHORIZED,
         Code::Forbidden | Code::VerificationRequired | Code::Blocked => StatusCode::FORBIDDEN,
-        Code::ConversationNotFound | Code::MessageNotFound | Code::NotFound => StatusCode::NOT_FOUND,
+        Code::ConversationNotFound | Code::MessageNotFound | Code::ActivityNotFound | Code::NotFound => {
+            StatusCode::NOT_FOUND
+        }
         Code::MessageTooLong => StatusCode::PAYLOAD_TOO_LARGE,
         Code::LocalIdConflict | Code::IdentityChanged | Code::HistoryChanged | Code::AssigneeChanged => {
             StatusCode::CONFLICT

@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::State;
 use chat::{Page, Principal, Sending, Sent, cursor};
 use http::{HeaderMap, StatusCode};
-use protocol::limits::Action;
 use protocol::rest::{MessageAnswer, MessagePage, SendMessage};
 use protocol::{Code, Failure};
 use serde::Deserialize;
@@ -52,6 +51,15 @@ pub(super) async fn admin_send_message(
 /// What serves where `local_id` is missing.
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
+/// The writer's name for what they write: in the body, or in a header.
+pub(super) fn local_id_of(in_body: Option<String>, headers: &HeaderMap) -> Result<String, Failure> {
+    match in_body {
+        Some(local_id) => Ok(local_id),
+        None if headers.contains_key(IDEMPOTENCY_KEY) => Ok(header(headers, IDEMPOTENCY_KEY)?.into_owned()),
+        None => Err(Failure::missing("local_id")),
+    }
+}
+
 /// What both sides' routes for sending do.
 pub(crate) async fn store_message(
     shared: &Arc<Shared>,
@@ -61,11 +69,7 @@ pub(crate) async fn store_message(
     send: SendMessage,
 ) -> Result<(StatusCode, Json<MessageAnswer>), Refused> {
     let started = Instant::now();
-    let local_id = match send.local_id {
-        Some(local_id) => local_id,
-        None if headers.contains_key(IDEMPOTENCY_KEY) => header(headers, IDEMPOTENCY_KEY)?.into_owned(),
-        None => return Err(Failure::missing("local_id").into()),
-    };
+    let local_id = local_id_of(send.local_id, headers)?;
     let sending = Sending { conversation_id, local_id, body: send.body };
     let (tell, told) = oneshot::channel();
     shared.chat.send(principal, sending, |outcome| {
@@ -126,7 +130,6 @@ pub(crate) async fn message_page(
 ) -> Answer<MessagePage> {
     let cursor = cursor(query.after.as_deref(), query.before.as_deref())?;
     let page = Page::of(query.limit)?;
-    let history =
-        shared.chat.history(principal, &conversation_id.into(), Some(cursor), page, Action::Read).await?;
+    let history = shared.chat.history(principal, &conversation_id.into(), cursor, page).await?;
     Ok(Json(MessagePage { messages: history.messages, has_more: history.has_more }))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol::Failure;
 use protocol::event::ADMIN_NAMESPACE;
-use protocol::request::{AgentAuth, ListSessions, Request as _, SubscribeToApp};
+use protocol::request::{AgentAuth, JoinAsAgent, ListSessions, Request as _, SubscribeToApp};
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
 
@@ -30,6 +30,10 @@ pub(super) async fn connect(
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     peer.note_use(shared);
     match event.name.as_str() {
+        JoinAsAgent::NAME => {
+            let reply = reply(peer, &event);
+            return events::join(shared, peer, &reply, payload::conversation(&event)).await;
+        }
         SubscribeToApp::NAME => {
             let outcome = payload::object(&event).and_then(|request| peer.subscribe(shared, &request));
             reply(peer, &event).give(outcome);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol::Failure;
 use protocol::event::CLIENT_NAMESPACE;
-use protocol::request::{DeviceAuth, Nothing, ReportDelivery, Request as _};
+use protocol::request::{DeviceAuth, JoinAsAgent, JoinConversation, Nothing, ReportDelivery, Request as _};
 use protocol::rest::Identify;
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
@@ -28,6 +28,14 @@ pub(super) async fn connect(
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     match event.name.as_str() {
+        JoinConversation::NAME => {
+            let reply = reply(peer, &event);
+            let request = payload::conversation(&event).map(|request| {
+                let JoinConversation { conversation_id, after } = request;
+                JoinAsAgent { conversation_id, after, after_activity: None }
+            });
+            events::join(shared, peer, &reply, request).await
+        }
         ReportDelivery::NAME => {
             let outcome = match payload::object(&event) {
                 Ok(request) => peer.delivered(shared, request).await,

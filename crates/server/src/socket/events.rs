@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol::event::ConversationJoined;
 use protocol::request::{
-    JoinConversation, JoinedConversation, LeaveConversation, Nothing, PING, PONG, ReadMessages, Request as _,
+    JoinAsAgent, JoinedAsAgent, LeaveConversation, Nothing, PING, PONG, ReadMessages, Request as _,
     SendToConversation, StartTyping, StopTyping,
 };
 use protocol::{Code, Failure, limits};
@@ -12,25 +12,13 @@ use socketio::{AckId, Event, Frame};
 
 use super::reply::{Reply, Success};
 use super::{Handled, payload};
-use crate::fanout::{self, Channel, frame};
+use crate::fanout::{self, Channel, Namespace, frame};
 use crate::live::Peer;
 use crate::shared::Shared;
 
 pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) -> Handled {
     let reply = reply(peer, &event);
     match event.name.as_str() {
-        JoinConversation::NAME => {
-            let joined = match payload::conversation::<JoinConversation>(&event) {
-                Ok(request) => {
-                    let welcome = welcome(peer.subscriber.channel(), &reply);
-                    peer.join(shared, request, welcome).await
-                }
-                Err(failure) => Err(failure),
-            };
-            if let Err(failure) = joined {
-                reply.fail(&failure);
-            }
-        }
         LeaveConversation::NAME => {
             reply.give(payload::conversation(&event).and_then(|request| peer.leave_room(shared, request)));
         }
@@ -76,14 +64,35 @@ pub(super) fn reply_to(peer: &Peer, ack: Option<AckId>) -> Reply {
     Reply::new(peer.subscriber.outgoing.clone(), peer.subscriber.namespace, ack)
 }
 
-/// What a join is told first: the event, and the ack where one is awaited.
+/// What a join is told first: the event, and the ack where one is awaited. A device is answered what is for devices.
 pub(super) fn welcome(
     channel: Channel,
     reply: &Reply,
-) -> impl FnOnce(&ConversationJoined, JoinedConversation) -> Vec<Frame> + use<'_> {
+) -> impl FnOnce(&ConversationJoined, JoinedAsAgent) -> Vec<Frame> + use<'_> {
     move |joined, answer| {
-        [frame(channel, joined), reply.frame(&Success::with(answer))].into_iter().flatten().collect()
+        let ack = match channel.namespace {
+            Namespace::Client => reply.frame(&Success::with(answer.conversation)),
+            Namespace::Admin => reply.frame(&Success::with(answer)),
+        };
+        [frame(channel, joined), ack].into_iter().flatten().collect()
     }
+}
+
+/// Joins a conversation, and answers.
+pub(super) async fn join(
+    shared: &Arc<Shared>,
+    peer: &mut Peer,
+    reply: &Reply,
+    request: Result<JoinAsAgent, Failure>,
+) -> Handled {
+    let joined = match request {
+        Ok(request) => peer.join(shared, request, welcome(peer.subscriber.channel(), reply)).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = joined {
+        reply.fail(&failure);
+    }
+    Handled::Counted
 }
 
 /// Answers an event that had too many bytes to be read.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{ConversationId, InboxConversation, MessageId};
+use protocol::{ConversationId, InboxConversation, MessageId, Timestamp};
 
 use super::conversations::{self, Marks, Stored, columns};
 use crate::error::Error;
@@ -78,13 +78,15 @@ pub struct Changes {
     pub is_behind: bool,
 }
 
-/// The last message of a conversation that somebody was given.
+/// The last of a conversation that somebody was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     /// Whose it is.
     pub conversation_id: ConversationId,
     /// The message and its `seq`, if any was given.
     pub message: Option<(u64, MessageId)>,
+    /// The number of what happened last, and when it did, if any was given.
+    pub activity: Option<(u64, Timestamp)>,
 }
 
 /// What the database has where somebody was given something.
@@ -94,6 +96,8 @@ pub struct Compared {
     pub conversation_id: ConversationId,
     /// Its last message's `seq`; `None` if there is no such conversation.
     pub last_seq: Option<u64>,
+    /// The number of the last thing that happened in it.
+    pub last_activity: u64,
     /// Whether it has what was given; true where nothing was.
     pub is_there: bool,
 }
@@ -105,6 +109,8 @@ pub struct ChangedConversation {
     pub conversation: InboxConversation,
     /// Up to where each side has received and read.
     pub marks: Marks,
+    /// The number of the last thing that happened beside its messages.
+    pub last_activity: u64,
     /// Whether its device may show it: to nobody but the person whose it is.
     pub is_shown: bool,
     /// Whether what an inbox shows of it was changed, and not only up to where its device has read.
@@ -168,11 +174,17 @@ impl Operation for ListChanges {
             Err(seen) => begin(seen),
         };
         let conversations = rows.into_iter().map(|row| {
-            let Stored { marks, is_shown, is_proven, .. } = row.stored;
+            let Stored { marks, is_shown, is_proven, last_activity, .. } = row.stored;
             // Who is proven where says who may see a proven person's.
             let is_shown = is_shown || is_proven;
             let is_inbox_news = !since.seen.has(row.inbox_change);
-            ChangedConversation { conversation: row.stored.into_inbox(), marks, is_shown, is_inbox_news }
+            ChangedConversation {
+                conversation: row.stored.into_inbox(),
+                marks,
+                last_activity,
+                is_shown,
+                is_inbox_news,
+            }
         });
         let has_more = next.walk.is_some();
         Ok(Changes {
@@ -252,10 +264,11 @@ impl Operation for Compare {
         if let Session::Sqlite(_) = session {
             return Ok(Vec::new());
         }
-        const SQL: &str = "SELECT given.conversation_id, c.last_seq, m.id FROM unnest(string_to_array($1, ','), \
-             string_to_array($2, ',')::bigint[]) AS given(conversation_id, seq) \
-             LEFT JOIN conversations c ON c.id = given.conversation_id \
-             LEFT JOIN messages m ON m.conversation_id = given.conversation_id AND m.seq = given.seq";
+        const SQL: &str = "SELECT given.conversation_id, c.last_seq, m.id, COALESCE(c.last_activity, 0), a.at \
+             FROM unnest(string_to_array($1, ','), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::bigint[]) \
+             AS given(conversation_id, seq, n) LEFT JOIN conversations c ON c.id = given.conversation_id \
+             LEFT JOIN messages m ON m.conversation_id = given.conversation_id AND m.seq = given.seq \
+             LEFT JOIN activities a ON a.conversation_id = given.conversation_id AND a.n = given.n";
         let given: HashMap<&str, &Given> = self
             .given
             .iter()
@@ -265,17 +278,24 @@ impl Operation for Compare {
         let ids: Vec<_> = given.keys().copied().collect();
         let seq = |id: &&str| given[id].message.as_ref().map_or(0, |(seq, _)| *seq).to_string();
         let seqs: Vec<_> = ids.iter().map(seq).collect();
-        let params = [Param::Text(&ids.join(",")), Param::Text(&seqs.join(","))];
+        let n = |id: &&str| given[id].activity.map_or(0, |(n, _)| n).to_string();
+        let numbers: Vec<_> = ids.iter().map(n).collect();
+        let params =
+            [Param::Text(&ids.join(",")), Param::Text(&seqs.join(",")), Param::Text(&numbers.join(","))];
         let rows = session
             .query(SQL, &params, |row| {
-                Ok((row.id::<ConversationId>()?, row.optional_integer()?, row.optional_text()?))
+                let message = (row.id::<ConversationId>()?, row.optional_integer()?, row.optional_text()?);
+                Ok((message, row.count()?, row.optional_integer()?))
             })
             .await?;
-        let compared = rows.into_iter().filter_map(|(conversation_id, last_seq, id)| {
-            let message = given.get(conversation_id.as_str())?.message.as_ref();
-            let is_there = message.is_none_or(|(_, known)| id.as_deref() == Some(known.as_str()));
+        let compared = rows.into_iter().filter_map(|((conversation_id, last_seq, id), last_activity, at)| {
+            let given = given.get(conversation_id.as_str())?;
+            let has_message =
+                given.message.as_ref().is_none_or(|(_, known)| id.as_deref() == Some(known.as_str()));
+            let has_activity = given.activity.is_none_or(|(_, known)| at == Some(known.epoch_ms()));
+            let is_there = has_message && has_activity;
             let last_seq = last_seq.map(|seq| u64::try_from(seq).unwrap_or(0));
-            Some(Compared { conversation_id, last_seq, is_there })
+            Some(Compared { conversation_id, last_seq, last_activity, is_there })
         });
         Ok(compared.collect())
     }

@@ -74,6 +74,8 @@ pub(crate) struct Stored {
     pub(crate) first_reply_at: Option<Timestamp>,
     /// The agent whom it is with.
     pub(crate) assignee_id: Option<AgentId>,
+    /// The number of the last thing that happened in it beside its messages.
+    pub(crate) last_activity: u64,
 }
 
 impl Stored {
@@ -109,7 +111,7 @@ macro_rules! columns {
     () => {
         "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
          unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown, \
-         waiting_since, first_reply_at, is_proven, assignee_id"
+         waiting_since, first_reply_at, is_proven, assignee_id, last_activity"
     };
 }
 pub(crate) use columns;
@@ -142,6 +144,7 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
         first_reply_at: row.optional_integer()?.map(Timestamp::from_epoch_ms),
         is_proven: row.integer()? != 0,
         assignee_id: row.optional_text()?.map(AgentId::from),
+        last_activity: row.count()?,
     })
 }
 

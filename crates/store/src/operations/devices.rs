@@ -2,9 +2,11 @@
 
 use protocol::rest::User;
 use protocol::{
-    AppId, Code, ConversationId, DeviceId, IdentityKeyId, MessageId, Timestamp, UserId, UserInfo,
+    Activity, ActivityKind, Actor, AppId, Code, ConversationId, DeviceId, IdentityKeyId, MessageId, SenderId,
+    Timestamp, UserId, UserInfo,
 };
 
+use super::activity::{self, Happening};
 use super::apps::{App, IdentityPolicy};
 use super::audit::{self, Act};
 use super::search_requests::{self, Requested};
@@ -428,6 +430,8 @@ pub(crate) enum Told {
 pub(crate) struct Done {
     /// The conversations of the one who is there now that say something else than before.
     pub(crate) changed: Vec<ConversationId>,
+    /// What happened in those of them that have become theirs.
+    pub(crate) activity: Vec<Activity>,
     /// Whether somebody else was there before, who has left.
     pub(crate) has_left: bool,
 }
@@ -489,8 +493,14 @@ pub(crate) async fn identify(
         NowAt::Claimed(user) => rename(session, app_id, device_id, user).await?,
         NowAt::Proven(user, _) => people::learn(session, app_id, user, now).await?,
     };
+    let mut activity = Vec::new();
     if let Some(user) = who.user() {
-        changed.extend(own(session, app_id, device_id, user, who.proof().is_some()).await?);
+        let whom = Actor { id: SenderId::from(user.id.as_str()), name: user.name.clone() };
+        for id in own(session, app_id, device_id, user, who.proof().is_some()).await? {
+            let happening = Happening::new(ActivityKind::Identified, now, None, Some(whom.clone()));
+            activity.push(activity::append(session, &id, happening).await?);
+            changed.push(id);
+        }
     }
     if !is_same {
         show(session, app_id, device_id, user_id).await?;
@@ -498,7 +508,7 @@ pub(crate) async fn identify(
     if has_left {
         revocations::revoke(session, app_id, device_id, Code::IdentityChanged, now).await?;
     }
-    Ok(Told::Done(Done { changed, has_left }))
+    Ok(Told::Done(Done { changed, activity, has_left }))
 }
 
 /// Has the device show what this person, or nobody, has written there, and nothing else. What a proven person has written is

@@ -1,10 +1,14 @@
 //! Whole operations on conversations that answer with them as an inbox shows them.
 
-use protocol::{AgentId, AppId, ConversationId, ConversationStatus, DeviceId, InboxConversation, Timestamp};
+use protocol::{
+    Activity, ActivityKind, Actor, AgentId, AppId, ConversationId, ConversationStatus, DeviceId,
+    InboxConversation, SenderId, Timestamp,
+};
 
+use super::activity::{self, Changed, Happening};
 use super::agents::{self, StoredAgent};
 use super::audit::{self, Act};
-use super::conversations::{self, Scope};
+use super::conversations::{self, Scope, Stored};
 use super::devices::{self, DeviceStanding, NowAt};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read, Write};
@@ -27,7 +31,7 @@ pub struct OpenConversation {
     pub now: Timestamp,
 }
 
-/// Sets a conversation's status, and records that: the conversation as it is then, and whether that changed it.
+/// Sets a conversation's status, and records that.
 #[derive(Debug, Clone)]
 pub struct SetStatus {
     /// How far the caller sees.
@@ -36,6 +40,8 @@ pub struct SetStatus {
     pub id: ConversationId,
     /// Its new status.
     pub status: ConversationStatus,
+    /// Who does it.
+    pub by: Actor,
     /// The record of it.
     pub act: Act,
 }
@@ -51,6 +57,8 @@ pub struct Assign {
     pub to: Option<AgentId>,
     /// Whom it has to be with still, if that matters.
     pub expected: Option<Option<AgentId>>,
+    /// Who does it.
+    pub by: Actor,
     /// The record of it.
     pub act: Act,
 }
@@ -58,8 +66,8 @@ pub struct Assign {
 /// What came of [`Assign`].
 #[derive(Debug, Clone)]
 pub enum Assigned {
-    /// The conversation as it is then, and whether that changed it.
-    Done(Box<InboxConversation>, bool),
+    /// It is so.
+    Done(Changed),
     /// It is with somebody else than was expected: with this agent, or with nobody.
     Taken(Option<StoredAgent>),
     /// No agent of the app who may answer has that id.
@@ -98,6 +106,8 @@ pub struct Opened {
     pub unread_count: u64,
     /// Whether it is new.
     pub is_new: bool,
+    /// What happened in the conversations that have become theirs who are at the device.
+    pub activity: Vec<Activity>,
     /// Whether somebody else was at the device before: their connections are to be closed.
     pub has_left: bool,
 }
@@ -107,6 +117,8 @@ pub struct Opened {
 pub struct Identified {
     /// The conversations that say something else than before, as they are then.
     pub conversations: Vec<InboxConversation>,
+    /// What happened in those of them that have become theirs.
+    pub activity: Vec<Activity>,
     /// Whether somebody else was at the device before: their connections are to be closed.
     pub has_left: bool,
     /// How the device stands then.
@@ -119,10 +131,10 @@ impl Operation for OpenConversation {
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
         let Self { app_id, device_id, id, who, device_context, now } = self;
         devices::lock(session, app_id, device_id).await?;
-        let has_left = match who {
-            None => false,
+        let devices::Done { has_left, activity, .. } = match who {
+            None => devices::Done::default(),
             Some(who) => match devices::identify(session, app_id, device_id, who, *now).await? {
-                devices::Told::Done(done) => done.has_left,
+                devices::Told::Done(done) => done,
                 devices::Told::NotProven => return Ok(Outcome::NotProven),
                 devices::Told::KeyRetired => return Ok(Outcome::KeyRetired),
             },
@@ -141,7 +153,7 @@ impl Operation for OpenConversation {
         match find(session, &scope, &id).await? {
             Some(conversation) => {
                 let unread_count = if is_new { 0 } else { conversations::count_unread(session, &id).await? };
-                Ok(Outcome::Done(Opened { conversation, unread_count, is_new, has_left }))
+                Ok(Outcome::Done(Opened { conversation, unread_count, is_new, activity, has_left }))
             }
             None => Err(Error::new(ErrorKind::Internal, "a conversation is gone in its own transaction")),
         }
@@ -184,17 +196,18 @@ async fn find(
 }
 
 impl Operation for SetStatus {
-    type Out = Option<(InboxConversation, bool)>;
+    type Out = Option<Changed>;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        let Self { scope, id, status, act } = self;
+        let Self { scope, id, status, by, act } = self;
         let set = conversations::set_status(session, scope, id, *status, act.at).await?;
-        let Some((mut stored, has_changed)) = set else { return Ok(None) };
-        if has_changed {
-            audit::append(session, act).await?;
-        }
-        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-        Ok(Some((stored.into_inbox(), has_changed)))
+        let Some((stored, has_changed)) = set else { return Ok(None) };
+        let kind = match status {
+            ConversationStatus::Open => ActivityKind::Reopened,
+            ConversationStatus::Resolved => ActivityKind::Resolved,
+        };
+        let happening = has_changed.then(|| Happening::new(kind, act.at, Some(by.clone()), None));
+        changed(session, stored, happening, act).await.map(Some)
     }
 }
 
@@ -204,11 +217,27 @@ impl Write for SetStatus {
     }
 }
 
+/// Writes down what has happened, if anything has, and answers with the conversation as it is.
+async fn changed(
+    session: &mut Session<'_>,
+    mut stored: Stored,
+    happening: Option<Happening>,
+    act: &Act,
+) -> Result<Changed, Error> {
+    let mut activity = None;
+    if let Some(happening) = happening {
+        activity = Some(Box::new(activity::append(session, &stored.conversation.id, happening).await?));
+        audit::append(session, act).await?;
+    }
+    stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+    Ok(Changed { conversation: Box::new(stored.into_inbox()), activity })
+}
+
 impl Operation for Assign {
     type Out = Assigned;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        let Self { scope, id, to, expected, act } = self;
+        let Self { scope, id, to, expected, by, act } = self;
         session.lock_conversation(id).await?;
         let Some(before) = conversations::find(session, scope, id).await? else {
             return Ok(Assigned::NotFound);
@@ -221,22 +250,27 @@ impl Operation for Assign {
             };
             return Ok(Assigned::Taken(who));
         }
-        let has_changed = has_it != to.as_ref();
-        if let Some(to) = to.as_ref().filter(|_| has_changed) {
-            let agent = agents::find(session, to).await?;
-            if !agent.is_some_and(|agent| agent.app_id == scope.app_id && agent.may_answer()) {
-                return Ok(Assigned::NoAgent);
-            }
+        if has_it == to.as_ref() {
+            return changed(session, before, None, act).await.map(Assigned::Done);
         }
-        let after = if has_changed {
-            audit::append(session, act).await?;
-            conversations::assign(session, scope, id, to.as_ref()).await?
-        } else {
-            Some(before)
+        let (kind, to_whom) = match to {
+            None => (ActivityKind::Released, before.assignee_id.clone()),
+            Some(to) => (ActivityKind::Assigned, Some(to.clone())),
         };
-        let Some(mut stored) = after else { return Ok(Assigned::NotFound) };
-        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
-        Ok(Assigned::Done(Box::new(stored.into_inbox()), has_changed))
+        let whom = match &to_whom {
+            None => None,
+            Some(id) => agents::find(session, id).await?,
+        };
+        let may_answer = |agent: &StoredAgent| agent.app_id == scope.app_id && agent.may_answer();
+        if to.is_some() && !whom.as_ref().is_some_and(may_answer) {
+            return Ok(Assigned::NoAgent);
+        }
+        let after = conversations::assign(session, scope, id, to.as_ref()).await?;
+        let Some(stored) = after else { return Ok(Assigned::NotFound) };
+        let whom =
+            to_whom.map(|id| Actor { id: SenderId::from(id.as_str()), name: whom.map(|agent| agent.name) });
+        let happening = Happening::new(kind, act.at, Some(by.clone()), whom);
+        changed(session, stored, Some(happening), act).await.map(Assigned::Done)
     }
 }
 
@@ -267,7 +301,7 @@ impl Operation for Identify {
         devices::lock(session, app_id, device_id).await?;
         let scope = Scope { app_id: app_id.clone(), device_id: Some(device_id.clone()) };
         let told = devices::identify(session, app_id, device_id, who, *now).await?;
-        let devices::Done { changed, has_left } = match told {
+        let devices::Done { changed, activity, has_left } = match told {
             devices::Told::Done(done) => done,
             devices::Told::NotProven => return Ok(Outcome::NotProven),
             devices::Told::KeyRetired => return Ok(Outcome::KeyRetired),
@@ -277,7 +311,7 @@ impl Operation for Identify {
             conversations.extend(find(session, &scope, &id).await?);
         }
         let standing = devices::standing(session, app_id, device_id).await?;
-        Ok(Outcome::Done(Identified { conversations, has_left, standing }))
+        Ok(Outcome::Done(Identified { conversations, activity, has_left, standing }))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use protocol::encoded::messages_fitting;
 use protocol::{
-    ConversationId, ConversationStatus, InboxConversation, LocalId, Message, MessageId, MessageStatus,
-    Sender, SenderId, Timestamp,
+    Activity, ActivityKind, ConversationId, ConversationStatus, InboxConversation, LocalId, Message,
+    MessageId, MessageStatus, Sender, SenderId, Timestamp,
 };
 
+use super::activity::{self, ActivityCursor, ActivityPage, Happening};
 use super::conversations::{self, Marks, Proven, Scope, Stored, columns};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read, Write};
@@ -38,8 +39,8 @@ pub struct NewMessage {
 /// What became of a [`NewMessage`].
 #[derive(Debug, Clone)]
 pub enum Appended {
-    /// Stored now; the conversation as it is with it.
-    New(Box<Message>, Box<InboxConversation>),
+    /// Stored now; the conversation as it is with it, and what happened by it.
+    New(Box<Message>, Box<InboxConversation>, Option<Box<Activity>>),
     /// Stored before: this is it.
     Duplicate(Box<Message>),
     /// Its `local_id` names another message.
@@ -72,11 +73,15 @@ pub(crate) fn decide(
     // Never before an earlier one, whatever the clock says.
     conversation.updated_at = conversation.updated_at.max(new.now);
     let now = conversation.updated_at;
+    let mut happening = None;
     match new.sender {
         Sender::User => {
             // Unread until an agent says otherwise; and it opens a resolved conversation again.
             stored.unread_count += 1;
-            conversation.status = ConversationStatus::Open;
+            if conversation.status == ConversationStatus::Resolved {
+                conversation.status = ConversationStatus::Open;
+                happening = Some(Happening::new(ActivityKind::Reopened, now, None, None));
+            }
             stored.waiting_since.get_or_insert(now);
         }
         Sender::Agent => {
@@ -99,7 +104,8 @@ pub(crate) fn decide(
         sender_id: new.sender_id.clone(),
         status: MessageStatus::Sent,
     };
-    Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()))
+    let activity = happening.map(|happening| Box::new(happening.take_number(stored)));
+    Appended::New(Box::new(message), Box::new(stored.clone().into_inbox()), activity)
 }
 
 impl Operation for NewMessage {
@@ -110,9 +116,12 @@ impl Operation for NewMessage {
         let Some((mut stored, earlier)) = load(session, self).await? else { return Ok(Appended::NotFound) };
         let proven = self.scope.proven(session, &stored).await?;
         let appended = decide(self, Some(&mut stored), earlier.as_ref(), &proven);
-        if let Appended::New(message, _) = &appended {
+        if let Appended::New(message, _, activity) = &appended {
             take(session, &stored).await?;
             insert(session, message).await?;
+            if let Some(activity) = activity {
+                activity::insert(session, activity).await?;
+            }
         }
         Ok(appended)
     }
@@ -152,7 +161,7 @@ async fn load(
 /// Writes what a new message changes of its conversation.
 async fn take(session: &mut Session<'_>, stored: &Stored) -> Result<(), Error> {
     const SQL: &str = "UPDATE conversations SET last_seq = $1, updated_at = $2, unread_count = $3, status = $4, \
-         waiting_since = $5, first_reply_at = $6 WHERE id = $7";
+         waiting_since = $5, first_reply_at = $6, last_activity = $7 WHERE id = $8";
     let conversation = &stored.conversation;
     let params = [
         Param::Integer(integer(conversation.last_seq)),
@@ -161,6 +170,7 @@ async fn take(session: &mut Session<'_>, stored: &Stored) -> Result<(), Error> {
         Param::Text(conversation.status.as_str()),
         Param::OptionalInteger(stored.waiting_since.map(Timestamp::epoch_ms)),
         Param::OptionalInteger(stored.first_reply_at.map(Timestamp::epoch_ms)),
+        Param::Integer(integer(stored.last_activity)),
         Param::Text(&conversation.id),
     ];
     session.execute(SQL, &params).await.map(|_| ())
@@ -285,6 +295,10 @@ pub struct History {
     pub has_more: bool,
     /// Up to where each side had received and read then.
     pub marks: Marks,
+    /// The number of the last thing that had happened beside the messages.
+    pub last_activity: u64,
+    /// What had happened since, where that was asked for.
+    pub activity: Option<ActivityPage>,
 }
 
 /// What came of a look at a conversation.
@@ -296,6 +310,8 @@ pub enum Look<T> {
     NoConversation,
     /// No such message in it.
     NoMessage,
+    /// Not so much has happened in it.
+    NoActivity,
 }
 
 impl<T> Look<T> {
@@ -305,6 +321,7 @@ impl<T> Look<T> {
             Self::Found(found) => Look::Found(of(found)),
             Self::NoConversation => Look::NoConversation,
             Self::NoMessage => Look::NoMessage,
+            Self::NoActivity => Look::NoActivity,
         }
     }
 }
@@ -332,7 +349,9 @@ pub struct ReadHistory {
     pub conversation_id: ConversationId,
     /// Where the page begins; `None` is no page, and only how the conversation stands.
     pub cursor: Option<Cursor>,
-    /// How many messages, at most.
+    /// Also what happened beside the messages after this number.
+    pub activity_after: Option<u64>,
+    /// How many messages, at most; and as much activity.
     pub limit: u32,
 }
 
@@ -348,7 +367,20 @@ impl Operation for ReadHistory {
         let last_seq = stored.conversation.last_seq;
         let last_message_id = id_at(session, conversation_id, last_seq).await?;
         let marks = stored.marks;
-        let mut history = History { last_seq, last_message_id, messages: Vec::new(), has_more: false, marks };
+        let mut history = History {
+            last_seq,
+            last_message_id,
+            messages: Vec::new(),
+            has_more: false,
+            marks,
+            last_activity: stored.last_activity,
+            activity: None,
+        };
+        if let Some(n) = self.activity_after {
+            let page = activity::page(session, &stored, ActivityCursor::After(n), limit).await?;
+            let Some(page) = page else { return Ok(Look::NoActivity) };
+            history.activity = Some(page);
+        }
         let (is_forward, from) = match &self.cursor {
             None => return Ok(Look::Found(history)),
             Some(Cursor::After(from)) => (true, from),
@@ -459,6 +491,7 @@ mod tests {
             waiting_since: None,
             first_reply_at: None,
             assignee_id: None,
+            last_activity: 0,
         }
     }
 
@@ -501,14 +534,16 @@ mod tests {
     #[test]
     fn a_new_message_takes_the_next_seq_and_a_time_that_is_never_before() {
         let mut stored = resolved();
-        let Appended::New(first, inbox) =
+        let Appended::New(first, inbox, reopened) =
             decide(&new(Sender::User, 9), Some(&mut stored), None, &Proven::new())
         else {
             panic!("not new")
         };
         assert_eq!((first.seq, first.created_at, first.sender_name.as_deref()), (1, time(9), Some("Ann")));
         assert_eq!((inbox.unread_count, inbox.conversation.status), (1, ConversationStatus::Open));
-        let Appended::New(second, inbox) =
+        let reopened = reopened.expect("it was resolved");
+        assert_eq!((reopened.n, reopened.kind, reopened.at), (1, ActivityKind::Reopened, time(9)));
+        let Appended::New(second, inbox, None) =
             decide(&new(Sender::Agent, 4), Some(&mut stored), None, &Proven::new())
         else {
             panic!("not new")
@@ -520,7 +555,7 @@ mod tests {
     #[test]
     fn what_is_repeated_or_out_of_sight_changes_nothing() {
         let mut stored = resolved();
-        let Appended::New(earlier, _) =
+        let Appended::New(earlier, ..) =
             decide(&new(Sender::User, 1), Some(&mut stored), None, &Proven::new())
         else {
             panic!("not new")

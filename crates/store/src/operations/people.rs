@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use protocol::rest::User;
-use protocol::{AppId, Code, ConversationId, DeviceId, InboxConversation, Timestamp, UserId, UserInfo};
+use protocol::{
+    Activity, ActivityKind, Actor, AppId, Code, ConversationId, DeviceId, InboxConversation, SenderId,
+    Timestamp, UserId, UserInfo,
+};
 use serde_json::{Map, Value};
 
+use super::activity::{self, Happening};
 use super::audit::{self, Act};
 use super::conversations::{self, Scope, Stored};
 use super::revocations;
@@ -279,7 +283,16 @@ pub enum Blocked {
     Person(UserId),
 }
 
-/// Blocks a device or a person, or no longer. False if nothing is known of them.
+/// What came of [`Block`].
+#[derive(Debug, Clone, Default)]
+pub struct BlockedNow {
+    /// Whether anything is known of them.
+    pub is_known: bool,
+    /// What happened by it, in the newest conversation of theirs.
+    pub activity: Option<Box<Activity>>,
+}
+
+/// Blocks a device or a person, or no longer.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// The app.
@@ -288,15 +301,17 @@ pub struct Block {
     pub whom: Blocked,
     /// Whether they are blocked from now on.
     pub is_blocked: bool,
+    /// Who does it.
+    pub by: Actor,
     /// The record of it.
     pub act: Act,
 }
 
 impl Operation for Block {
-    type Out = bool;
+    type Out = BlockedNow;
 
     async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
-        let Self { app_id, whom, is_blocked, act } = self;
+        let Self { app_id, whom, is_blocked, by, act } = self;
         revocations::lock(session).await?;
         let changed = match whom {
             Blocked::Device(device_id) => {
@@ -304,10 +319,24 @@ impl Operation for Block {
             }
             Blocked::Person(user_id) => block_person(session, app_id, user_id, *is_blocked, act.at).await?,
         };
+        let mut blocked = BlockedNow { is_known: changed.is_some(), activity: None };
         if changed == Some(true) {
+            let newest = match whom {
+                Blocked::Device(device_id) => newest_of_device(session, app_id, device_id).await?,
+                Blocked::Person(user_id) => newest_of_person(session, app_id, user_id).await?,
+            };
+            if let Some((id, name)) = newest {
+                let kind = if *is_blocked { ActivityKind::Blocked } else { ActivityKind::Unblocked };
+                let whom = match whom {
+                    Blocked::Device(device_id) => Actor { id: SenderId::from(device_id.as_str()), name },
+                    Blocked::Person(user_id) => Actor { id: SenderId::from(user_id.as_str()), name },
+                };
+                let happening = Happening::new(kind, act.at, Some(by.clone()), Some(whom));
+                blocked.activity = Some(Box::new(activity::append(session, &id, happening).await?));
+            }
             audit::append(session, act).await?;
         }
-        Ok(changed.is_some())
+        Ok(blocked)
     }
 }
 
@@ -315,6 +344,29 @@ impl Write for Block {
     fn key(&self) -> &str {
         ADMINISTRATION
     }
+}
+
+/// The newest conversation at a device, and whose name it has.
+async fn newest_of_device(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+) -> Result<Option<(ConversationId, Option<String>)>, Error> {
+    const SQL: &str = "SELECT id, user_name FROM conversations WHERE app_id = $1 AND device_id = $2 ORDER BY id DESC LIMIT 1";
+    let device = [Param::Text(app_id), Param::Text(device_id)];
+    session.query_one(SQL, &device, |row| Ok((row.id()?, row.optional_text()?))).await
+}
+
+/// The newest conversation of a person, and their name there.
+async fn newest_of_person(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    user_id: &UserId,
+) -> Result<Option<(ConversationId, Option<String>)>, Error> {
+    const SQL: &str =
+        "SELECT id, user_name FROM conversations WHERE app_id = $1 AND user_id = $2 ORDER BY id DESC LIMIT 1";
+    let person = [Param::Text(app_id), Param::Text(user_id)];
+    session.query_one(SQL, &person, |row| Ok((row.id()?, row.optional_text()?))).await
 }
 
 /// Whether that changed anything; `None` if there is no such device.

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use backing::Postgres;
 use protocol::rest::User;
 use protocol::{
-    AppId, Availability, ConversationId, ConversationStatus, DeviceId, IdentityKeyId, MessageStatus,
-    Permissions, Role, Sender, Side, Timestamp, TokenId,
+    Actor, AppId, Availability, CannedReply, ConversationId, ConversationStatus, DeviceId, IdentityKeyId,
+    MessageStatus, Permissions, Role, Sender, Side, Timestamp, TokenId,
 };
 use tokio_postgres::NoTls;
 
@@ -16,18 +16,20 @@ use super::conversations::{
 use crate::postgres::OF_LANES;
 use crate::session::asked;
 use crate::{
-    Act, AddIdentityKey, AgentChange, AgentChanged, App, AppChange, Appended, Assign, BeginFirstRun, Block,
-    Blocked, ChangeAgent, ChangeApp, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp,
-    CreateToken, Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndIndexing, EndOldKey,
-    EndSearchRequest, EndSignIns, FindAccounts, FindAgent, FindApp, FindCode, FindConversation, FindDevice,
-    FindDeviceLogin, FindIdentityKey, FindLatest, FindPerson, FindToken, FindTokenByHash, FindVoid,
-    ForgetIndex, GiveCode, Given, HasEndedBindings, HoldIndexing, Identify, IdentityKey, IdentityPolicy,
-    Index, InviteAgent, Invited, KeepSecret, KeyAdded, ListActs, ListAgents, ListApps, ListChanges,
+    Act, ActivityAfter, ActivityCursor, AddCannedReply, AddIdentityKey, AddNote, AgentChange, AgentChanged,
+    App, AppChange, Appended, Assign, BeginFirstRun, Block, Blocked, ChangeAgent, ChangeApp,
+    ChangeCannedReply, CheckWritable, ClaimDevice, CodeKind, Compare, CountUnread, CreateApp, CreateToken,
+    Credential, Cursor, EndBindings, EndBindingsOfKey, EndFirstRun, EndIndexing, EndOldKey, EndSearchRequest,
+    EndSignIns, FindAccounts, FindAgent, FindApp, FindCode, FindConversation, FindDevice, FindDeviceLogin,
+    FindIdentityKey, FindLatest, FindPerson, FindToken, FindTokenByHash, FindVoid, ForgetIndex, GiveCode,
+    Given, HasEndedBindings, HoldIndexing, Identify, IdentityKey, IdentityPolicy, Index, InviteAgent,
+    Invited, KeepSecret, KeyAdded, ListActs, ListAgents, ListApps, ListCannedReplies, ListChanges,
     ListConversations, ListFresh, ListIdentityKeys, ListOld, ListRequested, ListRevocations, ListSignIns,
     ListTokens, LoadUnindexed, Location, Mark, MessagesAfter, NameDevices, NewCode, NewMessage, NewReceipt,
-    NextSearchRequest, NowAt, OpenConversation, Proof, Purpose, ReadHistory, RebuildSearch, ResetDevice,
-    RetireIdentityKey, RevokeToken, RotateKey, Scope, Search, SetStatus, SignIn, Sought, Store, StoredAgent,
-    TellContext, Token, TouchDevice, TouchOldKey, TouchToken, Unbind, UseCode, View, Void,
+    NextSearchRequest, NowAt, OpenConversation, Proof, Purpose, ReadActivity, ReadHistory, RebuildSearch,
+    RemoveCannedReply, ResetDevice, RetireIdentityKey, RevokeToken, RotateKey, Scope, Search, SetStatus,
+    SignIn, Sought, Store, StoredAgent, TellContext, Token, TouchDevice, TouchOldKey, TouchToken, Unbind,
+    UseCode, View, Void,
 };
 
 /// The statements, with values in place of their parameters.
@@ -146,6 +148,10 @@ fn act() -> Act {
         target: "all".into(),
         details: None,
     }
+}
+
+fn somebody() -> Actor {
+    Actor { id: "agt_1".into(), name: Some("Ada".into()) }
 }
 
 /// Does all that a store can do at least once, in each way that asks something else.
@@ -276,7 +282,7 @@ async fn do_all(store: &Store) {
             now: at(3),
             chance: 1,
         };
-        if let Appended::New(stored, _) = store.write(new).await.expect("an outcome") {
+        if let Appended::New(stored, ..) = store.write(new).await.expect("an outcome") {
             message = Some(stored.id);
         }
     }
@@ -300,7 +306,13 @@ async fn do_all(store: &Store) {
             Some(Cursor::Before(None)),
             Some(Cursor::Before(Some(message.clone()))),
         ] {
-            let page = ReadHistory { scope: scope(device), conversation_id: id.clone(), cursor, limit: 10 };
+            let page = ReadHistory {
+                scope: scope(device),
+                conversation_id: id.clone(),
+                cursor,
+                activity_after: None,
+                limit: 10,
+            };
             store.read(page).await.expect("a page");
         }
         store.read(FindConversation { scope: scope(device), id: id.clone() }).await.expect("a conversation");
@@ -314,9 +326,54 @@ async fn do_all(store: &Store) {
     }
     let after = MessagesAfter { conversation_id: id.clone(), seq: 0, limit: 10 };
     store.read(after).await.expect("messages");
-    let change =
-        SetStatus { scope: scope(None), id: id.clone(), status: ConversationStatus::Resolved, act: act() };
+    let status = ConversationStatus::Resolved;
+    let change = SetStatus { scope: scope(None), id: id.clone(), status, by: somebody(), act: act() };
     store.write(change).await.expect("an outcome");
+    for _ in 0..2 {
+        let note = AddNote {
+            scope: scope(None),
+            conversation_id: id.clone(),
+            local_id: "n1".into(),
+            body: "x".into(),
+            by: somebody(),
+            now: at(9),
+        };
+        store.write(note).await.expect("an outcome");
+    }
+    let reply = CannedReply {
+        id: "can_1".into(),
+        shortcut: "hi".into(),
+        text: "Hi".into(),
+        created_at: at(0),
+        updated_at: at(0),
+    };
+    let app_id: AppId = "app-0".into();
+    let add = AddCannedReply { app_id: app_id.clone(), reply, most: 9, act: act() };
+    store.write(add).await.expect("an outcome");
+    let (shortcut, text) = (Some("ho".into()), None);
+    let change = ChangeCannedReply { app_id: app_id.clone(), id: "can_1".into(), shortcut, text, act: act() };
+    store.write(change).await.expect("an outcome");
+    let list = ListCannedReplies { app_id: app_id.clone(), after: String::new(), limit: 10 };
+    assert_eq!(store.read(list).await.expect("a list").len(), 1);
+    let remove = RemoveCannedReply { app_id, id: "can_1".into(), act: act() };
+    assert!(store.write(remove).await.expect("an outcome"));
+    for cursor in [ActivityCursor::After(0), ActivityCursor::Before(None)] {
+        let page = ReadActivity { scope: scope(None), conversation_id: id.clone(), cursor, limit: 10 };
+        store.read(page).await.expect("a page");
+    }
+    store.read(ActivityAfter { conversation_id: id.clone(), n: 0, limit: 10 }).await.expect("activity");
+    let again = NewMessage {
+        scope: scope(Some("tablet")),
+        conversation_id: id.clone(),
+        local_id: "again".into(),
+        body: "x".into(),
+        sender: Sender::User,
+        sender_name: None,
+        sender_id: None,
+        now: at(10),
+        chance: 3,
+    };
+    assert!(matches!(store.write(again).await.expect("an outcome"), Appended::New(_, _, Some(_))));
     for view in [
         View::Assigned(Some("agt_1".into()), ConversationStatus::Open),
         View::Assigned(None, ConversationStatus::Open),
@@ -326,12 +383,13 @@ async fn do_all(store: &Store) {
         store.read(query).await.expect("a page");
     }
     for to in [Some("agt_1".into()), None] {
-        let assign = Assign { scope: scope(None), id: id.clone(), to, expected: Some(None), act: act() };
+        let (scope, by) = (scope(None), somebody());
+        let assign = Assign { scope, id: id.clone(), to, expected: Some(None), by, act: act() };
         store.write(assign).await.expect("an outcome");
     }
     let start = store.read(ListChanges { since: None, limit: 10 }).await.expect("a beginning").next;
     store.read(ListChanges { since: Some(start), limit: 10 }).await.expect("changes");
-    let given = Given { conversation_id: id, message: Some((2, message)) };
+    let given = Given { conversation_id: id, message: Some((2, message)), activity: Some((1, at(0))) };
     store.read(Compare { given: vec![given] }).await.expect("an answer");
     search(store).await;
 }
@@ -488,8 +546,9 @@ async fn devices_and_people(store: &Store, conversation: &ConversationId, proof:
     }
     for whom in [Blocked::Device(device_id()), Blocked::Person("bob".into())] {
         for is_blocked in [true, false] {
-            let block = Block { app_id: app_id(), whom: whom.clone(), is_blocked, act: act() };
-            assert!(store.write(block).await.expect("an outcome"));
+            let (by, act) = (somebody(), act());
+            let block = Block { app_id: app_id(), whom: whom.clone(), is_blocked, by, act };
+            assert!(store.write(block).await.expect("an outcome").is_known);
         }
     }
     let new = NewMessage {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use deadpool_postgres::Object;
 use futures_util::future::{join, join3};
-use protocol::{ConversationId, LocalId, Message, Timestamp};
+use protocol::{Activity, ConversationId, LocalId, Message, Timestamp};
 
 use super::group::{Group, LOCK, column, proven};
 use crate::error::Error;
@@ -36,12 +36,17 @@ pub(super) const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local
 
 /// One statement: a `seq` is never taken without its message.
 pub(super) const STORE: &str = "WITH taken AS (UPDATE conversations c SET last_seq = v.last_seq, unread_count = v.unread_count, \
-    status = v.status, updated_at = v.updated_at, waiting_since = v.waiting_since, first_reply_at = v.first_reply_at \
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) \
-    AS v (id, last_seq, unread_count, status, updated_at, waiting_since, first_reply_at) WHERE c.id = v.id) \
+    status = v.status, updated_at = v.updated_at, waiting_since = v.waiting_since, first_reply_at = v.first_reply_at, \
+    last_activity = v.last_activity \
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) \
+    AS v (id, last_seq, unread_count, status, updated_at, waiting_since, first_reply_at, last_activity) WHERE c.id = v.id) \
     INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, sender_name, created_at, sender_id) \
-    SELECT * FROM unnest($8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
-    $15::bigint[], $16::text[])";
+    SELECT * FROM unnest($9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], \
+    $16::bigint[], $17::text[])";
+
+/// What happened by messages; few do anything.
+pub(super) const HAPPENED: &str = "INSERT INTO activities (conversation_id, n, kind, at) \
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])";
 
 async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appended>, Error> {
     // Prepared beforehand: what is sent together below must be sent without a wait in between.
@@ -80,6 +85,22 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
     let touched: BTreeSet<&str> = new.iter().map(|message| message.conversation_id.as_str()).collect();
     let rows: Vec<&Stored> =
         decided.conversations.values().filter(|row| touched.contains(row.conversation.id.as_str())).collect();
+    let activity: Vec<&Activity> = outcomes.iter().filter_map(new_activity).collect();
+    if !activity.is_empty() {
+        // A trip of its own: it is seldom that a message does anything but to be there.
+        let happened = connection.prepare_cached(HAPPENED).await?;
+        connection
+            .execute(
+                &happened,
+                &[
+                    &column(&activity, |activity| activity.conversation_id.as_str()),
+                    &column(&activity, |activity| integer(activity.n)),
+                    &column(&activity, |activity| activity.kind.as_str()),
+                    &column(&activity, |activity| activity.at.epoch_ms()),
+                ],
+            )
+            .await?;
+    }
     let (stored, committed) = join(
         connection.execute(
             &storing,
@@ -91,6 +112,7 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
                 &column(&rows, |row| row.conversation.updated_at.epoch_ms()),
                 &column(&rows, |row| row.waiting_since.map(Timestamp::epoch_ms)),
                 &column(&rows, |row| row.first_reply_at.map(Timestamp::epoch_ms)),
+                &column(&rows, |row| integer(row.last_activity)),
                 &column(&new, |message| message.conversation_id.as_str()),
                 &column(&new, |message| integer(message.seq)),
                 &column(&new, |message| message.id.as_str()),
@@ -112,7 +134,14 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
 
 fn new_message(outcome: &Appended) -> Option<&Message> {
     match outcome {
-        Appended::New(message, _) => Some(message),
+        Appended::New(message, ..) => Some(message),
+        Appended::Duplicate(_) | Appended::Conflict | Appended::NotFound => None,
+    }
+}
+
+fn new_activity(outcome: &Appended) -> Option<&Activity> {
+    match outcome {
+        Appended::New(_, _, activity) => activity.as_deref(),
         Appended::Duplicate(_) | Appended::Conflict | Appended::NotFound => None,
     }
 }

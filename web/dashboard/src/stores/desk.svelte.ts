@@ -1,12 +1,14 @@
 // An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
-import type { PersonAnswer } from "../../../wire/generated/protocol.ts";
-import { type AdminEvent, type State, Wire } from "../../../wire/src/browser.ts";
+import type { ChangeConversation, ChangeMe, Permission, PersonAnswer } from "../../../wire/generated/protocol.ts";
+import { type AdminEvent, type Answer, type Answered, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
-import { Drafts } from "./drafts.svelte.ts";
+import { Canned } from "./canned.svelte.ts";
+import { Drafts, type Mode } from "./drafts.svelte.ts";
 import { Inbox, type ViewName } from "./inbox.svelte.ts";
 import type { Kept } from "./kept.ts";
 import { Outbox } from "./outbox.svelte.ts";
 import type { Session, SignedInAs } from "./session.svelte.ts";
+import { Team } from "./team.svelte.ts";
 import { Thread } from "./thread.svelte.ts";
 
 /** How many conversations' messages are kept for coming back to them. */
@@ -32,6 +34,8 @@ export class Desk {
   readonly inbox: Inbox;
   readonly outbox: Outbox;
   readonly drafts: Drafts;
+  readonly team: Team;
+  readonly canned: Canned;
   wire = $state.raw<State>({ kind: "connecting" });
   /** Since when there is no connection, once that is worth telling. */
   offlineSince = $state<number | undefined>(undefined);
@@ -41,10 +45,13 @@ export class Desk {
   thread = $state.raw<Thread | undefined>(undefined);
   person = $state.raw<PersonAnswer | undefined>(undefined);
   personFailed = $state(false);
+  /** What we may do; a role may change, and opens another connection then. */
+  permissions = $state.raw<readonly Permission[] | undefined>(undefined);
   /** Called at each new connection: the server may be another one. */
   onConnected: () => void = () => {};
 
   #session: Session;
+  #listeners = new Set<(event: AdminEvent) => void>();
   #connection: Wire;
   #threads = new Map<string, Thread>();
   #view: ViewName = "all";
@@ -64,16 +71,29 @@ export class Desk {
       if (document.visibilityState === "visible") requestAnimationFrame(run);
       else later(250, run);
     };
-    this.inbox = new Inbox({ ask, soon, later });
+    this.inbox = new Inbox({
+      ask,
+      me: me.agentId,
+      soon,
+      later,
+      forgot: (id) => {
+        if (this.thread?.id === id) void this.#learn(id);
+      },
+    });
+    this.team = new Team(ask, me.agentId);
+    this.canned = new Canned(ask);
     this.drafts = new Drafts(kept, me.who);
     this.outbox = new Outbox(kept, me.who, {
-      send: ({ conversation_id, body, local_id }, answer) =>
-        this.#connection.ask("message:send", { conversation_id, body, local_id }, answer),
+      send: ({ mode, conversation_id, body, local_id }, answer) =>
+        mode === "note"
+          ? void this.#note(conversation_id, local_id, body).then(answer)
+          : this.#connection.ask("message:send", { conversation_id, body, local_id }, answer),
       isOnline: () => this.wire.kind === "online",
       later,
       now: () => Date.now(),
       name: newName,
       stored: (message) => this.#threads.get(message.conversation_id)?.take(message),
+      noted: (activity) => this.#threads.get(activity.conversation_id)?.happened(activity),
     });
     this.#connection = new Wire(
       { app_id: me.app_id, admin_token: me.token },
@@ -86,8 +106,44 @@ export class Desk {
     clearTimeout(this.#personTimer);
   }
 
+  get mayManage(): boolean {
+    return this.permissions?.includes("manage") ?? false;
+  }
+
+  get maySeeSessions(): boolean {
+    return this.permissions?.includes("view_sessions") ?? false;
+  }
+
+  /** Our name as it is now; it may have been changed since we signed in. */
+  get name(): string {
+    return this.team.find(this.me.agentId ?? "")?.name ?? this.me.name;
+  }
+
+  get isAway(): boolean {
+    return this.team.find(this.me.agentId ?? "")?.availability === "away";
+  }
+
+  /** Changes what we say of ourselves; tells why not. */
+  async changeMe(body: ChangeMe): Promise<Failed | undefined> {
+    const outcome = await this.ask("PATCH /v1/admin/me", { body });
+    if (!outcome.ok) return outcome.failed;
+    await this.team.load();
+    return undefined;
+  }
+
   tryNow(): void {
     this.#connection.tryNow();
+  }
+
+  /** Hears of all that comes; returns what ends that. */
+  listen(listener: (event: AdminEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** A page of those who are connected. */
+  sessionsPage(after: string, limit: number, answer: (answer: Answered<"sessions:list">) => void): void {
+    this.#connection.ask("sessions:list", { app_id: this.me.app_id, after, limit }, answer);
   }
 
   show(view: ViewName): void {
@@ -120,9 +176,23 @@ export class Desk {
 
   /** Resolves or reopens; tells why not. */
   async change(id: string, status: "open" | "resolved"): Promise<Failed | undefined> {
-    const outcome = await this.ask("PATCH /v1/admin/conversations/{id}", { path: [id], body: { status } });
+    return this.#patch(id, { status });
+  }
+
+  /** Takes, gives or releases, if it is with whom it is thought to be with; tells why not. */
+  async assign(id: string, to: string | null, from: string | null): Promise<Failed | undefined> {
+    const failed = await this.#patch(id, { assignee_id: to, if_assignee_id: from });
+    // Who has it instead stands in the row.
+    if (failed?.code === "ASSIGNEE_CHANGED") await this.#learn(id);
+    return failed;
+  }
+
+  async #patch(id: string, body: ChangeConversation): Promise<Failed | undefined> {
+    // What is heard meanwhile is no older than the answer.
+    const heard = this.inbox.now;
+    const outcome = await this.ask("PATCH /v1/admin/conversations/{id}", { path: [id], body });
     if (!outcome.ok) return outcome.failed;
-    this.inbox.updated({ ...this.inbox.find(id), ...outcome.answer.conversation }, undefined);
+    this.inbox.learn(outcome.answer.conversation, heard);
     return undefined;
   }
 
@@ -168,12 +238,13 @@ export class Desk {
     this.#isTyping = false;
   }
 
-  send(body: string): void {
+  /** Writes to the person, or a note for the team. */
+  send(body: string, mode: Mode): void {
     const { thread } = this;
     if (!thread) return;
     // The server ends the typing with the message.
-    this.#isTyping = false;
-    this.outbox.send(thread.id, body);
+    if (mode === "reply") this.#isTyping = false;
+    this.outbox.send(thread.id, body, mode);
   }
 
   async signOut(): Promise<void> {
@@ -196,8 +267,9 @@ export class Desk {
       new Thread(id, {
         ask: this.ask,
         later,
-        join: (conversation_id, after, answer) => {
-          if (this.thread?.id === conversation_id) this.#connection.ask("conversation:join", { conversation_id, after }, answer);
+        join: (conversation_id, after, after_activity, answer) => {
+          if (this.thread?.id !== conversation_id) return;
+          this.#connection.ask("conversation:join", { conversation_id, after, after_activity }, answer);
         },
       });
     this.#threads.set(id, thread);
@@ -208,9 +280,27 @@ export class Desk {
     return thread;
   }
 
+  /** Writes a note down; what has no answer may come to one another time. */
+  async #note(conversation_id: string, local_id: string, body: string): Promise<Answer> {
+    const outcome = await this.ask("POST /v1/admin/conversations/{id}/notes", {
+      path: [conversation_id],
+      body: { local_id, body },
+    });
+    if (outcome.ok) return { kind: "done", payload: outcome.answer };
+    const { code, message, retryAfterMs } = outcome.failed;
+    if (code === "UNREACHABLE") return { kind: "failed", code: "SERVER_ERROR", message, retryAfterMs };
+    return { kind: "failed", code, message, retryAfterMs };
+  }
+
+  async #learnPermissions(): Promise<void> {
+    const outcome = await this.ask("GET /v1/admin/me");
+    if (outcome.ok) this.permissions = outcome.answer.permissions;
+  }
+
   async #learn(id: string): Promise<void> {
+    const heard = this.inbox.now;
     const outcome = await this.ask("GET /v1/admin/conversations/{id}", { path: [id] });
-    if (outcome.ok) this.inbox.learn(outcome.answer.conversation);
+    if (outcome.ok) this.inbox.learn(outcome.answer.conversation, heard);
   }
 
   #changed(state: State): void {
@@ -238,6 +328,10 @@ export class Desk {
 
   #connected(): void {
     this.inbox.resync(this.#view);
+    // One's own are counted in each view.
+    if (this.me.agentId) this.inbox.show("mine");
+    void this.team.load();
+    void this.#learnPermissions();
     void this.thread?.open();
     void this.loadPerson();
     this.#readUpTo.clear();
@@ -247,8 +341,10 @@ export class Desk {
 
   #heard(event: AdminEvent): void {
     this.#session.used();
+    for (const listener of this.#listeners) listener(event);
     switch (event.name) {
       case "conversation:updated":
+        if (event.payload.conversation.assignee_id) this.team.heardOf(event.payload.conversation.assignee_id);
         return this.inbox.updated(event.payload.conversation, event.payload.last_message);
       case "presence:change":
         this.inbox.presence(event.payload);
@@ -257,6 +353,9 @@ export class Desk {
       case "message:new":
         this.outbox.saw(event.payload);
         return this.#threads.get(event.payload.conversation_id)?.take(event.payload);
+      case "activity:new":
+        this.outbox.saw(event.payload);
+        return this.#threads.get(event.payload.conversation_id)?.happened(event.payload);
       case "message:status":
         return this.#threads.get(event.payload.conversation_id)?.status(event.payload);
       case "user:typing": {

@@ -2,7 +2,8 @@
 import { SvelteMap } from "svelte/reactivity";
 import type { Kept } from "./kept.ts";
 
-export type Mode = "reply";
+/** What is written: to the person, or for the team alone. */
+export type Mode = "reply" | "note";
 
 /** An agent's drafts. Those of others in the same browser are not read. */
 export class Drafts {

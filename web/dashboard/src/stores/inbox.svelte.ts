@@ -8,10 +8,8 @@ const PAGE = 100;
 const RETRY_MS = 1_000;
 const MOST_RETRY_MS = 30_000;
 
-export type ViewName = "all" | "resolved";
-export const VIEWS: readonly ViewName[] = ["all", "resolved"];
-
-const STATUS = { all: "open", resolved: "resolved" } as const;
+export type ViewName = "mine" | "unassigned" | "waiting" | "all" | "resolved";
+export const VIEWS: readonly ViewName[] = ["mine", "unassigned", "waiting", "all", "resolved"];
 
 /** A row. It is never changed, but another one takes its place. */
 export interface Row extends InboxConversation {
@@ -20,19 +18,50 @@ export interface Row extends InboxConversation {
   heard: number;
 }
 
+type Order = (a: Row, b: Row) => number;
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
 /** The newest first, as the server's pages are. */
-const order = (a: Row, b: Row): number =>
-  a.updated_at < b.updated_at ? 1 : a.updated_at > b.updated_at ? -1 : a.id < b.id ? 1 : a.id > b.id ? -1 : 0;
+const byActivity: Order = (a, b) => compare(b.updated_at, a.updated_at) || compare(b.id, a.id);
+
+/** Who has waited longest first, as the server's page of them is. */
+const byWait: Order = (a, b) => compare(a.waiting_since ?? "", b.waiting_since ?? "") || compare(a.id, b.id);
+
+/** What a view is: what the server is asked for, and the same rule and order for what is heard of. */
+interface Rule {
+  query: { view?: string; status: "open" | "resolved" };
+  has(row: Row, me: string | undefined): boolean;
+  order: Order;
+}
+
+const isOpen = ({ status }: Row): boolean => status === "open";
+
+const RULES: Record<ViewName, Rule> = {
+  mine: {
+    query: { view: "mine", status: "open" },
+    has: (row, me) => isOpen(row) && me !== undefined && row.assignee_id === me,
+    order: byActivity,
+  },
+  unassigned: { query: { view: "unassigned", status: "open" }, has: (row) => isOpen(row) && !row.assignee_id, order: byActivity },
+  waiting: { query: { view: "waiting", status: "open" }, has: (row) => isOpen(row) && Boolean(row.waiting_since), order: byWait },
+  all: { query: { status: "open" }, has: isOpen, order: byActivity },
+  resolved: { query: { status: "resolved" }, has: (row) => !isOpen(row), order: byActivity },
+};
 
 /** What a view needs from the world. */
 export interface World {
   ask: Ask;
+  /** Whose inbox it is; a program's token may be nobody's. */
+  me: string | undefined;
   /** Runs it soon, once for many changes: before the next picture. */
   soon(run: () => void): void;
   later(ms: number, run: () => void): void;
+  /** A row was let go of, since the server shows it no longer where it was: it may be elsewhere. */
+  forgot(id: string): void;
 }
 
-/** One list, from the newest down to where it has been loaded. */
+/** One list, from its top down to where it has been loaded. */
 export class View {
   readonly name: ViewName;
   /** What is shown. Replaced as a whole, at most once a picture. */
@@ -44,12 +73,25 @@ export class View {
   unread = $state(0);
 
   sorted: Row[] = [];
+  /** Whether what is shown is not what is there. */
+  isDirty = false;
   cursor = "";
   /** Whether what is loaded may be old: the connection was away since. */
   isStale = true;
+  readonly #me: string | undefined;
 
-  constructor(name: ViewName) {
+  constructor(name: ViewName, me: string | undefined) {
     this.name = name;
+    this.#me = me;
+  }
+
+  get order(): Order {
+    return RULES[this.name].order;
+  }
+
+  /** Whether the row belongs here, loaded or not. */
+  has(row: Row): boolean {
+    return RULES[this.name].has(row, this.#me);
   }
 
   /** Where the row is or belongs. */
@@ -57,10 +99,26 @@ export class View {
     let [low, high] = [0, this.sorted.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (order(this.sorted[middle] as Row, row) < 0) low = middle + 1;
+      if (this.order(this.sorted[middle] as Row, row) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
+  }
+
+  contains(row: Row): boolean {
+    return this.has(row) && this.sorted[this.place(row)]?.id === row.id;
+  }
+
+  takeOut(row: Row): boolean {
+    if (!this.contains(row)) return false;
+    this.sorted.splice(this.place(row), 1);
+    this.isDirty = true;
+    return true;
+  }
+
+  putIn(row: Row): void {
+    this.sorted.splice(this.place(row), 0, row);
+    this.isDirty = true;
   }
 
   /** Whether the row is in the part that has been loaded. */
@@ -70,7 +128,9 @@ export class View {
 }
 
 export class Inbox {
-  readonly views: Record<ViewName, View> = { all: new View("all"), resolved: new View("resolved") };
+  readonly views: Record<ViewName, View>;
+  /** The views that there are: nothing is a program's own. */
+  readonly names: readonly ViewName[];
   #world: World;
   #rows = new Map<string, Row>();
   #byDevice = new Map<string, Set<string>>();
@@ -78,7 +138,8 @@ export class Inbox {
   #heard = 0;
   #generation = 0;
   #isBusy = false;
-  #wanted: ViewName | undefined;
+  /** What is to be looked at after the list that is asked for now, what was wanted last first. */
+  #wanted: ViewName[] = [];
   #failures = 0;
   #isDue = false;
   /** Counts changes of rows, for those who look one up. */
@@ -86,12 +147,30 @@ export class Inbox {
 
   constructor(world: World) {
     this.#world = world;
+    const { me } = world;
+    const view = (name: ViewName) => new View(name, me);
+    this.views = { mine: view("mine"), unassigned: view("unassigned"), waiting: view("waiting"), all: view("all"), resolved: view("resolved") };
+    this.names = me === undefined ? VIEWS.filter((name) => name !== "mine") : VIEWS;
   }
 
   /** A conversation that is known, in whatever view. */
   find(id: string): Row | undefined {
     void this.#version;
     return this.#rows.get(id);
+  }
+
+  /** All that is known, who waits first, then the newest. */
+  known(): Row[] {
+    void this.#version;
+    const waits = (row: Row) => (isOpen(row) && row.waiting_since ? 0 : 1);
+    return [...this.#rows.values()].sort((a, b) => waits(a) - waits(b) || byActivity(a, b));
+  }
+
+  /** What is known of a device's conversations: the newest. */
+  ofDevice(device: string): Row | undefined {
+    void this.#version;
+    const rows = [...(this.#byDevice.get(device) ?? [])].flatMap((id) => this.#rows.get(id) ?? []);
+    return rows.sort(byActivity)[0];
   }
 
   /** The connection is there again: what is shown is compared with what is, from the newest on. */
@@ -135,9 +214,14 @@ export class Inbox {
     }
   }
 
-  /** A conversation that was asked for by itself. */
-  learn(conversation: InboxConversation): void {
-    this.#put(conversation, this.#heard);
+  /** How far it has heard, for who asks now and is answered after something else was heard. */
+  get now(): number {
+    return this.#heard;
+  }
+
+  /** A conversation that was asked for by itself, when it had heard that far. */
+  learn(conversation: InboxConversation, heard = this.#heard): void {
+    this.#put(conversation, heard);
   }
 
   /** The page says that the agents have read all, before the server tells everybody. */
@@ -160,7 +244,7 @@ export class Inbox {
         for (const { id } of page.conversations) seen.add(id);
         cursor = page.next_cursor ?? "";
         if (!page.has_more || seen.size >= depth) {
-          for (const row of [...view.sorted]) if (!seen.has(row.id) && row.heard <= heard) this.#forget(row);
+          for (const row of [...view.sorted]) if (!seen.has(row.id) && row.heard <= heard) this.#drop(view, row);
           view.isStale = false;
           this.#takePage(view, page, heard);
           return;
@@ -183,7 +267,7 @@ export class Inbox {
   /** One request for a list at a time; what is wanted meanwhile comes after it. */
   async #once(name: ViewName, run: (isCurrent: () => boolean) => Promise<void>): Promise<void> {
     if (this.#isBusy) {
-      this.#wanted = name;
+      this.#wanted = [name, ...this.#wanted.filter((other) => other !== name)];
       return;
     }
     this.#isBusy = true;
@@ -193,14 +277,14 @@ export class Inbox {
     } finally {
       this.#isBusy = false;
     }
-    const wanted = this.#wanted ?? (generation === this.#generation ? undefined : name);
-    this.#wanted = undefined;
-    if (wanted) this.show(wanted);
+    const wanted = generation === this.#generation ? this.#wanted : [...this.#wanted, name];
+    this.#wanted = [];
+    for (const one of wanted) this.show(one);
   }
 
   async #page(view: View, after: string) {
     const outcome = await this.#world.ask("GET /v1/admin/conversations", {
-      query: { status: STATUS[view.name], after, limit: PAGE },
+      query: { ...RULES[view.name].query, after, limit: PAGE },
     });
     return outcome.ok ? outcome.answer : undefined;
   }
@@ -234,31 +318,31 @@ export class Inbox {
   }
 
   #replace(old: Row | undefined, row: Row, from?: View): void {
-    const was = old && this.#takeOut(old);
+    const was = old ? this.#takeOut(old) : [];
     this.#rows.set(row.id, row);
     const devices = this.#byDevice.get(row.device_id);
     if (devices) devices.add(row.id);
     else this.#byDevice.set(row.device_id, new Set([row.id]));
     for (const name of VIEWS) {
       const view = this.views[name];
-      if (STATUS[name] !== row.status) continue;
+      if (!view.has(row)) continue;
       // What lies below the loaded part comes with its page.
-      const stays = was === view && old !== undefined && order(row, old) === 0;
-      if (view === from || stays || view.reaches(row)) view.sorted.splice(view.place(row), 0, row);
+      const stays = was.includes(view) && old !== undefined && view.order(row, old) === 0;
+      if (view === from || stays || view.reaches(row)) view.putIn(row);
     }
     this.#changed();
   }
 
-  /** Takes it out of the view that it is in, if it is in one. */
-  #takeOut(row: Row): View | undefined {
-    for (const name of VIEWS) {
-      const view = this.views[name];
-      const place = view.place(row);
-      if (view.sorted[place]?.id !== row.id) continue;
-      view.sorted.splice(place, 1);
-      return view;
-    }
-    return undefined;
+  /** Takes it out of the views that it is in, and says which. */
+  #takeOut(row: Row): View[] {
+    return VIEWS.map((name) => this.views[name]).filter((view) => view.takeOut(row));
+  }
+
+  /** The server shows it no longer in this view. What no other view knows better is not known any more. */
+  #drop(view: View, row: Row): void {
+    const isElsewhere = VIEWS.some((name) => this.views[name] !== view && !this.views[name].isStale && this.views[name].contains(row));
+    if (isElsewhere) view.takeOut(row);
+    else this.#forget(row);
   }
 
   #forget(row: Row): void {
@@ -266,6 +350,7 @@ export class Inbox {
     this.#rows.delete(row.id);
     this.#byDevice.get(row.device_id)?.delete(row.id);
     this.#changed();
+    this.#world.forgot(row.id);
   }
 
   #changed(): void {
@@ -276,6 +361,8 @@ export class Inbox {
       this.#version += 1;
       for (const name of VIEWS) {
         const view = this.views[name];
+        if (!view.isDirty) continue;
+        view.isDirty = false;
         view.rows = [...view.sorted];
         view.unread = view.sorted.reduce((count, row) => count + (row.unread_count > 0 ? 1 : 0), 0);
       }

@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { InboxConversation, Message } from "../../../wire/generated/protocol.ts";
 import type { Ask } from "../api.ts";
-import { Inbox } from "./inbox.svelte.ts";
+import { Inbox, type ViewName } from "./inbox.svelte.ts";
+
+const ME = "agt_me";
 
 const at = (minute: number) => new Date(Date.UTC(2027, 0, 1, 10, minute)).toISOString();
 
@@ -26,10 +28,13 @@ class Server {
   asked = 0;
   fails = false;
 
-  ask: Ask = (async (_route: string, given: { query: { status: string; after: string; limit: number } }) => {
+  ask: Ask = (async (_route: string, given: { query: { view?: string; status: string; after: string; limit: number } }) => {
     this.asked += 1;
-    const { status, after, limit } = given.query;
-    const all = this.conversations.filter((one) => one.status === status).sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
+    const { view, status, after, limit } = given.query;
+    const is = { mine: (one: InboxConversation) => one.assignee_id === ME, unassigned: (one: InboxConversation) => !one.assignee_id, waiting: (one: InboxConversation) => one.waiting_since };
+    const all = this.conversations
+      .filter((one) => one.status === status && (view === undefined || is[view as keyof typeof is](one)))
+      .sort((a, b) => (view === "waiting" ? (a.waiting_since ?? "") < (b.waiting_since ?? "") : a.updated_at > b.updated_at) ? -1 : 1);
     const from = after === "" ? 0 : Number(after);
     const page = all.slice(from, from + limit);
     const fails = this.fails;
@@ -50,12 +55,14 @@ const settled = () => new Promise((done) => setTimeout(done, 0));
 let server: Server;
 let inbox: Inbox;
 let later: (() => void)[];
-const ids = (view: "all" | "resolved" = "all") => inbox.views[view].rows.map(({ id }) => id);
+let forgotten: string[];
+const ids = (view: ViewName = "all") => inbox.views[view].rows.map(({ id }) => id);
 
 beforeEach(() => {
   server = new Server();
   later = [];
-  inbox = new Inbox({ ask: server.ask, soon: (run) => run(), later: (_ms, run) => void later.push(run) });
+  forgotten = [];
+  inbox = new Inbox({ ask: server.ask, me: ME, soon: (run) => run(), later: (_ms, run) => void later.push(run), forgot: (id) => void forgotten.push(id) });
 });
 
 async function loaded() {
@@ -195,7 +202,7 @@ describe("the inbox", () => {
   });
 
   it("holds ten thousand and takes twenty changes in a moment", async () => {
-    inbox = new Inbox({ ask: server.ask, soon: queueMicrotask, later: () => {} });
+    inbox = new Inbox({ ask: server.ask, me: ME, soon: queueMicrotask, later: () => {}, forgot: () => {} });
     server.conversations = Array.from({ length: 10_000 }, (_, index) => conversation(`c${index}`, index + 1));
     await loaded();
     for (let page = 1; page < 100; page++) {
@@ -209,4 +216,66 @@ describe("the inbox", () => {
     await settled();
     expect(ids()[0]).toBe("c7600");
   });
+
+  it("has each row in the views that it belongs to, by the server's rules", async () => {
+    server.conversations = [conversation("a", 1, { assignee_id: ME }), conversation("b", 2, { waiting_since: at(2) }), conversation("c", 3, { assignee_id: "agt_ben", waiting_since: at(1) })];
+    await all();
+    const everywhere = () => [ids("mine"), ids("unassigned"), ids("waiting"), ids("all"), ids("resolved")];
+    expect(everywhere()).toEqual([["a"], ["b"], ["c", "b"], ["c", "b", "a"], []]);
+    // Somebody takes one; the other is answered; then it is given away, released, and resolved.
+    inbox.updated(conversation("b", 2, { assignee_id: ME, waiting_since: at(2) }), undefined);
+    inbox.updated(conversation("c", 4, { assignee_id: "agt_ben" }), undefined);
+    expect(everywhere()).toEqual([["b", "a"], [], ["b"], ["c", "b", "a"], []]);
+    inbox.updated(conversation("b", 2, { waiting_since: at(2) }), undefined);
+    expect(everywhere()).toEqual([["a"], ["b"], ["b"], ["c", "b", "a"], []]);
+    inbox.updated(conversation("b", 5, { status: "resolved", waiting_since: at(2) }), undefined);
+    expect(everywhere()).toEqual([["a"], [], [], ["c", "a"], ["b"]]);
+  });
+
+  it("has who has waited longest first, whoever wrote last", async () => {
+    server.conversations = [conversation("a", 1, { waiting_since: at(1) }), conversation("b", 2, { waiting_since: at(2) })];
+    inbox.resync("waiting");
+    await server.answer();
+    inbox.updated(conversation("a", 9, { waiting_since: at(1) }), undefined);
+    inbox.updated(conversation("c", 3, { waiting_since: at(3) }), undefined);
+    expect(ids("waiting")).toEqual(["a", "b", "c"]);
+  });
+
+  it("takes the answer to a change for what was when it was asked, where something was heard since", async () => {
+    server.conversations = [conversation("a", 1)];
+    await loaded();
+    const asked = inbox.now;
+    inbox.updated(conversation("a", 1, { assignee_id: ME }), undefined);
+    inbox.updated(conversation("a", 1, { assignee_id: "agt_ben" }), undefined);
+    inbox.learn(conversation("a", 1, { assignee_id: ME }), asked);
+    expect(inbox.find("a")?.assignee_id).toBe("agt_ben");
+  });
+
+  it("lets go of what is a view's no longer, and not of what another one knows better", async () => {
+    server.conversations = [conversation("a", 1, { assignee_id: ME }), conversation("b", 2, { assignee_id: ME })];
+    await all();
+    server.conversations = [conversation("a", 1, { assignee_id: "agt_ben" })];
+    inbox.resync("mine");
+    await server.answer();
+    expect([ids("mine"), forgotten.sort()]).toEqual([[], ["a", "b"]]);
+    inbox.show("all");
+    await server.answer();
+    expect([ids("mine"), ids("all")]).toEqual([[], ["a"]]);
+  });
+
+  it("has nothing of its own for a program that is nobody's", () => {
+    inbox = new Inbox({ ask: server.ask, me: undefined, soon: (run) => run(), later: () => {}, forgot: () => {} });
+    expect(inbox.names).toEqual(["unassigned", "waiting", "all", "resolved"]);
+    inbox.updated(conversation("a", 1), undefined);
+    expect(ids("mine")).toEqual([]);
+  });
 });
+
+async function all() {
+  inbox.resync("all");
+  await server.answer();
+  for (const name of ["mine", "unassigned", "waiting", "resolved"] as const) {
+    inbox.show(name);
+    await server.answer();
+  }
+}

@@ -1,8 +1,9 @@
 // What was sent and is not stored yet. It is kept until the server has it, and goes again under the same `local_id`, so that
 // the server stores it once whatever happens in between.
-import type { Message, SentMessage } from "../../../wire/generated/protocol.ts";
-import type { Answered } from "../../../wire/src/browser.ts";
+import type { Activity, ActivityAnswer, Message, SentMessage } from "../../../wire/generated/protocol.ts";
+import type { Answer } from "../../../wire/src/browser.ts";
 import { words } from "../words.ts";
+import type { Mode } from "./drafts.svelte.ts";
 import type { Kept } from "./kept.ts";
 
 /** How often a failure that may pass is tried again before it is told. */
@@ -13,6 +14,8 @@ export interface Outgoing {
   local_id: string;
   conversation_id: string;
   body: string;
+  /** Whom it is for. One that was kept by an earlier page is for the person. */
+  mode?: Mode;
   at: string;
   /** `waiting` for the connection, `sending`, `slow`: the server wants it later, `failed`: for somebody to decide. */
   state: "waiting" | "sending" | "slow" | "failed";
@@ -23,7 +26,8 @@ export interface Outgoing {
 }
 
 export interface Post {
-  send(outgoing: Outgoing, answer: (answer: Answered<"message:send">) => void): void;
+  /** Sends it to where its mode says: it is answered with a message, or with an activity. */
+  send(outgoing: Outgoing, answer: (answer: Answer) => void): void;
   isOnline(): boolean;
   later(ms: number, run: () => void): void;
   now(): number;
@@ -31,6 +35,7 @@ export interface Post {
   name(): string;
   /** It is stored. */
   stored(message: Message): void;
+  noted(activity: Activity): void;
 }
 
 export class Outbox {
@@ -52,13 +57,13 @@ export class Outbox {
     this.entries = found.sort((a, b) => (a.at < b.at ? -1 : 1));
   }
 
-  of(conversation: string): Outgoing[] {
-    return this.entries.filter((entry) => entry.conversation_id === conversation);
+  of(conversation: string, mode: Mode): Outgoing[] {
+    return this.entries.filter((entry) => entry.conversation_id === conversation && modeOf(entry) === mode);
   }
 
-  send(conversation_id: string, body: string): Outgoing {
+  send(conversation_id: string, body: string, mode: Mode = "reply"): Outgoing {
     const at = new Date(this.#post.now()).toISOString();
-    const entry: Outgoing = { local_id: this.#post.name(), conversation_id, body, at, state: "waiting" };
+    const entry: Outgoing = { local_id: this.#post.name(), conversation_id, body, mode, at, state: "waiting" };
     this.#keep(entry);
     this.entries = [...this.entries, entry];
     this.pump();
@@ -77,23 +82,22 @@ export class Outbox {
     this.entries = this.entries.filter((entry) => entry.local_id !== local_id);
   }
 
-  /** A message came that may be one of these: whichever way is first, it is stored. */
-  saw(message: Message): void {
-    const isOurs = this.entries.some(
-      (entry) => entry.local_id === message.local_id && entry.conversation_id === message.conversation_id,
-    );
-    if (!isOurs) return;
-    this.remove(message.local_id);
+  /** A message or note came that may be one of these: whichever way is first, it is stored. */
+  saw({ conversation_id, local_id }: Message | Activity): void {
+    const isOurs = this.entries.some((entry) => entry.local_id === local_id && entry.conversation_id === conversation_id);
+    if (!isOurs || !local_id) return;
+    this.remove(local_id);
     this.pump();
   }
 
-  /** Sends what can be sent: of each conversation one at a time, in order. */
+  /** Sends what can be sent: of each conversation one message at a time, in order, and one note. */
   pump(): void {
     if (!this.#post.isOnline()) return;
     const taken = new Set<string>();
     for (const entry of this.entries) {
-      if (entry.state === "failed" || taken.has(entry.conversation_id)) continue;
-      taken.add(entry.conversation_id);
+      const queue = `${entry.conversation_id} ${modeOf(entry)}`;
+      if (entry.state === "failed" || taken.has(queue)) continue;
+      taken.add(queue);
       if (entry.state === "waiting") this.#send(entry);
     }
   }
@@ -103,11 +107,13 @@ export class Outbox {
     this.#post.send(entry, (answer) => this.#answered(entry, answer));
   }
 
-  #answered({ local_id }: Outgoing, answer: Answered<"message:send">): void {
-    if (!this.entries.some((entry) => entry.local_id === local_id)) return;
+  #answered(entry: Outgoing, answer: Answer): void {
+    const { local_id } = entry;
+    if (!this.entries.some((known) => known.local_id === local_id)) return;
     if (answer.kind === "done") {
       this.remove(local_id);
-      this.#post.stored((answer.payload as SentMessage).message);
+      if (modeOf(entry) === "note") this.#post.noted((answer.payload as ActivityAnswer).activity);
+      else this.#post.stored((answer.payload as SentMessage).message);
     } else if (answer.kind === "lost") {
       this.#change(local_id, answer.isLate ? { state: "failed", why: words.receipt.noAnswer } : { state: "waiting" });
     } else if (answer.code === "RATE_LIMITED") {
@@ -161,6 +167,8 @@ function read(text: string | undefined): Outgoing | undefined {
     return undefined;
   }
 }
+
+const modeOf = ({ mode }: Outgoing): Mode => mode ?? "reply";
 
 const passes = (code: string) => ["SERVER_ERROR", "AUTH_ERROR", "SHUTTING_DOWN"].includes(code);
 

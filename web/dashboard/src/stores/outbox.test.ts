@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Message } from "../../../wire/generated/protocol.ts";
-import type { Answered } from "../../../wire/src/browser.ts";
+import type { Answer } from "../../../wire/src/browser.ts";
 import { words } from "../words.ts";
 import { Memory } from "./kept.ts";
 import { Outbox, type Outgoing } from "./outbox.svelte.ts";
@@ -10,7 +10,7 @@ class Bench {
   isOnline = true;
   now = Date.UTC(2027, 0, 1);
   sent: Outgoing[] = [];
-  answers: ((answer: Answered<"message:send">) => void)[] = [];
+  answers: ((answer: Answer) => void)[] = [];
   later: { ms: number; run: () => void }[] = [];
   stored: string[] = [];
   names = 0;
@@ -28,13 +28,15 @@ class Bench {
       now: () => this.now++,
       name: () => `l${++this.names}`,
       stored: ({ local_id }) => void this.stored.push(local_id),
+      noted: ({ local_id }) => void this.stored.push(`note ${local_id}`),
     });
     return this.outbox;
   }
 
   done() {
-    const { local_id, conversation_id } = this.sent[this.sent.length - this.answers.length] as Outgoing;
-    this.answers.shift()?.({ kind: "done", payload: { message: { local_id, conversation_id } as Message } });
+    const { local_id, conversation_id, mode } = this.sent[this.sent.length - this.answers.length] as Outgoing;
+    const stored = { local_id, conversation_id };
+    this.answers.shift()?.({ kind: "done", payload: mode === "note" ? { activity: stored } : { message: stored as Message } });
   }
   failed(code: string, retryAfterMs?: number) {
     this.answers.shift()?.({ kind: "failed", code, message: "no luck", retryAfterMs });
@@ -53,6 +55,23 @@ beforeEach(() => {
 });
 
 describe("the outbox", () => {
+  it("sends notes beside messages, and takes none for the other", () => {
+    bench.outbox.send("c", "to Ann");
+    bench.outbox.send("c", "for the team", "note");
+    bench.outbox.send("c", "for the team too", "note");
+    expect(bench.sent.map(({ body, mode }) => `${mode}: ${body}`)).toEqual(["reply: to Ann", "note: for the team"]);
+    bench.done();
+    bench.done();
+    expect(bench.sent.map(({ mode }) => mode)).toEqual(["reply", "note", "note"]);
+    expect(bench.stored).toEqual(["l1", "note l2"]);
+    // Over a reload it is still for whom it was.
+    bench.answers = [];
+    expect(bench.open().of("c", "reply")).toEqual([]);
+    expect(bench.outbox.of("c", "note").map(({ body }) => body)).toEqual(["for the team too"]);
+    bench.outbox.pump();
+    expect(bench.sent.at(-1)).toMatchObject({ mode: "note", local_id: "l3" });
+  });
+
   it("sends one of a conversation at a time, in order, and others beside it", () => {
     for (const [where, body] of [["c", "1"], ["c", "2"], ["d", "3"]] as const) bench.outbox.send(where, body);
     expect(bench.sent.map(({ body }) => body)).toEqual(["1", "3"]);

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { JoinedConversation, Message } from "../../../wire/generated/protocol.ts";
+import type { Activity, JoinedAsAgent, Message } from "../../../wire/generated/protocol.ts";
 import type { Answered } from "../../../wire/src/browser.ts";
 import type { Ask } from "../api.ts";
 import { Thread } from "./thread.svelte.ts";
@@ -18,30 +18,48 @@ const message = (seq: number, more: Partial<Message> = {}): Message => ({
 
 const none = { user_delivered_seq: 0, user_read_seq: 0, agent_delivered_seq: 0, agent_read_seq: 0 };
 
-/** A server with messages 1 to `last`. */
+const note = (n: number): Activity => ({
+  conversation_id: "c",
+  n,
+  kind: "note",
+  at: new Date(Date.UTC(2027, 0, 1, 10, n)).toISOString(),
+  body: `note ${n}`,
+  local_id: `n${n}`,
+});
+
+/** A server with messages 1 to `last`, and notes 1 to `lastNote`. */
 class Server {
   last = 0;
+  lastNote = 0;
   fails: string | undefined;
   joins: string[] = [];
+  joinedBehind: number[] = [];
   answers: ((answer: Answered<"conversation:join">) => void)[] = [];
   later: (() => void)[] = [];
 
   thread = new Thread("c", {
-    ask: (async (_route: string, { query }: { query: { before: string; limit: number } }) => {
+    ask: (async (route: string, { query }: { query: { before: string; limit: number } }) => {
       if (this.fails) return { ok: false, failed: { code: this.fails, message: "" } };
+      if (route.endsWith("/activity")) {
+        const end = query.before === undefined ? this.lastNote : Number(query.before) - 1;
+        const start = Math.max(1, end - query.limit + 1);
+        const activity = range(start, end).map(({ seq }) => note(seq));
+        return { ok: true, answer: { activity, has_more: start > 1, last_activity: this.lastNote } };
+      }
       const end = query.before === "" ? this.last : Number(query.before.slice(1)) - 1;
       const start = Math.max(1, end - query.limit + 1);
       return { ok: true, answer: { messages: range(start, end), has_more: start > 1 } };
     }) as unknown as Ask,
-    join: (_id, after, answer) => {
+    join: (_id, after, afterActivity, answer) => {
       this.joins.push(after);
+      this.joinedBehind.push(afterActivity);
       this.answers.push(answer);
     },
     later: (_ms, run) => void this.later.push(run),
   });
 
-  joined(messages: Message[] = [], more: Partial<JoinedConversation> = {}) {
-    this.answers.shift()?.({ kind: "done", payload: { last_seq: this.last, messages, has_more: false, receipts: none, ...more } });
+  joined(messages: Message[] = [], more: Partial<JoinedAsAgent> = {}) {
+    this.answers.shift()?.({ kind: "done", payload: { last_seq: this.last, last_activity: 0, messages, has_more: false, receipts: none, ...more } });
   }
 }
 
@@ -64,6 +82,35 @@ async function opened(last: number) {
 }
 
 describe("a thread", () => {
+  it("has what happened since its first message, and takes the rest in order", async () => {
+    server.lastNote = 130;
+    await opened(120);
+    const ns = () => thread.activity.map(({ n }) => n);
+    await new Promise((done) => setTimeout(done, 0));
+    // Message 71 is the first; note 70 is the last that is older, and is read with its page.
+    expect([ns()[0], ns().at(-1), server.joinedBehind]).toEqual([31, 130, [130]]);
+    await thread.earlier();
+    await thread.earlier();
+    await new Promise((done) => setTimeout(done, 0));
+    expect(ns()).toEqual(range(1, 130).map(({ seq }) => seq));
+    thread.happened(note(131));
+    thread.happened(note(131));
+    thread.happened(note(133));
+    expect([ns().at(-1), server.joinedBehind.at(-1)]).toEqual([131, 131]);
+    server.joined([], { activity: [note(131), note(132), note(133)], has_more_activity: false });
+    expect(ns()).toEqual(range(1, 133).map(({ seq }) => seq));
+  });
+
+  it("begins anew where less has happened than it has", async () => {
+    server.lastNote = 4;
+    await opened(2);
+    server.lastNote = 1;
+    await thread.open();
+    server.answers.shift()?.({ kind: "failed", code: "ACTIVITY_NOT_FOUND", message: "", retryAfterMs: undefined });
+    await new Promise((done) => setTimeout(done, 0));
+    expect(thread.activity.map(({ n }) => n)).toEqual([1]);
+  });
+
   it("begins with the newest page and joins behind it", async () => {
     await opened(120);
     expect(seqs()[0]).toBe(71);

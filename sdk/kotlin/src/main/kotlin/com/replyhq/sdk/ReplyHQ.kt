@@ -2,6 +2,7 @@
 
 package com.replyhq.sdk
 
+import java.lang.ref.WeakReference
 import java.net.InetSocketAddress
 import java.net.Proxy
 import java.net.ProxySelector
@@ -27,7 +28,6 @@ import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.callbackFlow
 import kotlinx.coroutines.flow.conflate
-import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.launch
 
 /**
@@ -62,16 +62,15 @@ fun ClientConfig.withDeviceContext(context: Map<String, Any?>): ClientConfig =
  * sent. One client at a time may have a data folder open.
  */
 class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoCloseable {
-    private val states = MutableStateFlow(sdk.state())
+    private val states = States(sdk)
 
     /** How the client stands: connection, conversations, unread messages. The last one says that it is closed. */
-    val state: StateFlow<ClientState> = states.asStateFlow()
+    val state: StateFlow<ClientState> = states.shown
 
     /** Where the app's functions for tokens run. */
     private val fetching = CoroutineScope(SupervisorJob() + Dispatchers.Default)
 
-    // The listener knows the flow and not the client: who is let go of is collected, and closes.
-    private val subscription = sdk.subscribeState(StatesInto(states))
+    private val subscription = sdk.subscribeState(states)
 
     companion object {
         /**
@@ -152,7 +151,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `INVALID_USER`, `STORAGE`, `CLOSED`.
      */
-    suspend fun identify(user: User) = told {
+    suspend fun identify(user: User) = done {
         for (text in listOf(user.id, user.name, user.email, user.attributesJson)) text?.whole("INVALID_USER")
         sdk.identify(user)
     }
@@ -165,7 +164,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      * @throws ReplyHQException `INVALID_USER`, `TOKEN_FAILED`, `NOT_POSSIBLE` where somebody else was named before the token
      * came, `STORAGE`, `CLOSED`.
      */
-    suspend fun identify(userId: String? = null, fetchToken: suspend () -> String) = told {
+    suspend fun identify(userId: String? = null, fetchToken: suspend () -> String) = done {
         sdk.identifyByToken(userId?.whole("INVALID_USER"), TokensFrom(fetching, fetchToken))
     }
 
@@ -175,7 +174,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
-    suspend fun logout() = told { sdk.logout() }
+    suspend fun logout() = done { sdk.logout() }
 
     /**
      * Stores a message on the device, to be sent as soon as that is possible; without a conversation, to the person's
@@ -184,7 +183,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      * @throws ReplyHQException `EMPTY_BODY`, `BODY_TOO_LONG`, `INVALID_BODY`, `QUEUE_FULL`, `UNKNOWN_CONVERSATION`,
      * `STORAGE`, `CLOSED`.
      */
-    suspend fun send(body: String, conversation: String? = null): String = told {
+    suspend fun send(body: String, conversation: String? = null): String = done {
         sdk.send(conversation?.whole("UNKNOWN_CONVERSATION"), body.whole("INVALID_BODY"))
     }
 
@@ -193,7 +192,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `QUEUE_FULL`, `STORAGE`, `CLOSED`.
      */
-    suspend fun retry(localId: String) = told { sdk.retry(localId.whole("UNKNOWN_MESSAGE")) }
+    suspend fun retry(localId: String) = done { sdk.retry(localId.whole("UNKNOWN_MESSAGE")) }
 
     /**
      * Takes a message back that waits or was set aside. One that was on its way before may have reached the server all
@@ -201,7 +200,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `UNKNOWN_MESSAGE`, `NOT_POSSIBLE`, `STORAGE`, `CLOSED`.
      */
-    suspend fun cancel(localId: String) = told { sdk.cancel(localId.whole("UNKNOWN_MESSAGE")) }
+    suspend fun cancel(localId: String) = done { sdk.cancel(localId.whole("UNKNOWN_MESSAGE")) }
 
     /**
      * Makes the timeline show up to 50 older messages more, fetched where they are not on the device. Returns whether
@@ -209,7 +208,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `OFFLINE`, `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`, or the server's.
      */
-    suspend fun loadOlder(conversation: String? = null): Boolean = told {
+    suspend fun loadOlder(conversation: String? = null): Boolean = done {
         sdk.loadOlder(conversation?.whole("UNKNOWN_CONVERSATION"))
     }
 
@@ -218,7 +217,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `STORAGE`, `CLOSED`.
      */
-    suspend fun markRead(conversation: String? = null) = told {
+    suspend fun markRead(conversation: String? = null) = done {
         sdk.markRead(conversation?.whole("UNKNOWN_CONVERSATION"))
     }
 
@@ -227,7 +226,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `UNKNOWN_CONVERSATION`, `CLOSED`.
      */
-    suspend fun typing(isTyping: Boolean, conversation: String? = null) = told {
+    suspend fun typing(isTyping: Boolean, conversation: String? = null) = done {
         sdk.typing(conversation?.whole("UNKNOWN_CONVERSATION"), isTyping)
     }
 
@@ -236,14 +235,14 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun setNetwork(isAvailable: Boolean) = told { sdk.setNetwork(isAvailable) }
+    suspend fun setNetwork(isAvailable: Boolean) = done { sdk.setNetwork(isAvailable) }
 
     /**
      * Says that the device is on another network than before, as when it leaves Wi-Fi: a connection is made anew, at once.
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun networkChanged() = told { sdk.networkChanged() }
+    suspend fun networkChanged() = done { sdk.networkChanged() }
 
     /**
      * Says whether the person sees the app; until this is called, it is taken to be seen. In the background the queue
@@ -251,23 +250,26 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
      *
      * @throws ReplyHQException `CLOSED`.
      */
-    suspend fun setForeground(isForeground: Boolean) = told { sdk.setForeground(isForeground) }
+    suspend fun setForeground(isForeground: Boolean) = done { sdk.setForeground(isForeground) }
 
     /**
      * Goes on with another API key.
      *
      * @throws ReplyHQException `INVALID_CONFIG`, `CLOSED`.
      */
-    suspend fun setApiKey(apiKey: String) = told { sdk.setApiKey(apiKey.whole("INVALID_CONFIG")) }
+    suspend fun setApiKey(apiKey: String) = done { sdk.setApiKey(apiKey.whole("INVALID_CONFIG")) }
 
     /**
      * Waits until nothing is queued, at most that long. Returns how many messages still are.
      *
      * @throws ReplyHQException `STORAGE`, `CLOSED`.
      */
-    suspend fun drain(timeout: Duration): Long = told {
+    suspend fun drain(timeout: Duration): Long = done {
         sdk.drain(timeout.coerceIn(Duration.ZERO, 1.days).toJavaDuration())
     }
+
+    /** Does what the app asks for; what it changes is in [state] before it is answered. */
+    private inline fun <T> done(call: () -> T): T = told { call().also { states.read() } }
 
     /** Stops everything. When it returns, the data folder may be opened again; what is queued is still there. */
     suspend fun shutDown() {
@@ -283,7 +285,7 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
     override fun close() {
         subscription.close()
         fetching.cancel()
-        states.update { it.copy(connection = ConnectionState.Closed) }
+        states.close()
         sdk.destroy()
     }
 }
@@ -291,8 +293,33 @@ class ReplyHQClient private constructor(private val sdk: SdkClient) : AutoClosea
 /** Events that wait for a slow collector; further ones are missed. */
 private const val EVENTS = 256
 
-private class StatesInto(private val states: MutableStateFlow<ClientState>) : StateListener {
-    override fun onState(state: ClientState) = states.update { if (it.isClosed) it else state }
+/**
+ * What is shown of how the client stands: the newest whenever it is read, by who has changed it or was told that it has. What
+ * one is told may be older by then than what another has read.
+ */
+private class States(sdk: SdkClient) : StateListener {
+    // The SDK knows its listener: who is let go of is to be collected, and closes then.
+    private val sdk = WeakReference(sdk)
+    private val newest = MutableStateFlow(sdk.state())
+    val shown = newest.asStateFlow()
+
+    @Synchronized
+    fun read() {
+        if (newest.value.isClosed) return
+        newest.value = try {
+            sdk.get()?.state() ?: return
+        } catch (_: IllegalStateException) {
+            // It is being closed.
+            return
+        }
+    }
+
+    @Synchronized
+    fun close() {
+        newest.value = newest.value.copy(connection = ConnectionState.Closed)
+    }
+
+    override fun onState(state: ClientState) = read()
 
     // The last state has said so.
     override fun onClosed() = Unit

@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { detailsOf } from "./details.ts";
+import { isOrigin } from "./origins.ts";
+import { isHandheld, programName } from "./programs.ts";
+
+describe("programs", () => {
+  it("are named as people name them", () => {
+    const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    const edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0";
+    const iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1";
+    expect([firefox, edge, iphone, "curl/8.5", "", undefined].map(programName)).toEqual(["Firefox on Linux", "Edge on Windows", "Safari on iPhone", "curl/8.5", "A program", "A program"]);
+    expect([firefox, iphone].map(isHandheld)).toEqual([false, true]);
+  });
+});
+
+describe("origins", () => {
+  it("are a scheme and a host", () => {
+    const good = ["https://harbourbikes.dk", "http://localhost:5173", "https://Shop.example"];
+    const bad = ["harbourbikes.dk", "https://harbourbikes.dk/shop", "https://a@b.dk", "ftp://a.dk", "javascript:alert(1)", "https://", "", "https://harbourbikes.dk:443"];
+    expect([...good, ...bad].map(isOrigin)).toEqual([...good.map(() => true), ...bad.map(() => false)]);
+  });
+});
+
+describe("the audit log's details", () => {
+  const nameOf = (id: string) => (id === "agt_1" ? "Ben" : undefined);
+  it("are told in few words", () => {
+    expect(detailsOf({ to: "agt_1" }, nameOf)).toBe("to Ben");
+    expect(detailsOf({ name: "Tomasz", email: "t@example.com", role: "viewer" }, nameOf)).toBe("Tomasz, Viewer");
+    expect(detailsOf({ name: null, role: null }, nameOf)).toBe("");
+    expect(detailsOf({ allowed_origins: ["https://a.dk"] }, nameOf)).toBe('allowed origins: ["https://a.dk"]');
+    expect(detailsOf(null, nameOf)).toBe("");
+  });
+});
