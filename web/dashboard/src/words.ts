@@ -123,6 +123,21 @@ export const words = {
     unassigned: "unassigned",
   },
 
+  search: {
+    title: "Search",
+    field: "Search conversations",
+    close: "Close the search",
+    where: "Where to look",
+    places: { all: "All", open: "Open", resolved: "Resolved", mine: "Mine" },
+    results: "Search results",
+    note: "Note",
+    hint: "Words of messages, names, e-mail addresses. Beginnings are enough.",
+    found: (count: number, more: boolean) => (more ? `The newest ${count.toLocaleString(LOCALE)}` : `${count.toLocaleString(LOCALE)} found`),
+    nothing: (text: string) => `Nothing found for ‘${text}’. Check the spelling, or look in all.`,
+    incomplete: "Older messages are still being made ready for the search.",
+    failed: (why: string) => `That did not work: ${why}.`,
+  },
+
   person: {
     nobody: "Visitor",
     title: "Person",
@@ -533,6 +548,7 @@ export const words = {
     reply: "Reply",
     note: "Note for the team",
     resolve: "Resolve and next, reopen",
+    search: "Search",
     goMine: "Mine",
     goUnassigned: "Unassigned",
     goWaiting: "Waiting",
