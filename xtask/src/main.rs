@@ -39,7 +39,11 @@ enum Command {
     /// Formatting and lints
     Check,
     /// Everything that must hold: installs what is missing, then checks, tests, stock clients, fuzzing, a short load
-    Test,
+    Test {
+        /// Leave out the steps before this one, by its name in the summary; what others need is still made
+        #[arg(long, value_name = "STEP")]
+        from: Option<String>,
+    },
     /// Build and run the load tool; further arguments go to it
     Load {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
@@ -89,7 +93,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Check => check::run(),
-        Command::Test => test::run(),
+        Command::Test { from } => test::run(from),
         Command::Load { arguments } => load::run(arguments),
         Command::Chaos { arguments } => chaos::run(arguments),
         Command::Attack { arguments } => attack::run(arguments),

@@ -50,10 +50,10 @@ pub(crate) fn install() -> Result<()> {
 /// All that has to do with the SDK. The workspace has been built.
 pub(crate) fn run_steps(steps: &mut Steps, python: &Path) -> Result<()> {
     let library = steps.run("SDK: library", library)?;
-    steps.run("SDK: bindings", write_bindings)?;
-    steps.run("SDK: Python", || python::run(&library, python))?;
-    steps.run("SDK: Kotlin", || kotlin::run(&library))?;
-    steps.run("SDK: Swift", in_swift)
+    steps.check("SDK: bindings", write_bindings)?;
+    steps.check("SDK: Python", || python::run(&library, python))?;
+    steps.check("SDK: Kotlin", || kotlin::run(&library))?;
+    steps.check("SDK: Swift", in_swift)
 }
 
 /// Builds the crate and writes the bindings, for those who package the SDK.

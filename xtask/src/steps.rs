@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::tool;
 
@@ -10,10 +10,41 @@ use crate::tool;
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     done: Vec<(&'static str, Duration, bool)>,
+    /// The step that those before it are left out for, until it is there.
+    from: Option<String>,
 }
 
 impl Steps {
-    /// Does the next step.
+    /// Steps of which those before the one of this name are left out.
+    pub(crate) const fn starting_from(from: Option<String>) -> Self {
+        Self { done: Vec::new(), from }
+    }
+
+    /// Does the next step, unless an earlier one than this is to be the first.
+    ///
+    /// # Errors
+    /// The step's own, with its name.
+    pub(crate) fn check(
+        &mut self,
+        name: &'static str,
+        step: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        if self.from.as_deref().is_some_and(|from| from != name) {
+            return Ok(());
+        }
+        self.from = None;
+        self.run(name, step)
+    }
+
+    /// Tells whether the step to start from has not been there.
+    ///
+    /// # Errors
+    /// If there was no such step: nothing was checked.
+    pub(crate) fn end(&self) -> Result<()> {
+        self.from.as_ref().map_or(Ok(()), |from| bail!("there is no step {from:?}"))
+    }
+
+    /// Does a step whose outcome others need.
     ///
     /// # Errors
     /// The step's own, with its name.
@@ -37,9 +68,19 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::bail;
-
     use super::*;
+
+    #[test]
+    fn steps_before_the_one_to_start_from_are_left_out() {
+        let mut steps = Steps::starting_from(Some("second".to_owned()));
+        steps.check("first", || bail!("not to be done")).unwrap();
+        assert!(steps.end().is_err(), "nothing was done yet");
+        steps.run("needed", || Ok(())).unwrap();
+        steps.check("second", || Ok(())).unwrap();
+        assert!(steps.check("third", || bail!("no luck")).is_err());
+        steps.end().unwrap();
+        assert_eq!(steps.summary().lines().count(), 3);
+    }
 
     #[test]
     fn the_summary_has_a_line_a_step_and_says_which_failed() {

@@ -9,9 +9,10 @@ use crate::{attack, chaos, check, clients, demo, dependencies, fuzz, load, sdk, 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 10;
 
-/// Runs all steps, up to the first that fails; tells what each took.
-pub(crate) fn run() -> Result<()> {
-    let mut steps = Steps::default();
+/// Runs all steps, up to the first that fails; tells what each took. With the name of a step, those before it are left
+/// out: who has mended what failed goes on from there.
+pub(crate) fn run(from: Option<String>) -> Result<()> {
+    let mut steps = Steps::starting_from(from);
     let outcome = run_steps(&mut steps);
     tool::say(&format!("\n{}", steps.summary()));
     outcome
@@ -25,13 +26,13 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
         web::install_browser()?;
         clients::install()
     })?;
-    steps.run("formatting and lints", check::run)?;
-    steps.run("dependencies", dependencies::check)?;
-    steps.run("web: types, rules, units", web::check)?;
-    steps.run("web: build and budgets", web::build)?;
-    steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
-    steps.run("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;
-    steps.run("end to end, on Postgres and Redis", || {
+    steps.check("formatting and lints", check::run)?;
+    steps.check("dependencies", dependencies::check)?;
+    steps.check("web: types, rules, units", web::check)?;
+    steps.check("web: build and budgets", web::build)?;
+    steps.check("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
+    steps.check("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;
+    steps.check("end to end, on Postgres and Redis", || {
         let mut suite = vec!["test", "--locked", "-p", "server", "--test", "promises", "--"];
         // These are on them already, or on SQLite whatever is asked for.
         for module in ["many_nodes::", "node_failures::", "redis_modes::", "backup::", "storage_failure::"] {
@@ -39,20 +40,21 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
         }
         tool::run(tool::cargo(suite).env("REPLYHQ_TEST_BACKEND", "postgres"))
     })?;
-    steps.run("stock client: JavaScript", || clients::javascript(Wire::Json, None))?;
-    steps.run("stock client: Python", || clients::python(&python, Wire::Json, None))?;
-    steps.run("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
-    steps.run("Python, in MessagePack", || clients::python(&python, Wire::MessagePack, None))?;
-    steps.run("the dashboard in a browser", web::browser)?;
+    steps.check("stock client: JavaScript", || clients::javascript(Wire::Json, None))?;
+    steps.check("stock client: Python", || clients::python(&python, Wire::Json, None))?;
+    steps.check("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
+    steps.check("Python, in MessagePack", || clients::python(&python, Wire::MessagePack, None))?;
+    steps.check("the dashboard in a browser", web::browser)?;
     let shared = clients::Shared::start()?;
-    steps.run("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
-    steps.run("Python, on Postgres and Redis", || clients::python(&python, Wire::Json, Some(&shared)))?;
+    steps.check("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
+    steps.check("Python, on Postgres and Redis", || clients::python(&python, Wire::Json, Some(&shared)))?;
     drop(shared);
     sdk::run_steps(steps, &python)?;
-    steps.run("fuzz targets: build", fuzz::build)?;
-    steps.run("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
-    steps.run("a short load", load::smoke)?;
-    steps.run("a short chaos", chaos::short)?;
-    steps.run("an attacker", attack::short)?;
-    steps.run("a rolling deployment", chaos::rolling)
+    steps.check("fuzz targets: build", fuzz::build)?;
+    steps.check("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
+    steps.check("a short load", load::smoke)?;
+    steps.check("a short chaos", chaos::short)?;
+    steps.check("an attacker", attack::short)?;
+    steps.check("a rolling deployment", chaos::rolling)?;
+    steps.end()
 }
