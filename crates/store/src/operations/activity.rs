@@ -296,6 +296,6 @@ impl Read for ActivityAfter {}
 pub struct Changed {
     /// The conversation.
     pub conversation: Box<InboxConversation>,
-    /// What happened; nothing, where it was so before.
-    pub activity: Option<Box<Activity>>,
+    /// What happened, in order; nothing, where it was so before.
+    pub activity: Vec<Activity>,
 }
