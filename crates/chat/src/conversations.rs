@@ -7,8 +7,7 @@ use protocol::event::{AgentTyping, UserTyping};
 use protocol::limits::Action;
 use protocol::rest::{ConversationPage, Identity, OpenConversation};
 use protocol::{
-    AgentId, AppId, Code, ConnectionId, Conversation, ConversationId, Failure, InboxConversation, Permission,
-    encoded,
+    AppId, Code, ConnectionId, Conversation, ConversationId, Failure, InboxConversation, Permission, encoded,
 };
 use store::{
     CountUnread, DeviceStanding, FindDevice, FindLatest, Identified, Identify, LatestConversation,
@@ -250,12 +249,10 @@ impl Chat {
     /// Counts one event of an agent that says what they look at.
     ///
     /// # Errors
-    /// `FORBIDDEN`, also for a program that nobody answers for, `RATE_LIMITED`.
-    pub fn may_view(&self, agent: &Agent) -> Result<AgentId, Failure> {
+    /// `FORBIDDEN`, `RATE_LIMITED`.
+    pub fn may_view(&self, agent: &Agent) -> Result<(), Failure> {
         agent.require(Permission::ViewConversations)?;
-        let id = agent.require_person()?.clone();
-        self.limit(Action::Typing, &Principal::Agent(agent.clone()))?;
-        Ok(id)
+        self.limit(Action::Typing, &Principal::Agent(agent.clone()))
     }
 
     /// Tells the other side that someone types in a conversation that they have joined.

@@ -373,9 +373,12 @@ impl Peer {
     }
 
     /// The agent looks at a conversation that this connection has joined, or at none.
+    ///
+    /// # Errors
+    /// As for any request, and `FORBIDDEN` for a program that nobody answers for.
     pub(crate) fn view(&self, shared: &Shared, request: ViewConversation) -> Result<Nothing, Failure> {
         let agent = self.agent()?;
-        let agent_id = shared.chat.may_view(agent)?;
+        shared.chat.may_view(agent)?;
         let key = self.subscriber.key;
         match request.conversation_id.filter(|id| !id.is_empty()) {
             None => shared.viewers.look_away(&shared.chat, key, None),
@@ -384,7 +387,8 @@ impl Peer {
                 if !self.rooms.contains(&id) {
                     return Err(not_joined());
                 }
-                let who = (agent_id, agent.name.clone());
+                // Others are shown people.
+                let who = (agent.require_person()?.clone(), agent.name.clone());
                 shared.viewers.look(&shared.chat, key, who, (agent.app_id.clone(), id));
             }
         }
