@@ -309,7 +309,8 @@ async fn the_matrix_has_every_route_of_the_openapi_document() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_route_opens_to_a_credential_that_is_missing_wrong_expired_or_revoked() {
-    let server = TestServer::start().await;
+    // After each of them all is read that could have changed.
+    let server = TestServer::with(&["--rate-limits=read.agent=60000/10000"]).await;
     let mut victim = Victim::of(&server).await;
     let other = server.app().await;
     let app = victim.app.clone();
