@@ -618,8 +618,13 @@ async fn no_statement_of_sqlite_walks_a_table() {
             writeln!(plan, "{}", row.get::<_, String>(3).expect("text")).expect("memory");
         }
         let walks = plan.lines().any(|line| {
-            let table = line.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
-            table.is_some_and(|table| TABLES.contains(&table))
+            let walked = line.trim().strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+            walked.is_some_and(|walked| {
+                let is_called = |table: &str| {
+                    sql.contains(&format!("{table} {walked} ")) || sql.contains(&format!("{table} AS {walked} "))
+                };
+                TABLES.iter().any(|table| *table == walked || is_called(table))
+            })
         });
         assert!(!walks || WALKED.iter().any(|known| sql.contains(known)), "{sql}\n{plan}");
     }
@@ -659,7 +664,8 @@ async fn no_statement_of_postgres_walks_a_table() {
     }
 }
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
+    "activities",
     "apps",
     "admin_tokens",
     "audit_log",
@@ -679,4 +685,7 @@ const FILLING: &str = "INSERT INTO apps (id, name, api_key_hash, created_at) VAL
     SELECT 'c' || n, 'app-0', 'd' || n / 3, CASE WHEN n % 50 = 0 THEN 'open' ELSE 'resolved' END, \
     1, 0, 0, 0, 0, 0, n, n FROM n; \
     INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, created_at) \
-    SELECT id, 1, 'm' || id, '1', 'x', 'user', 0 FROM conversations";
+    SELECT id, 1, 'm' || id, '1', 'x', 'user', 0 FROM conversations; \
+    INSERT INTO activities (conversation_id, n, kind, at, body, local_id) \
+    SELECT id, 1, 'note', 0, 'x', '1' FROM conversations; \
+    UPDATE conversations SET last_activity = 1";
