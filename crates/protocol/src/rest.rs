@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
+    Activity, Actor, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
     Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, MessageId, Permission, Role,
     Sender, Session, Timestamp, TokenId, UserId,
 };
@@ -728,6 +728,9 @@ pub struct SearchResult {
     /// The message, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<FoundMessage>,
+    /// The note, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<FoundNote>,
     /// The text around what was found.
     pub snippet: Snippet,
 }
@@ -739,6 +742,8 @@ pub struct SearchResult {
 pub enum SearchKind {
     /// A message's text.
     Message,
+    /// The text of a note, which agents wrote for each other.
+    Note,
     /// Who writes in the conversation: their name, e-mail address or id, or the device's id.
     Person,
 }
@@ -759,6 +764,20 @@ pub struct FoundMessage {
     /// When.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
+}
+
+/// A note that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FoundNote {
+    /// Its place among the conversation's activity: a page of that begins or ends at it.
+    pub n: u64,
+    /// Who wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
 }
 
 /// A part of a text, and where in it is what was looked for.

@@ -437,6 +437,15 @@ export type FoundMessage = {
   seq: number;
 };
 
+/** A note that was found. */
+export type FoundNote = {
+  /** When. */
+  at: string;
+  by?: Actor | null;
+  /** Its place among the conversation's activity: a page of that begins or ends at it. */
+  n: number;
+};
+
 /** `POST /v1/identify`, and the event `identify`: either a `user` or a `token`. */
 export type Identify = {
   /** Proof of who uses the device: a JWT that the app's own backend has signed, with `sub`, `exp`, and perhaps `name`, `email` and `attributes`. */
@@ -789,7 +798,7 @@ export type ReportDelivery = {
 export type Role = "viewer" | "agent" | "admin";
 
 /** What was found. */
-export type SearchKind = "message" | "person";
+export type SearchKind = "message" | "note" | "person";
 
 /** What a search has found, a page of it. */
 export type SearchPage = {
@@ -810,6 +819,7 @@ export type SearchResult = {
   /** What it is. There may be more kinds in time. */
   kind: SearchKind;
   message?: FoundMessage | null;
+  note?: FoundNote | null;
   /** The text around what was found. */
   snippet: Snippet;
 };

@@ -655,8 +655,13 @@ async fn no_statement_of_sqlite_walks_a_table() {
             writeln!(plan, "{}", row.get::<_, String>(3).expect("text")).expect("memory");
         }
         let walks = plan.lines().any(|line| {
-            let table = line.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
-            table.is_some_and(|table| TABLES.contains(&table))
+            let walked = line.trim().strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+            walked.is_some_and(|walked| {
+                let is_called = |table: &str| {
+                    sql.contains(&format!("{table} {walked} ")) || sql.contains(&format!("{table} AS {walked} "))
+                };
+                TABLES.iter().any(|table| *table == walked || is_called(table))
+            })
         });
         assert!(!walks || WALKED.iter().any(|known| sql.contains(known)), "{sql}\n{plan}");
     }
@@ -696,19 +701,20 @@ async fn no_statement_of_postgres_walks_a_table() {
     }
 }
 
-const TABLES: [&str; 12] = [
-    "apps",
-    "conversation_tags",
-    "people_notes",
-    "tags",
+const TABLES: [&str; 13] = [
+    "activities",
     "admin_tokens",
+    "apps",
     "audit_log",
+    "conversation_tags",
     "conversations",
     "devices",
     "messages",
+    "people_notes",
     "search_documents",
     "search_progress",
     "secrets",
+    "tags",
 ];
 
 /// Rows in each table that grows, in words of both databases.
@@ -721,4 +727,7 @@ const FILLING: &str = "INSERT INTO apps (id, name, api_key_hash, created_at) VAL
     INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, created_at) \
     SELECT id, 1, 'm' || id, '1', 'x', 'user', 0 FROM conversations; \
     INSERT INTO conversation_tags (conversation_id, tag, app_id, status, updated_at) \
-    SELECT id, 'old', app_id, status, updated_at FROM conversations";
+    SELECT id, 'old', app_id, status, updated_at FROM conversations; \
+    INSERT INTO activities (conversation_id, n, kind, at, body, local_id) \
+    SELECT id, 1, 'note', 0, 'x', '1' FROM conversations; \
+    UPDATE conversations SET last_activity = 1";
