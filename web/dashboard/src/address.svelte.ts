@@ -3,8 +3,10 @@ import { VIEWS, type ViewName } from "./stores/inbox.svelte.ts";
 
 const ROOT = "/dashboard";
 
-export type Section = "profile" | "team" | "app" | "audit" | "about";
-export const SECTIONS: readonly Section[] = ["profile", "team", "app", "audit", "about"];
+export type Section = "profile" | "team" | "canned" | "app" | "audit" | "about";
+export const SECTIONS: readonly Section[] = ["profile", "team", "canned", "app", "audit", "about"];
+/** Those for who manages the app. */
+export const MANAGED: readonly Section[] = ["team", "canned", "app", "audit"];
 
 export interface Place {
   page: "inbox" | "sessions" | "settings";
