@@ -63,3 +63,19 @@ test('a canned reply is found, filled in and sent by the keyboard alone', async 
   await options.filter({ hasText: 'bye' }).click();
   assert.equal(await ada.field('Note').inputValue(), 'Goodbye for now');
 });
+
+test('the first slash asks, whatever was sent before it', async (t) => {
+  const server = await Server.start(t, ['--rate-limit-device', '0']);
+  const app = await server.shop();
+  const session = await server.accept(app.ada);
+  const leila = await new Visitor(server, app, 'leila', { id: 'usr_1', name: 'Leila Haddad' }).open();
+  await leila.say('Hello');
+  await server.ask('POST', '/v1/admin/canned-replies', { shortcut: 'hours', text: 'We are here from 9 to 17.' }, { authorization: `Bearer ${session.admin_token}` });
+  const ada = await Person.arrive(t, server.url);
+  await ada.isSignedIn(session);
+  await ada.go(`/dashboard/all/${leila.conversation}`);
+  await ada.answers('Good morning');
+  await ada.sees('Sent');
+  await ada.field('Message').pressSequentially('/');
+  await ada.page.getByRole('listbox', { name: 'Canned replies' }).getByRole('option', { name: /hours/ }).waitFor();
+});

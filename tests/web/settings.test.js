@@ -189,6 +189,64 @@ test('the app is renamed, takes only proven people, and is used by some pages on
   await page.page.getByRole('alert').waitFor();
 });
 
+test('a canned reply is written, changed, deleted, and had back', async (t) => {
+  const { server, app, ada, as, arrive } = await shop(t);
+  const kept = async () => (await server.ask('GET', '/v1/admin/canned-replies', undefined, as(ada))).canned_replies.map(({ shortcut, text }) => [shortcut, text]);
+  await server.ask('POST', '/v1/admin/canned-replies', { shortcut: 'hours', text: 'We are here from 9 to 17.' }, as(ada));
+  const page = await arrive(ada);
+  await page.go('/dashboard/settings/team');
+  await page.page.getByRole('navigation', { name: 'Settings' }).getByRole('link', { name: 'Canned replies' }).click();
+  await heading(page, 'Canned replies');
+  await line(page, '/hours').waitFor();
+
+  await page.button('New reply').click();
+  const dialog = page.page.getByRole('dialog', { name: 'New canned reply' });
+  await page.button('Save').click();
+  assert.equal(await dialog.getByText('Fill this in.').count(), 2);
+  await page.field('Short name').fill('two words');
+  await page.field('Text').fill('Hello {{person.nam}}');
+  await dialog.getByText('A short name is one word').waitFor();
+  await dialog.getByText('{{person.nam}} is not known. Use one of those below.').waitFor();
+  await page.shows('settings-canned-wrong');
+  await page.field('Short name').fill('/Hours');
+  await page.field('Text').fill('Hello ');
+  await page.button('Insert {{person.name|there}}').click();
+  await page.page.keyboard.type(', this is ');
+  await page.button('Insert {{agent.name}}').click();
+  assert.equal(await page.field('Text').inputValue(), 'Hello {{person.name|there}}, this is {{agent.name}}');
+  await dialog.getByText('Hello Leila Haddad, this is Ada Lindqvist').waitFor();
+  await dialog.getByText('Hello there, this is Ada Lindqvist').waitFor();
+  // What only the server knows is told at the field that it is about.
+  await page.button('Save').click();
+  await dialog.getByText('Another canned reply has this short name.').waitFor();
+  assert.equal(await page.field('Short name').getAttribute('aria-invalid'), 'true');
+  await page.field('Short name').fill('hello');
+  await page.button('Save').click();
+  await page.sees('/hello is saved.');
+  assert.deepEqual(await kept(), [['hello', 'Hello {{person.name|there}}, this is {{agent.name}}'], ['hours', 'We are here from 9 to 17.']]);
+
+  await page.button('Change /hours').click();
+  await page.field('Text').fill('We are here from 8 to 18.');
+  await page.button('Save').click();
+  await line(page, 'We are here from 8 to 18.').waitFor();
+  await page.button('Change /hello').click();
+  await page.button('Delete').click();
+  await page.sees('/hello is deleted.');
+  assert.deepEqual(await kept(), [['hours', 'We are here from 8 to 18.']]);
+  await page.button('Undo').click();
+  await line(page, '/hello').waitFor();
+
+  // It is offered at once where one answers.
+  const leila = await new Visitor(server, app, 'leila', { id: 'usr_1', name: 'Leila Haddad' }).open();
+  await leila.say('Hello');
+  await page.go(`/dashboard/all/${leila.conversation}`);
+  await page.page.getByRole('complementary', { name: 'Person' }).getByText('usr_1').waitFor();
+  await page.field('Message').pressSequentially('/hel');
+  await page.page.getByRole('listbox', { name: 'Canned replies' }).waitFor();
+  await page.field('Message').press('Enter');
+  assert.equal(await page.field('Message').inputValue(), 'Hello Leila Haddad, this is Ada Lindqvist');
+});
+
 test('the audit log is read to its beginning', async (t) => {
   const { server, app, ada, as, arrive } = await shop(t);
   const leila = await new Visitor(server, app, 'leila', { id: 'usr_1', name: 'Leila Haddad' }).open();
@@ -223,6 +281,15 @@ test('who manages nothing has their own settings only', async (t) => {
   await page.page.getByText('0.1.0').waitFor();
 });
 
+/** As a team has them: short ones, long ones, of several lines, in other scripts. */
+const CANNED = [
+  ['hello', 'Hello {{person.name|there}}, this is {{agent.name}}. How can I help?'],
+  ['hours', 'We are here from 9 to 17, Monday to Friday.'],
+  ['refund', 'Your refund is on its way. Banks take up to five working days to show it; if it is not there by then, write to us again and we look into it together with our payment provider, who can trace it.'],
+  ['مرحبا', 'مرحبًا {{person.name|بك}}، معك {{agent.name}}. كيف يمكنني مساعدتك؟'],
+  ...['account', 'courier', 'invoice', 'log', 'return', 'warranty-no', 'warranty-swap'].map((name) => [name, `About ${name}.\nOn two lines.`]),
+];
+
 for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
   for (const dark of [false, true]) {
     const name = `${where}-${dark ? 'dark' : 'light'}`;
@@ -249,8 +316,18 @@ for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
       await page.go('/dashboard/settings/app');
       await page.button('Make a secret').waitFor();
       await page.shows(`${name}-settings-app`);
+      await page.go('/dashboard/settings/canned');
+      await page.sees('There is none yet.');
+      for (const [shortcut, text] of CANNED) await server.ask('POST', '/v1/admin/canned-replies', { shortcut, text }, as(ada));
+      await page.page.reload();
+      await page.sees('/hello');
+      await page.shows(`${name}-settings-canned`);
+      await page.button('Change /hello').click();
+      await page.field('Text').waitFor();
+      await page.shows(`${name}-settings-canned-change`);
+      await page.page.keyboard.press('Escape');
       await page.go('/dashboard/settings/audit');
-      await page.sees('Added an identity key');
+      await page.page.getByText('Added an identity key', { exact: true }).first().waitFor();
       await page.shows(`${name}-settings-audit`);
       await page.go('/dashboard/settings/about');
       await page.page.getByText('Devices online').waitFor();

@@ -62,10 +62,12 @@ pub struct LetIn {
 
 /// The agent as others see them.
 pub fn shown(agent: &StoredAgent) -> protocol::Agent {
-    let status = match (agent.is_disabled, &agent.password_hash) {
+    // An agent of the demo has come without a password.
+    let has_come = agent.password_hash.is_some() || agent.last_seen_at.is_some();
+    let status = match (agent.is_disabled, has_come) {
         (true, _) => AgentStatus::Disabled,
-        (false, None) => AgentStatus::Invited,
-        (false, Some(_)) => AgentStatus::Active,
+        (false, false) => AgentStatus::Invited,
+        (false, true) => AgentStatus::Active,
     };
     protocol::Agent {
         id: agent.id.clone(),

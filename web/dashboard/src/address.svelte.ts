@@ -5,8 +5,10 @@ const ROOT = "/dashboard";
 /** What a tag's view begins with. */
 const TAG = "tag:";
 
-export type Section = "profile" | "team" | "app" | "audit" | "about";
-export const SECTIONS: readonly Section[] = ["profile", "team", "app", "audit", "about"];
+export type Section = "profile" | "team" | "canned" | "app" | "audit" | "about";
+export const SECTIONS: readonly Section[] = ["profile", "team", "canned", "app", "audit", "about"];
+/** Those for who manages the app. */
+export const MANAGED: readonly Section[] = ["team", "canned", "app", "audit"];
 
 export interface Place {
   page: "inbox" | "sessions" | "settings";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { refusal, shortcutOf, wrongShortcut, wrongText } from "./canned.ts";
 import { detailsOf } from "./details.ts";
 import { isOrigin } from "./origins.ts";
 import { isHandheld, programName } from "./programs.ts";
@@ -29,5 +30,28 @@ describe("the audit log's details", () => {
     expect(detailsOf({ name: null, role: null }, nameOf)).toBe("");
     expect(detailsOf({ allowed_origins: ["https://a.dk"] }, nameOf)).toBe('allowed origins: ["https://a.dk"]');
     expect(detailsOf(null, nameOf)).toBe("");
+  });
+});
+
+describe("canned replies", () => {
+  it("have a short name of one word, with or without the slash before it", () => {
+    for (const good of ["hello-1_b", "Grüße", " /Hours ", "تحية", "返金", "x".repeat(32)]) expect(wrongShortcut(good)).toBeUndefined();
+    for (const wrong of ["", " / ", "two words", "a/b", "x".repeat(33)]) expect(wrongShortcut(wrong)).toBeDefined();
+    expect(shortcutOf(" /Hours ")).toBe("hours");
+  });
+
+  it("have between braces only what can be filled in, as the server has it", () => {
+    for (const good of ["Hi", "Hi {{person.name|there}}, {{ agent.name }} here", "{{person.email}}", "a } b { c", "{{person.name|a {b}}}"]) expect(wrongText(good)).toBeUndefined();
+    for (const wrong of ["", " ", "{{name}}", "{{person.nam|there}}", "{{person.name", "{{}}", "{{ | }}", "{{a {{person.name}}", "x".repeat(5001)]) expect(wrongText(wrong)).toBeDefined();
+  });
+
+  it("are told what the server has against them at the field that it speaks of", () => {
+    const at = (code: string, message: string) => refusal({ code, message }).at;
+    expect(at("VALIDATION_ERROR", "there is a canned reply with that shortcut already")).toBe("shortcut");
+    expect(at("VALIDATION_ERROR", "a shortcut is 1 to 32 letters, digits, and any of - _")).toBe("shortcut");
+    expect(at("VALIDATION_ERROR", "{{name}} is not known; there are {{person.name}}")).toBe("text");
+    expect(at("MESSAGE_TOO_LONG", "the body has 5001 characters")).toBe("text");
+    expect(at("VALIDATION_ERROR", "an app has at most 1000 canned replies")).toBe("all");
+    expect(at("UNREACHABLE", "the server did not answer")).toBe("all");
   });
 });

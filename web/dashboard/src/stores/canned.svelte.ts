@@ -1,6 +1,6 @@
 // What the team writes again and again: read when it is first wanted, looked through here, filled in when it is inserted.
 import type { CannedReply } from "../../../wire/generated/protocol.ts";
-import type { Ask } from "../api.ts";
+import type { Ask, Failed } from "../api.ts";
 
 const PAGE = 200;
 /** How many are offered at once. */
@@ -30,27 +30,35 @@ export function askedFor(text: string, cursor: number): { from: number; what: st
 export class Canned {
   replies = $state.raw<readonly CannedReply[]>([]);
   #ask: Ask;
-  #isLoading = false;
+  #reading: Promise<Failed | undefined> | undefined;
 
   constructor(ask: Ask) {
     this.#ask = ask;
   }
 
-  /** Reads all of them anew; what is there stays until then. */
-  async load(): Promise<void> {
-    if (this.#isLoading) return;
-    this.#isLoading = true;
+  /** Reads all of them anew; what is there stays until then, and where it could not be read. */
+  async load(): Promise<Failed | undefined> {
+    this.#reading ??= this.#read().finally(() => (this.#reading = undefined));
+    return this.#reading;
+  }
+
+  /** The same after something was changed: what is being read already may be from before. */
+  async loadAnew(): Promise<Failed | undefined> {
+    await this.#reading;
+    return this.load();
+  }
+
+  async #read(): Promise<Failed | undefined> {
     const all: CannedReply[] = [];
     for (;;) {
       const after = all.at(-1)?.shortcut ?? "";
       const outcome = await this.#ask("GET /v1/admin/canned-replies", { query: { after, limit: PAGE } });
-      if (!outcome.ok) break;
+      if (!outcome.ok) return outcome.failed;
       all.push(...outcome.answer.canned_replies);
       if (outcome.answer.has_more) continue;
       this.replies = all;
-      break;
+      return undefined;
     }
-    this.#isLoading = false;
   }
 
   /** Those that fit: whose shortcut begins so first, then those in which it stands. */
