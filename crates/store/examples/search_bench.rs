@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 use protocol::rest::User;
 use protocol::{Actor, AppId, ConversationId, ConversationStatus, Sender, Timestamp};
 use store::{
-    Act, AddNote, App, Appended, CreateApp, HoldIndexing, IdentityPolicy, Index, ListFresh, ListOld, LoadUnindexed,
-    Mark, NewMessage, NowAt, OpenConversation, Purpose, Scope, Search, Seen, Sought, Store,
+    Act, AddNote, App, Appended, CreateApp, HoldIndexing, IdentityPolicy, Index, ListFresh, ListOld,
+    LoadUnindexed, Mark, NewMessage, NowAt, OpenConversation, Purpose, Scope, Search, Seen, Sought, Store,
 };
 
 /// Writes that are submitted at once.

@@ -621,7 +621,8 @@ async fn no_statement_of_sqlite_walks_a_table() {
             let walked = line.trim().strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
             walked.is_some_and(|walked| {
                 let is_called = |table: &str| {
-                    sql.contains(&format!("{table} {walked} ")) || sql.contains(&format!("{table} AS {walked} "))
+                    sql.contains(&format!("{table} {walked} "))
+                        || sql.contains(&format!("{table} AS {walked} "))
                 };
                 TABLES.iter().any(|table| *table == walked || is_called(table))
             })
