@@ -35,7 +35,7 @@ const REFUSED = /the server responded with a status of (400|401|404|409|429)/;
 
 /** A browser of somebody's own. */
 export class Person {
-  static async arrive(t, url, { size = DESKTOP, dark = false, mayFail = undefined } = {}) {
+  static async arrive(t, url, { size = DESKTOP, dark = false, mayFail = undefined, locale = 'en-GB' } = {}) {
     const person = new Person();
     person.url = url;
     person.faults = [];
@@ -43,7 +43,7 @@ export class Person {
       viewport: size,
       colorScheme: dark ? 'dark' : 'light',
       reducedMotion: 'reduce',
-      locale: 'en-GB',
+      locale,
       hasTouch: size === PHONE,
       isMobile: size === PHONE,
       permissions: ['clipboard-read', 'clipboard-write'],
