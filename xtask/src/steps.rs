@@ -24,11 +24,7 @@ impl Steps {
     ///
     /// # Errors
     /// The step's own, with its name.
-    pub(crate) fn check(
-        &mut self,
-        name: &'static str,
-        step: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn check(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
         if self.from.as_deref().is_some_and(|from| from != name) {
             return Ok(());
         }
