@@ -105,7 +105,7 @@ for (const [size, where] of [[DESKTOP, 'desk'], [PHONE, 'phone']]) {
         await ada.page.keyboard.press('Escape');
       }
       await ada.go('/dashboard/sessions');
-      await ada.page.getByText('مباشرةً').waitFor();
+      await ada.page.getByRole('row').filter({ hasText: 'Leila Haddad' }).getByText('متصل').waitFor();
       await ada.shows(`${name}-sessions`);
       for (const [section, seen] of [['profile', 'اللغة'], ['team', 'بن عوكافور'], ['canned', '/hours'], ['app', 'إنشاء سرّ'], ['audit', 'إضافة رد جاهز'], ['about', 'الأجهزة المتصلة']]) {
         await ada.go(`/dashboard/settings/${section}`);
