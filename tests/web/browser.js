@@ -126,9 +126,9 @@ export class Person {
   }
 }
 
-/** Until it holds, asked again and again. */
-export async function eventually(holds, what) {
-  const end = Date.now() + PATIENCE_MS;
+/** Until it holds, asked again and again; with so much patience, in milliseconds. */
+export async function eventually(holds, what, patience = PATIENCE_MS) {
+  const end = Date.now() + patience;
   for (;;) {
     const found = await holds();
     if (found) return found;

@@ -61,7 +61,7 @@ const FAILURES: [(&str, u16, &str); 9] = [
     (
         "Conflict",
         409,
-        "`LOCAL_ID_CONFLICT`: this `local_id` names another message of the conversation; `ASSIGNEE_CHANGED`: it is with another \
+        "`LOCAL_ID_CONFLICT`: this `local_id` names another message, or another note, of the conversation; `ASSIGNEE_CHANGED`: it is with another \
         agent than the request supposes",
     ),
     ("TooLarge", 413, "`MESSAGE_TOO_LONG`: a text or the body has more than it may have"),
@@ -131,7 +131,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         // All of it is optional, and an empty body is `{}`.
         operation["requestBody"]["required"] = false.into();
     }
-    let is_send = method == "post" && path.ends_with("/messages");
+    let is_send = method == "post" && (path.ends_with("/messages") || path.ends_with("/notes"));
     let is_assignment = method == "patch" && path == "/v1/admin/conversations/{id}";
     let names_something =
         path.contains('{') || path == "/v1/admin/sign-ins" || path.starts_with("/v1/admin/app");
