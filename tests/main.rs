@@ -41,6 +41,7 @@ mod redis_modes;
 mod sdk_scenario;
 mod search;
 mod storage_failure;
+mod team;
 mod under_attack;
 
 /// The server's binary, for tests that kill it.

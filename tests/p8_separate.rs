@@ -38,6 +38,10 @@ pub(crate) fn routes() -> Vec<Route> {
         route(Method::POST, "/v1/conversations/{id}/messages/read", receipt(), None),
         route(Method::POST, "/v1/identify", json!({ "user": { "id": "mallory" } }), None),
         route(Method::GET, "/v1/admin/conversations", Value::Null, Some("view_conversations")),
+        route(Method::GET, "/v1/admin/conversations/counts", Value::Null, Some("view_conversations")),
+        route(Method::GET, "/v1/admin/tags", Value::Null, Some("view_conversations")),
+        route(Method::POST, "/v1/admin/tags", json!({ "tag": "intruder-{unique}" }), Some("manage")),
+        route(Method::DELETE, "/v1/admin/tags/{tag}", Value::Null, Some("manage")),
         route(Method::GET, "/v1/admin/search?q=hush", Value::Null, Some("view_conversations")),
         route(Method::GET, "/v1/admin/conversations/{id}", Value::Null, Some("view_conversations")),
         route(
@@ -45,6 +49,18 @@ pub(crate) fn routes() -> Vec<Route> {
             "/v1/admin/conversations/{id}",
             json!({ "status": "resolved" }),
             Some("send_messages"),
+        ),
+        route(
+            Method::PATCH,
+            "/v1/admin/conversations/{id}",
+            json!({ "add_tags": ["intruder"], "marked_unread": true }),
+            Some("send_messages"),
+        ),
+        route(
+            Method::PATCH,
+            "/v1/admin/conversations/{id}/person",
+            json!({ "about": "intruder {unique}" }),
+            Some("send_messages view_conversations"),
         ),
         route(Method::GET, "/v1/admin/conversations/{id}/messages", Value::Null, Some("view_conversations")),
         route(Method::POST, "/v1/admin/conversations/{id}/messages", send(), Some("send_messages")),
@@ -130,7 +146,8 @@ impl Route {
         let path = path
             .replace("{agent_id}", "agt_unknown")
             .replace("{sign_in_id}", "tok_unknown")
-            .replace("{canned_reply_id}", "can_unknown");
+            .replace("{canned_reply_id}", "can_unknown")
+            .replace("{tag}", "unknown");
         let body = match &self.body {
             Value::Null => Vec::new(),
             body => {
@@ -180,6 +197,7 @@ fn admin_events() -> Vec<(&'static str, Value, &'static str)> {
             "view_conversations",
         ),
         ("sessions:list", json!({ "app_id": "{app}" }), "view_sessions"),
+        ("conversation:viewing", json!({ "conversation_id": "{id}" }), "view_conversations"),
     ]
 }
 
@@ -235,6 +253,7 @@ impl Victim {
                 "agent:typing",
                 "conversation:updated",
                 "activity:new",
+                "agent:viewing",
             ] {
                 assert_eq!(client.settled(name).await, Vec::<Value>::new(), "{name} by {by}");
             }
@@ -248,7 +267,8 @@ pub(crate) async fn state(app: &TestApp, conversation: &str) -> Value {
     let row = app.as_agent().get(&path).await.ok();
     let messages = app.as_agent().get(&format!("{path}/messages")).await.ok();
     let activity = app.as_agent().get(&format!("{path}/activity")).await.ok();
-    json!([row, messages, activity])
+    let about = app.as_agent().get(&format!("{path}/person")).await.ok()["about"].clone();
+    json!([row, messages, activity, about])
 }
 
 /// Whether an answer tells anything of the victim.
@@ -289,7 +309,8 @@ async fn the_matrix_has_every_route_of_the_openapi_document() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_route_opens_to_a_credential_that_is_missing_wrong_expired_or_revoked() {
-    let server = TestServer::start().await;
+    // After each of them all is read that could have changed.
+    let server = TestServer::with(&["--rate-limits=read.agent=60000/10000"]).await;
     let mut victim = Victim::of(&server).await;
     let other = server.app().await;
     let app = victim.app.clone();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Backend, Http, ServerProcess, TestApp, TestCluster, TestServer, eventually, holds};
 
 use crate::BINARY;
+use crate::agents::agent;
 
 /// What was sent is found within this time.
 const FOUND_WITHIN: Duration = Duration::from_secs(2);
@@ -54,6 +55,11 @@ async fn say(app: &TestApp, device: &str, conversation: &str, local_id: &str, bo
     let path = format!("/v1/conversations/{conversation}/messages");
     app.as_device(device).post(&path, &json!({ "local_id": local_id, "body": body })).await.ok()["message"]
         .clone()
+}
+
+async fn note(http: &Http, conversation: &str, local_id: &str, body: &str) -> Value {
+    let path = format!("/v1/admin/conversations/{conversation}/notes");
+    http.post(&path, &json!({ "local_id": local_id, "body": body })).await.ok()["activity"].clone()
 }
 
 /// Waits until the search has so many results for the words.
@@ -108,6 +114,88 @@ async fn what_is_sent_is_found_within_two_seconds_with_where_it_is() {
     found(&http, "lee@example.org", 1).await;
     assert!(began.elapsed() < FOUND_WITHIN, "{:?}", began.elapsed());
     assert_eq!(texts(&search(&http, "chrager").await), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_is_found_within_two_seconds_by_who_may_read_notes_and_by_nobody_else() {
+    let server = TestServer::without_limits().await;
+    let (app, other) = (server.app().await, server.app().await);
+    let (_, token) = agent(&app, "ada", "agent").await;
+    let (_, viewer) = agent(&app, "vic", "viewer").await;
+    let ada = app.as_agent_with(&token);
+    let (mut device, id) = app.device_in_conversation("phone").await;
+    say(&app, "phone", &id, "1", "is there a discount?").await;
+    let mut notes = Vec::new();
+    for n in 0..3 {
+        let written = note(&ada, &id, &n.to_string(), &format!("a Rébate of {n} hushpercent, 折扣")).await;
+        let began = Instant::now();
+        let page = found(&ada, &format!("REBATE {n}"), 1).await;
+        assert!(began.elapsed() < FOUND_WITHIN, "{:?}", began.elapsed());
+        let result = &page["results"][0];
+        assert_eq!((&result["kind"], &result["conversation"]["id"]), (&json!("note"), &json!(id)));
+        for key in ["n", "by", "at"] {
+            assert_eq!(result["note"][key], written[key], "{key}");
+        }
+        assert_eq!(result["note"]["by"]["name"], "ada");
+        assert!(result["message"].is_null());
+        assert_eq!(result["conversation"]["last_message"]["body"], "is there a discount?");
+        assert_eq!(marked(&page), ["Rébate".to_owned(), n.to_string()]);
+        notes.push(written);
+    }
+    // Newest first, with the messages, and of the conversations that are asked for.
+    say(&app, "phone", &id, "2", "a rebate, then?").await;
+    let page = found(&ada, "rebate", 4).await;
+    let kinds: Vec<_> = page["results"].as_array().unwrap().iter().map(|result| &result["kind"]).collect();
+    assert_eq!(kinds, ["message", "note", "note", "note"]);
+    assert_eq!(page["results"][1]["note"]["n"], notes[2]["n"]);
+    let filtered = async |filter: &str| {
+        let page = ada.get(&format!("{}{filter}", path_of("hushpercent"))).await.ok();
+        page["results"].as_array().unwrap().len()
+    };
+    assert_eq!((filtered("&status=open").await, filtered("&status=resolved").await), (3, 0));
+    assert_eq!(filtered("&assignee_id=agt_nobody").await, 0);
+    // The number leads to it.
+    let n = notes[1]["n"].as_u64().unwrap();
+    let path = format!("/v1/admin/conversations/{id}/activity?after={}&limit=1", n - 1);
+    assert_eq!(ada.get(&path).await.ok()["activity"][0], notes[1]);
+    // Whoever reads conversations reads notes; nobody else does, and no device.
+    assert_eq!(texts(&search(&app.as_agent_with(&viewer), "hushpercent").await).len(), 3);
+    let (_, blind) = app.token(&["send_messages", "view_sessions", "view_presence", "manage"]).await;
+    for (who, http, status) in [
+        ("an agent who may not read", app.as_agent_with(&blind), 403),
+        ("the device", app.as_device("phone"), 401),
+        ("another app's device", other.as_device("phone"), 401),
+    ] {
+        let answer = http.get(&path_of("hushpercent")).await;
+        assert_eq!(answer.status, status, "{who}");
+        assert!(!answer.text.contains("hushpercent"), "{who}: {}", answer.text);
+    }
+    assert_eq!(texts(&search(&other.as_agent(), "hushpercent").await), Vec::<String>::new());
+    let messages = format!("/v1/conversations/{id}/messages?q=hushpercent");
+    for path in ["/v1/conversations?q=hushpercent", &messages, "/v1/unread", "/v1/search?q=hushpercent"] {
+        let answer = app.as_device("phone").get(path).await;
+        assert!(!answer.text.contains("percent,"), "{path}: {}", answer.text);
+    }
+    device.settled("message:new").await;
+    assert!(!device.untaken().iter().any(|event| event.contains("activity")), "{:?}", device.untaken());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_that_is_written_at_one_node_is_found_at_another() {
+    let cluster = TestCluster::of(BINARY, 2).await;
+    let app = cluster.app().await;
+    let [one, two] = [0, 1].map(|node| cluster.at(&app, node));
+    let id = one.conversation("phone").await;
+    found(&two.as_agent(), "phone", 1).await;
+    for (n, (here, there)) in [(&one, &two), (&two, &one), (&one, &two)].into_iter().enumerate() {
+        let word = format!("rebate{n}");
+        note(&here.as_agent(), &id, &word, &word).await;
+        let began = Instant::now();
+        let page = found(&there.as_agent(), &word, 1).await;
+        assert!(began.elapsed() < FOUND_WITHIN, "{:?}", began.elapsed());
+        assert_eq!(page["results"][0]["note"]["n"], n + 1);
+        assert_eq!(search(&here.as_agent(), &word).await["results"], page["results"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -274,6 +362,7 @@ async fn a_server_that_is_killed_between_commit_and_index_finds_everything_after
             say(&app, "phone", &id, &format!("{round}-{n}"), &format!("refund number{sent}")).await;
             sent += 1;
         }
+        note(&app.as_agent(), &id, &round.to_string(), &format!("rebate number{round}")).await;
         // Another conversation, of which nothing but the person is to be found.
         let person = json!({ "user": { "id": format!("person{round}") } });
         app.as_device(&format!("device{round}")).post("/v1/conversations", &person).await.ok();
@@ -298,6 +387,9 @@ async fn a_server_that_is_killed_between_commit_and_index_finds_everything_after
     for round in 0..4 {
         found(&http, &format!("person{round}"), 1).await;
     }
+    let notes = found(&http, "rebate", 4).await;
+    let numbers: Vec<_> = notes["results"].as_array().unwrap().iter().map(|one| &one["note"]["n"]).collect();
+    assert_eq!(numbers, [4, 3, 2, 1]);
 }
 
 fn metric(text: &str, name: &str) -> f64 {
@@ -315,7 +407,8 @@ async fn an_index_is_made_anew_beside_the_running_server_and_a_backup_has_it() {
         for n in 0..30 {
             say(app, "phone", &id, &n.to_string(), "refund").await;
         }
-        found(&app.as_agent(), "refund", 30).await;
+        note(&app.as_agent(), &id, "1", "no refund").await;
+        found(&app.as_agent(), "refund", 31).await;
     }
     for arguments in [vec!["search", "rebuild", "--app", &app.app_id], vec!["search", "rebuild"]] {
         assert_eq!(app.command(&arguments).await["asked"], true);
@@ -324,14 +417,15 @@ async fn an_index_is_made_anew_beside_the_running_server_and_a_backup_has_it() {
         })
         .await;
         for app in [&app, &other] {
-            found(&app.as_agent(), "refund", 30).await;
+            let page = found(&app.as_agent(), "refund", 31).await;
+            assert_eq!(page["results"][0]["kind"], "note");
         }
     }
     assert!(app.try_command(&["search", "rebuild", "--app", "app_unknown"]).await.is_err());
     let metrics = server.http().get("/metrics").await.text;
     assert_eq!(metric(&metrics, "replyhq_search_is_indexing"), 1.0);
     assert_eq!(metric(&metrics, "replyhq_search_is_complete"), 1.0);
-    assert!(metric(&metrics, "replyhq_search_indexed_total") >= 2.0 * 31.0 + 31.0 + 2.0 * 31.0);
+    assert!(metric(&metrics, "replyhq_search_indexed_total") >= 2.0 * 32.0 + 32.0 + 2.0 * 32.0);
     holds("nothing waits", || async {
         let metrics = server.http().get("/metrics").await.text;
         metric(&metrics, "replyhq_search_behind_documents") == 0.0
@@ -349,6 +443,7 @@ async fn a_copy_of_the_database_is_searched_as_the_database_was() {
     found(&app.as_agent(), "refund", 1).await;
     // Not indexed when the copy is made, or just so.
     say(&app, "phone", &id, "2", "another refund").await;
+    note(&app.as_agent(), &id, "1", "a rebate").await;
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("replyhq.db");
     app.command(&["backup", "--output", copy.to_str().unwrap()]).await;
@@ -364,6 +459,9 @@ async fn a_copy_of_the_database_is_searched_as_the_database_was() {
         .await
         .ok();
     found(&restored.as_agent(), "refund", 3).await;
+    found(&restored.as_agent(), "rebate", 1).await;
+    note(&restored.as_agent(), &id, "2", "another rebate").await;
+    found(&restored.as_agent(), "rebate", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

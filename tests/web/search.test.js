@@ -84,3 +84,19 @@ test('on a phone the search is a page', async (t) => {
   await ada.page.goBack();
   await hits(ada).first().waitFor();
 });
+
+test('a note is found as what it is, with the time when it was written', async (t) => {
+  const { server, session, joao, arrive } = await shop(t);
+  const note = { local_id: 'n1', body: 'Offered him a discount' };
+  const as = { authorization: `Bearer ${session.admin_token}` };
+  const { activity } = await server.ask('POST', `/v1/admin/conversations/${joao.conversation}/notes`, note, as);
+  await joao.say('E então?');
+  const ada = await arrive();
+  await ada.go('/dashboard');
+  await ada.row('João Café').waitFor();
+  await ada.page.keyboard.press('s');
+  await finds(ada, 'discount', ['João Café']);
+  assert.equal(await ada.page.locator('.hit .note-word').textContent(), 'Note');
+  assert.equal(await hits(ada).locator('time').getAttribute('datetime'), activity.at);
+  await ada.shows('search-note');
+});

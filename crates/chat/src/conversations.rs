@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{OpenedFor, ProvenAt, Signal};
+use cluster::{OpenedFor, ProvenAt, Signal, Viewing};
 use protocol::event::{AgentTyping, UserTyping};
 use protocol::limits::Action;
 use protocol::rest::{ConversationPage, Identity, OpenConversation};
@@ -15,7 +15,7 @@ use store::{
 };
 
 use crate::identity_token::{self, Proven, Refusal};
-use crate::{Chat, Device, Page, Principal, blocked, input};
+use crate::{Agent, Chat, Device, Page, Principal, blocked, input};
 
 impl Chat {
     /// The device's open conversation, or a new one.
@@ -239,6 +239,20 @@ impl Chat {
             ListConversations { scope: principal.scope(), view: View::All(None), after: None, limit: 1 };
         let found = self.read(any).await?;
         if found.is_empty() { self.told_of(action, Err(failure)) } else { Ok(()) }
+    }
+
+    /// Tells all nodes which agents look at a conversation on one of them.
+    pub fn tell_viewing(&self, app_id: AppId, viewing: Viewing) {
+        self.publish(app_id, Signal::Viewing(viewing));
+    }
+
+    /// Counts one event of an agent that says what they look at.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `RATE_LIMITED`.
+    pub fn may_view(&self, agent: &Agent) -> Result<(), Failure> {
+        agent.require(Permission::ViewConversations)?;
+        self.limit(Action::Typing, &Principal::Agent(agent.clone()))
     }
 
     /// Tells the other side that someone types in a conversation that they have joined.

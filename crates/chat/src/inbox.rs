@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use cluster::Signal;
-use protocol::limits::Action;
-use protocol::rest::{ChangeConversation, InboxPage};
+use protocol::limits::{Action, TAGS};
+use protocol::rest::{ChangeConversation, InboxCounts, InboxPage};
 use protocol::{
     AgentId, Code, Conversation, ConversationStatus, Failure, InboxConversation, Permission, Timestamp,
 };
 use serde_json::json;
 use store::{
-    Act, Assign, Assigned, Changed, FindConversation, InboxCursor, ListConversations, Scope, SetStatus,
-    StoredAgent, View,
+    Act, Assign, Assigned, Changed, CountInbox, FindConversation, InboxCursor, ListConversations, MarkUnread,
+    Marked, Scope, SetStatus, StoredAgent, View,
 };
 
 use crate::messages::no_conversation;
-use crate::{Agent, Chat, Page, Principal};
+use crate::{Agent, Chat, Page, Principal, tags};
 
 /// What of an inbox an agent looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboxView {
     /// Everything.
     All,
@@ -28,10 +28,12 @@ pub enum InboxView {
     Unassigned,
     /// What waits for an answer, who has waited longest first.
     Waiting,
+    /// What has this tag.
+    Tagged(String),
 }
 
 impl InboxView {
-    /// Reads the name of a view; `None` if there is no such one.
+    /// Reads the name of a view; `None` if there is no such one. Tags have none.
     pub fn parse(text: &str) -> Option<Self> {
         [
             ("all", Self::All),
@@ -66,6 +68,7 @@ impl Chat {
             InboxView::Mine => View::Assigned(Some(agent.require_person()?.clone()), of_status),
             InboxView::Unassigned => View::Assigned(None, of_status),
             InboxView::Waiting => View::Waiting(of_status),
+            InboxView::Tagged(tag) => View::Tagged(tags::checked(&tag)?, of_status),
         };
         self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let is_by_wait = matches!(view, View::Waiting(_));
@@ -82,6 +85,18 @@ impl Chat {
             format!("{}-{}", at.epoch_ms(), row.conversation.id)
         });
         Ok(InboxPage { conversations, has_more, next_cursor })
+    }
+
+    /// How many conversations each view has.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
+    pub async fn counts(&self, agent: &Agent) -> Result<InboxCounts, Failure> {
+        agent.require(Permission::ViewConversations)?;
+        self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
+        let agents = agent.agent_id.iter().cloned().collect();
+        let counted = self.read(CountInbox { app_id: agent.app_id.clone(), agents }).await?;
+        Ok(counted.of(agent.agent_id.as_ref()))
     }
 
     /// One conversation, as an inbox shows it.
@@ -103,10 +118,11 @@ impl Chat {
         self.cluster.registry.connections_of(&agent.app_id, devices).await.iter().any(|count| *count > 0)
     }
 
-    /// Resolves a conversation or opens it again, or says whom it is with, or both; then first whom.
+    /// Says whom a conversation is with, resolves it or opens it again, tags it, marks it; in this order.
     ///
     /// # Errors
-    /// `FORBIDDEN`, `MISSING_PARAMS` if it says nothing, `VALIDATION_ERROR` for an agent who can't answer, `ASSIGNEE_CHANGED`,
+    /// `FORBIDDEN`, `MISSING_PARAMS` if it says nothing, `VALIDATION_ERROR` for an agent who can't answer, for what is no tag, and
+    /// for more of them than there may be, `ASSIGNEE_CHANGED`,
     /// `CONVERSATION_NOT_FOUND`, `RATE_LIMITED`, `SHUTTING_DOWN`, `SERVER_ERROR`.
     pub async fn change_conversation(
         self: &Arc<Self>,
@@ -116,12 +132,23 @@ impl Chat {
     ) -> Result<InboxConversation, Failure> {
         let _entered = self.accepting()?;
         agent.require(Permission::SendMessages)?;
-        let ChangeConversation { status, assignee_id, if_assignee_id } = change;
-        if status.is_none() && assignee_id.is_none() {
-            return Err(Failure::missing("status or assignee_id"));
+        let ChangeConversation { status, assignee_id, if_assignee_id, add_tags, remove_tags, marked_unread } =
+            change;
+        let has_tags = !(add_tags.is_empty() && remove_tags.is_empty());
+        if status.is_none() && assignee_id.is_none() && !has_tags && marked_unread.is_none() {
+            return Err(Failure::missing("status, assignee_id, add_tags, remove_tags or marked_unread"));
         }
         if assignee_id.is_none() && if_assignee_id.is_some() {
             return Err(Failure::missing("assignee_id, beside if_assignee_id,"));
+        }
+        if add_tags.len().max(remove_tags.len()) > TAGS {
+            return Err(Failure::invalid(format!("a conversation has at most {TAGS} tags")));
+        }
+        let all =
+            |tags: Vec<String>| tags.iter().map(|tag| tags::checked(tag)).collect::<Result<Vec<_>, _>>();
+        let (add_tags, remove_tags) = (all(add_tags)?, all(remove_tags)?);
+        if let Some(both) = add_tags.iter().find(|tag| remove_tags.contains(tag)) {
+            return Err(Failure::invalid(format!("the tag {both:?} is to be put on and taken off")));
         }
         self.limit(Action::Change, &Principal::Agent(agent.clone()))?;
         let mut row = None;
@@ -130,6 +157,12 @@ impl Chat {
         }
         if let Some(status) = status {
             row = Some(self.set_status(agent, id, status).await?);
+        }
+        if has_tags {
+            row = Some(self.change_tags(agent, id, add_tags, remove_tags).await?);
+        }
+        if let Some(is_marked) = marked_unread {
+            row = Some(self.mark_unread(agent, id, is_marked).await?);
         }
         let mut row = row.ok_or_else(no_conversation)?;
         row.is_online = Some(self.is_online(agent, &row.conversation).await);
@@ -186,18 +219,36 @@ impl Chat {
         .await
     }
 
+    async fn mark_unread(
+        self: &Arc<Self>,
+        agent: &Agent,
+        id: &str,
+        is_marked: bool,
+    ) -> Result<InboxConversation, Failure> {
+        let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
+        self.written(MarkUnread { scope, id: id.into(), is_marked }, |chat, marked| {
+            let Marked { conversation, has_changed } = marked.ok_or_else(no_conversation)?;
+            if has_changed {
+                let app_id = conversation.conversation.app_id.clone();
+                chat.publish(app_id, Signal::Conversation(conversation.clone()));
+            }
+            Ok(*conversation)
+        })
+        .await
+    }
+
     /// The inboxes hear of it, and who is there of what happened, if anything did.
-    fn spread(&self, changed: Changed) -> InboxConversation {
+    pub(crate) fn spread(&self, changed: Changed) -> InboxConversation {
         let Changed { conversation, activity } = changed;
-        if let Some(activity) = activity {
+        if !activity.is_empty() {
             let app_id = conversation.conversation.app_id.clone();
             self.publish(app_id.clone(), Signal::Conversation(conversation.clone()));
-            self.publish(app_id, Signal::Activity(activity));
+            self.tell_activity(&app_id, activity);
         }
         *conversation
     }
 
-    fn act_on(&self, agent: &Agent, action: &'static str, id: &str) -> Act {
+    pub(crate) fn act_on(&self, agent: &Agent, action: &'static str, id: &str) -> Act {
         Act {
             app_id: agent.app_id.clone(),
             at: self.ambient.now(),

@@ -1,6 +1,6 @@
 //! How many rows are asked for, and the form of all else that comes in.
 
-pub(crate) use protocol::input::{body, context, device_id, local_id, name, user};
+pub(crate) use protocol::input::{body, context, device_id, local_id, name, text, user};
 use protocol::limits::{DEVICE_SECRET_CHARS, PAGE, PAGE_MAX, SESSIONS_PAGE_MAX};
 use protocol::{Failure, encoded};
 use serde::Serialize;

@@ -33,6 +33,7 @@ mod revocations;
 mod round;
 mod search;
 mod standing;
+mod tags;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 //! Who writes, as agents see it, and what they may do about it.
 
+use std::sync::Arc;
+
 use cluster::Signal;
-use protocol::limits::Action;
+use protocol::limits::{ABOUT_CHARS, Action};
 use protocol::rest::{BlockedAnswer, PersonAnswer, PersonInfo, PersonsDevice};
 use protocol::{AppId, Code, DeviceId, Failure, Permission, UserId};
-use store::{Block, Blocked, FindPerson, PersonCard, ResetDevice, Scope, Unbind};
+use store::{Block, Blocked, DescribePerson, FindPerson, PersonCard, ResetDevice, Scope, Unbind};
 
 use crate::administration::By;
 use crate::messages::no_conversation;
@@ -23,7 +25,7 @@ impl Chat {
         self.limit(Action::Read, &Principal::Agent(agent.clone()))?;
         let scope = Scope { app_id: agent.app_id.clone(), device_id: None };
         let find = FindPerson { scope, conversation_id: conversation_id.into(), limit: CONVERSATIONS + 1 };
-        let PersonCard { person, devices, mut conversations } =
+        let PersonCard { person, about, devices, mut conversations } =
             self.read(find).await?.ok_or_else(no_conversation)?;
         conversations.retain(|row| row.conversation.id.as_str() != conversation_id);
         conversations.truncate(CONVERSATIONS as usize);
@@ -55,7 +57,42 @@ impl Chat {
             row.conversation.last_message =
                 row.conversation.last_message.take().map(|m| m.preview().into_owned());
         }
-        Ok(PersonAnswer { person, devices, conversations })
+        Ok(PersonAnswer { person, about, devices, conversations })
+    }
+
+    /// Keeps what the team knows about whoever writes in a conversation, and answers with all that is shown of them then.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `VALIDATION_ERROR`, `CONVERSATION_NOT_FOUND`, `RATE_LIMITED`, `SHUTTING_DOWN`, `SERVER_ERROR`.
+    pub async fn describe_person(
+        self: &Arc<Self>,
+        agent: &Agent,
+        id: &str,
+        about: &str,
+    ) -> Result<PersonAnswer, Failure> {
+        let entered = self.accepting()?;
+        agent.require(Permission::SendMessages)?;
+        agent.require(Permission::ViewConversations)?;
+        let about = about.trim().to_owned();
+        if !about.is_empty() {
+            input::text("about", &about, ABOUT_CHARS)?;
+        }
+        self.limit(Action::Change, &Principal::Agent(agent.clone()))?;
+        let describe = DescribePerson {
+            scope: Scope { app_id: agent.app_id.clone(), device_id: None },
+            id: id.into(),
+            about,
+            by: agent.as_actor(),
+            act: self.act_on(agent, "person.describe", id),
+        };
+        let app_id = agent.app_id.clone();
+        self.written(describe, move |chat, activity| {
+            chat.tell_activity(&app_id, activity.ok_or_else(no_conversation)?);
+            Ok(())
+        })
+        .await?;
+        drop(entered);
+        self.person(agent, id).await
     }
 
     /// Blocks a device, or no longer.

@@ -35,7 +35,8 @@ impl Rounds {
             | Signal::Opened(_)
             | Signal::Proven(_)
             | Signal::Crowded(_)
-            | Signal::CrowdedOut(..) => {}
+            | Signal::CrowdedOut(..)
+            | Signal::Viewing(_) => {}
         }
     }
 }

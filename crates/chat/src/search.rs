@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use protocol::limits::{Action, SEARCH_CHARS, SNIPPET_CHARS};
-use protocol::rest::{FoundMessage, SearchKind, SearchPage, SearchResult, Snippet, SnippetRange};
+use protocol::rest::{FoundMessage, FoundNote, SearchKind, SearchPage, SearchResult, Snippet, SnippetRange};
 use protocol::{AgentId, AppId, ConversationStatus, Failure, Permission};
 use store::{Hit, HitWhat, RebuildSearch, Scope, Search, Sought};
 
@@ -84,21 +84,26 @@ fn sought(words: &str) -> Result<Sought, Failure> {
 }
 
 fn result(hit: Hit, sought: &Sought) -> SearchResult {
-    let (kind, message, text) = match hit.what {
-        HitWhat::Message(message) => {
-            let found = FoundMessage {
-                id: message.id,
-                seq: message.seq,
-                sender: message.sender,
-                sender_name: message.sender_name,
-                created_at: message.created_at,
-            };
-            (SearchKind::Message, Some(found), message.body)
+    let (mut message, mut note) = (None, None);
+    let (kind, text) = match hit.what {
+        HitWhat::Message(found) => {
+            message = Some(FoundMessage {
+                id: found.id,
+                seq: found.seq,
+                sender: found.sender,
+                sender_name: found.sender_name,
+                created_at: found.created_at,
+            });
+            (SearchKind::Message, found.body)
         }
-        HitWhat::Person(text) => (SearchKind::Person, None, text),
+        HitWhat::Note(found) => {
+            note = Some(FoundNote { n: found.n, by: found.by, at: found.at });
+            (SearchKind::Note, found.body.unwrap_or_default())
+        }
+        HitWhat::Person(text) => (SearchKind::Person, text),
     };
     let snippet = snippet(&text, &sought.places(&text));
-    SearchResult { kind, conversation: hit.conversation, message, snippet }
+    SearchResult { kind, conversation: hit.conversation, message, note, snippet }
 }
 
 /// The text around the first of these places.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::event::{AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping};
+use protocol::event::{AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping, Viewer};
 use protocol::{
     Activity, AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, Session, UserId,
 };
@@ -56,6 +56,19 @@ pub enum Signal {
     CrowdCounted(String, Vec<SilentConnection>),
     /// These connections of a device are one too many each: they are to be closed.
     CrowdedOut(DeviceId, Vec<ConnectionId>),
+    /// Which agents look at a conversation on one node. Said again every few seconds, so that a node that dies falls silent.
+    Viewing(Viewing),
+}
+
+/// Which agents look at a conversation on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Viewing {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The node, by a name that no other has.
+    pub node: String,
+    /// Each agent once.
+    pub agents: Vec<Viewer>,
 }
 
 /// A device has more connections than it may have.
@@ -193,7 +206,7 @@ mod tests {
         assert_eq!(names.len(), SIGNALS, "each signal has a line");
     }
 
-    const SIGNALS: usize = 17;
+    const SIGNALS: usize = 18;
 
     /// Whoever adds a signal adds its line to the file.
     fn name(signal: &Signal) -> &'static str {
@@ -215,6 +228,7 @@ mod tests {
             Signal::Crowded(_) => "Crowded",
             Signal::CrowdCounted(..) => "CrowdCounted",
             Signal::CrowdedOut(..) => "CrowdedOut",
+            Signal::Viewing(_) => "Viewing",
         }
     }
 }

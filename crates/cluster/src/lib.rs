@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use self::bus::{Bus, Deliver};
-pub use self::envelope::{Crowd, Envelope, IdentityChange, OpenedFor, ProvenAt, Signal, SilentConnection};
+pub use self::envelope::{
+    Crowd, Envelope, IdentityChange, OpenedFor, ProvenAt, Signal, SilentConnection, Viewing,
+};
 pub use self::redis::RedisUrl;
 use self::redis::{Publisher, Received, subscribe};
 pub use self::registry::{Counts, Edge, Joined, Registry, SessionList, Totals, Watching};

@@ -15,7 +15,7 @@ pub struct Activity {
     /// Its place among the conversation's activity: 1, 2, 3 … without holes, in commit order. It has nothing to do with `seq`.
     pub n: u64,
     /// What happened. There may be more kinds one day: show what is not known as nothing.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, examples("note", "assigned", "released", "resolved", "reopened", "identified", "blocked", "unblocked")))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, examples("note", "assigned", "released", "resolved", "reopened", "identified", "blocked", "unblocked", "tagged", "untagged", "described")))]
     pub kind: ActivityKind,
     /// When the server stored it.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
@@ -26,7 +26,7 @@ pub struct Activity {
     /// Whom it was done to: the agent that a conversation was given to, the person who was named or blocked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Actor>,
-    /// A note's text.
+    /// A note's text; the tag that was put on or taken off; what was written about the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// A note's name by its writer, unique among the conversation's notes.
@@ -65,6 +65,12 @@ pub enum ActivityKind {
     Blocked,
     /// They do again.
     Unblocked,
+    /// It has a tag.
+    Tagged,
+    /// It has a tag no longer.
+    Untagged,
+    /// The team has written something about the person.
+    Described,
     /// What a later version knows: it keeps its place and its word.
     Other(String),
 }
@@ -81,6 +87,9 @@ impl ActivityKind {
             Self::Identified => "identified",
             Self::Blocked => "blocked",
             Self::Unblocked => "unblocked",
+            Self::Tagged => "tagged",
+            Self::Untagged => "untagged",
+            Self::Described => "described",
             Self::Other(word) => word,
         }
     }
@@ -88,7 +97,7 @@ impl ActivityKind {
 
 impl From<String> for ActivityKind {
     fn from(word: String) -> Self {
-        const KNOWN: [ActivityKind; 8] = [
+        const KNOWN: [ActivityKind; 11] = [
             ActivityKind::Note,
             ActivityKind::Assigned,
             ActivityKind::Released,
@@ -97,6 +106,9 @@ impl From<String> for ActivityKind {
             ActivityKind::Identified,
             ActivityKind::Blocked,
             ActivityKind::Unblocked,
+            ActivityKind::Tagged,
+            ActivityKind::Untagged,
+            ActivityKind::Described,
         ];
         KNOWN.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Other(word))
     }

@@ -65,6 +65,12 @@ pub struct InboxConversation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub first_reply_at: Option<Timestamp>,
+    /// What the team sorts it by, in alphabetical order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whether an agent has said that it is to be looked at again. Left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_marked_unread: bool,
     /// Whether the device is connected now. Absent in events, which tell it by `presence:change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_online: Option<bool>,
@@ -81,6 +87,8 @@ impl InboxConversation {
             user_name,
             is_verified,
             assignee_id,
+            tags,
+            is_marked_unread,
             // Change only with a message.
             waiting_since: _,
             first_reply_at: _,
@@ -103,6 +111,7 @@ impl InboxConversation {
         let mut hasher = DefaultHasher::new();
         (status, last_seq, updated_at.epoch_ms(), user_id, user_name, is_verified, unread_count, assignee_id)
             .hash(&mut hasher);
+        (tags, is_marked_unread).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Activity, AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId,
+    Activity, AgentId, AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, MessageId,
     MessageStatus, Side, Timestamp, UserInfo,
 };
 
@@ -32,6 +32,8 @@ named! {
     Activity => "activity:new",
     StatusChange => "message:status",
     AgentTyping => "agent:typing",
+    AgentViewing => "agent:viewing",
+    crate::rest::InboxCounts => "inbox:counts",
     UserTyping => "user:typing",
     ConversationUpdated<'_> => "conversation:updated",
     crate::Session => "session:connect",
@@ -113,6 +115,29 @@ pub struct AgentTyping {
     /// Where.
     pub conversation_id: ConversationId,
     /// Whether it goes on.
+    pub is_typing: bool,
+}
+
+/// Which agents look at a conversation, whoever of them hears it among them. Comes to those who have joined it, whenever that changes,
+/// and with the join if anybody looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AgentViewing {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// In the order of their ids; each once, on however many screens.
+    pub agents: Vec<Viewer>,
+}
+
+/// An agent who looks at a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Viewer {
+    /// The agent.
+    pub id: AgentId,
+    /// Their name.
+    pub name: String,
+    /// Whether they are writing there.
     pub is_typing: bool,
 }
 

@@ -95,6 +95,16 @@ pub const USER_AGENT_CHARS: usize = 256;
 pub const CANNED_REPLIES: u64 = 1_000;
 /// Characters of a canned reply's shortcut, at most.
 pub const SHORTCUT_CHARS: usize = 32;
+/// Tags of one conversation, at most.
+pub const TAGS: usize = 20;
+/// Characters of a tag, at most.
+pub const TAG_CHARS: usize = 32;
+/// Tags on the list of one app, at most.
+pub const TAGS_OF_APP: u64 = 500;
+/// Characters of what the team writes about a person, at most.
+pub const ABOUT_CHARS: usize = 2_000;
+/// Conversations that are counted in each view of an inbox: what is said to be so many may be more.
+pub const COUNTED: u64 = 1_000;
 /// How long typing is shown that is not repeated.
 pub const TYPING_LIFETIME: Duration = Duration::from_secs(6);
 /// How long a handshake may take, from the first byte to the accepted namespace.
@@ -129,11 +139,11 @@ pub enum Action {
     Join,
     /// Acknowledge: `delivery:receipt`, `message:read`, and their routes.
     Receipt,
-    /// Show typing.
+    /// Show typing, or what an agent looks at.
     Typing,
     /// Read a page or a list.
     Read,
-    /// Resolve or reopen a conversation.
+    /// Change a conversation, a person or a setting.
     Change,
     /// Any other event of a socket, and sends that are refused. Who is over this one waits instead of being refused.
     Event,

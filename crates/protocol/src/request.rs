@@ -37,6 +37,7 @@ requests! {
     ReadMessages => "message:read" -> Nothing,
     SubscribeToApp => "app:subscribe" -> Nothing,
     ListSessions => "sessions:list" -> SessionPage,
+    ViewConversation => "conversation:viewing" -> Nothing,
     Identify => "identify" -> Nothing,
 }
 
@@ -208,6 +209,16 @@ pub struct ReadMessages {
     pub conversation_id: String,
     /// The last message that was read.
     pub up_to_message_id: String,
+}
+
+/// Says what the agent looks at, so that others who look at it too see that; one conversation at a time, which this connection has
+/// joined. Ends with the connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ViewConversation {
+    /// The conversation; absent or empty is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<String>,
 }
 
 /// Asks for the feed of the agent's own app, which is also joined by connecting.

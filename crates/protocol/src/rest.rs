@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    Activity, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
+    Activity, Actor, Agent, AgentId, AgentStatus, AppId, AuditEntry, Availability, CannedReply, Colleague,
     Conversation, DeviceId, Failure, IdentityKeyId, InboxConversation, Message, MessageId, Permission, Role,
     Sender, Session, Timestamp, TokenId, UserId,
 };
@@ -111,6 +111,9 @@ pub struct PersonAnswer {
     /// The person; absent while nobody was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<PersonInfo>,
+    /// What the team has written about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The device that opened the conversation, and after it those at which the person is verified; at most 100.
     pub devices: Vec<PersonsDevice>,
     /// What else they have written, the newest first; at most 20.
@@ -562,8 +565,9 @@ pub struct Receipt {
     pub up_to_message_id: String,
 }
 
-/// `PATCH /v1/admin/conversations/{id}`: a status, or an assignee, or both.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `PATCH /v1/admin/conversations/{id}`: at least one of these. What is more than one is done in this order: whom it is with, its
+/// status, its tags, its mark; what can't be done ends it there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeConversation {
     /// `open` or `resolved`.
@@ -578,6 +582,68 @@ pub struct ChangeConversation {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub if_assignee_id: Option<Option<AgentId>>,
+    /// Tags to put on, each 1 to 32 characters, kept in lower case; a conversation has at most 20. Those that the app's list does not
+    /// have go on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_tags: Vec<String>,
+    /// Tags to take off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove_tags: Vec<String>,
+    /// Whether the team is to look at it again. Who reads what is new in it or answers ends that, too; the person sees nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked_unread: Option<bool>,
+}
+
+/// How many open conversations each view of an inbox has. Each number is at most 1,000, and means so many or more then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InboxCounts {
+    /// All of them.
+    pub open: u64,
+    /// Those that are with nobody.
+    pub unassigned: u64,
+    /// Those in which somebody waits for an answer.
+    pub waiting: u64,
+    /// Those that are with the agent who asks; absent for a program that nobody answers for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mine: Option<u64>,
+    /// Those of them with something that no agent has read, or that are marked as unread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mine_unread: Option<u64>,
+}
+
+/// A tag of an app's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KnownTag {
+    /// The tag.
+    pub tag: String,
+    /// How many open conversations have it; 1,000 is so many or more.
+    pub open: u64,
+}
+
+/// An app's tags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TagList {
+    /// In alphabetical order; at most 500.
+    pub tags: Vec<KnownTag>,
+}
+
+/// `POST /v1/admin/tags`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddTag {
+    /// The tag, 1 to 32 characters; kept in lower case.
+    pub tag: String,
+}
+
+/// `PATCH /v1/admin/conversations/{id}/person`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DescribePerson {
+    /// What the team knows about the person, at most 2,000 characters, in the place of what stood there; empty is nothing.
+    pub about: String,
 }
 
 /// The answer that carries one message.
@@ -662,6 +728,9 @@ pub struct SearchResult {
     /// The message, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<FoundMessage>,
+    /// The note, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<FoundNote>,
     /// The text around what was found.
     pub snippet: Snippet,
 }
@@ -673,6 +742,8 @@ pub struct SearchResult {
 pub enum SearchKind {
     /// A message's text.
     Message,
+    /// The text of a note, which agents wrote for each other.
+    Note,
     /// Who writes in the conversation: their name, e-mail address or id, or the device's id.
     Person,
 }
@@ -693,6 +764,20 @@ pub struct FoundMessage {
     /// When.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
+}
+
+/// A note that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FoundNote {
+    /// Its place among the conversation's activity: a page of that begins or ends at it.
+    pub n: u64,
+    /// Who wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
 }
 
 /// A part of a text, and where in it is what was looked for.

@@ -5,12 +5,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::event::{
-    self, AgentTyping, Connected, ConversationJoined, Named, PresenceChange, ServerShutdown,
+    self, AgentTyping, AgentViewing, Connected, ConversationJoined, Named, PresenceChange, ServerShutdown,
     SessionDisconnect, StatusChange, UserTyping,
 };
 use crate::request::{
     AgentAuth, DeviceAuth, JoinAsAgent, JoinConversation, LeaveConversation, ListSessions, ReadMessages,
-    ReportDelivery, Request, SendToConversation, StartTyping, StopTyping, SubscribeToApp,
+    ReportDelivery, Request, SendToConversation, StartTyping, StopTyping, SubscribeToApp, ViewConversation,
 };
 use crate::{Activity, Failure, InboxConversation, Message, Session};
 
@@ -115,6 +115,9 @@ pub fn socket() -> serde_json::Result<Value> {
     definitions.event::<Activity>(&mut admin);
     definitions.request::<SubscribeToApp>(&mut admin);
     definitions.request::<ListSessions>(&mut admin);
+    definitions.request::<ViewConversation>(&mut admin);
+    definitions.event::<AgentViewing>(&mut admin);
+    definitions.event::<crate::rest::InboxCounts>(&mut admin);
     definitions.event::<Session>(&mut admin);
     definitions.event::<SessionDisconnect>(&mut admin);
     definitions.event::<PresenceChange>(&mut admin);

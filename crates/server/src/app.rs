@@ -16,14 +16,15 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::command::sign_in_link;
 use crate::connections::Connections;
 use crate::demo::Demo;
-use crate::fanout::{Fanout, look_for_missed};
+use crate::fanout::{Fanout, forget_silent, look_for_missed, tell_counts};
 use crate::listen::Door;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stream::Patience;
 use crate::telemetry::{RefusedLogins, Sampled};
-use crate::{demo, indexing, listen, memory, rest};
+use crate::viewing::Viewers;
+use crate::{demo, indexing, listen, memory, rest, viewing};
 
 /// Connections that the operators' own listener has at a time.
 const INTERNAL_CONNECTIONS: usize = 64;
@@ -134,11 +135,13 @@ impl App {
             first_run(&chat, &public_url).await.map(Greeting::FirstRun)
         };
         let greeting = greeting.map_err(|failure| StartError::Greeting(failure.message))?;
+        let node = format!("{:016x}", chat.ambient().chance());
         let shared = Arc::new(Shared {
             chat,
             fanout,
             metrics,
             connections,
+            viewers: Viewers::new(node),
             sockets: Arc::new(socket_config(&settings, meter)),
             handshake_timeout: settings.handshake_timeout,
             keep_alive_timeout: settings.keep_alive_timeout,
@@ -203,6 +206,9 @@ impl App {
         tasks.spawn(async move { shared.connections.watch_credentials(&shared.chat).await });
         let shared = Arc::clone(&self.shared);
         tasks.spawn(async move { shared.connections.watch_revocations(&shared.chat).await });
+        tasks.spawn(viewing::announce(Arc::clone(&self.shared)));
+        tasks.spawn(forget_silent(Arc::clone(&self.shared.fanout)));
+        tasks.spawn(tell_counts(Arc::clone(&self.shared.fanout)));
         if let Greeting::Demo(demo) = &self.greeting {
             tasks.spawn(demo.live(Arc::clone(&self.shared.chat)));
         }
@@ -302,7 +308,8 @@ impl Here {
             | Signal::UserTyping(..)
             | Signal::SessionConnect(_)
             | Signal::SessionDisconnect(_)
-            | Signal::Presence(_) => {
+            | Signal::Presence(_)
+            | Signal::Viewing(_) => {
                 self.fanout.deliver(app_id, signal);
                 None
             }

@@ -4,6 +4,7 @@
 //! next one goes out, an old one is dropped, a gap is read from the database first. Nothing here waits: frames are
 //! put into the connections' own queues.
 
+mod counts;
 mod feed;
 mod look;
 mod rewind;
@@ -11,6 +12,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod viewing;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -34,6 +36,8 @@ use socketio::{Frame, Outgoing, Stale};
 use store::{ActivityAfter, MessagesAfter, Store};
 use tokio::time::Instant;
 
+use self::counts::Stales;
+pub(crate) use self::counts::tell_counts;
 use self::feed::Feeds;
 pub(crate) use self::feed::Watcher;
 use self::look::News;
@@ -42,6 +46,8 @@ use self::rewind::Heard;
 pub(crate) use self::room::{Both, Standing};
 use self::room::{Numbered, Repaired, Room, Step, Stream};
 use self::typing::Typist;
+use self::viewing::Views;
+pub(crate) use self::viewing::forget_silent;
 use crate::legacy;
 use crate::metrics::Metrics;
 
@@ -181,6 +187,8 @@ pub(crate) struct Fanout {
     /// Only where the look is taken, which also forgets: made with its first.
     news: OnceLock<Mutex<News>>,
     heard: Mutex<Heard>,
+    stales: Stales,
+    views: Views,
     next_key: AtomicU64,
     metrics: Arc<Metrics>,
     /// Where gaps are read from.
@@ -196,6 +204,8 @@ impl Fanout {
             feeds: Feeds::default(),
             news: OnceLock::new(),
             heard: Mutex::default(),
+            stales: Stales::default(),
+            views: Views::default(),
             next_key: AtomicU64::new(1),
             metrics,
             store,
@@ -333,6 +343,7 @@ impl Fanout {
                     frame(channel, &PresenceChange { device_id, ..change.clone() })
                 });
             }
+            Signal::Viewing(viewing) => self.note_viewing(viewing),
             // About connections, and not about what they hear: done where connections are kept.
             Signal::IdentityChanged(_)
             | Signal::Revoked {}
@@ -472,10 +483,13 @@ impl Fanout {
     fn conversation_updated(&self, conversation: &InboxConversation, last_message: Option<&Message>) {
         let Conversation { app_id, id, .. } = &conversation.conversation;
         let about = (self.about(("conversation", id)), Stale::State);
-        self.feeds.tell(app_id, Permission::ViewConversations, about, |channel, _| {
+        let is_watched = self.feeds.tell(app_id, Permission::ViewConversations, about, |channel, _| {
             let preview = last_message.map(Message::preview);
             frame(channel, &ConversationUpdated { conversation, last_message: preview.as_deref() })
         });
+        if is_watched {
+            self.stales.add(app_id);
+        }
     }
 
     /// What a frame is about, as a number that strangers can't foresee.

@@ -25,6 +25,7 @@ mod shared;
 mod socket;
 mod stream;
 mod telemetry;
+mod viewing;
 mod web;
 
 pub use self::address::Proxies;

@@ -302,7 +302,7 @@ impl Metrics {
         );
         registry.register(
             "search_behind_documents",
-            "Messages that wait to be found by the search, on the node that makes its index",
+            "Messages and activity that wait to be found by the search, on the node that makes its index",
             self.index_behind_documents.clone(),
         );
         registry.register(
@@ -312,7 +312,7 @@ impl Metrics {
         );
         registry.register(
             "search_indexed",
-            "Messages and people that this node has put into the search's index",
+            "Messages, notes and people that this node has put into the search's index",
             self.indexed.clone(),
         );
         registry.register(

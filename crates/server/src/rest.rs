@@ -17,6 +17,7 @@ mod people;
 mod presence;
 mod receipts;
 mod search;
+mod tags;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,7 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(receipts::read))
         .routes(routes!(people::identify))
         .routes(routes!(people::tell_context))
-        .routes(routes!(people::admin_person))
+        .routes(routes!(people::admin_person, people::admin_describe_person))
         .routes(routes!(people::admin_block_device))
         .routes(routes!(people::admin_block_person))
         .routes(routes!(people::admin_unbind_device))
@@ -79,6 +80,9 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(app::admin_identity_keys, app::admin_add_identity_key))
         .routes(routes!(app::admin_retire_identity_key))
         .routes(routes!(conversations::admin_inbox))
+        .routes(routes!(conversations::admin_counts))
+        .routes(routes!(tags::admin_tags, tags::admin_add_tag))
+        .routes(routes!(tags::admin_remove_tag))
         .routes(routes!(conversations::admin_conversation, conversations::admin_change_conversation))
         .routes(routes!(messages::admin_list_messages, messages::admin_send_message))
         .routes(routes!(activity::admin_activity))

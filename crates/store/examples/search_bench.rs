@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use protocol::rest::User;
-use protocol::{AppId, ConversationId, ConversationStatus, Sender, Timestamp};
+use protocol::{Actor, AppId, ConversationId, ConversationStatus, Sender, Timestamp};
 use store::{
-    Act, App, Appended, CreateApp, HoldIndexing, IdentityPolicy, Index, ListFresh, ListOld, LoadUnindexed,
-    Mark, NewMessage, NowAt, OpenConversation, Purpose, Scope, Search, Seen, Sought, Store,
+    Act, AddNote, App, Appended, CreateApp, HoldIndexing, IdentityPolicy, Index, ListFresh, ListOld,
+    LoadUnindexed, Mark, NewMessage, NowAt, OpenConversation, Purpose, Scope, Search, Seen, Sought, Store,
 };
 
 /// Writes that are submitted at once.
 const AT_ONCE: u64 = 500;
 /// Messages of one conversation.
 const MESSAGES_EACH: u64 = 20;
+/// Of so many conversations one has a note.
+const NOTE_EVERY: u64 = 4;
 /// Appends in flight while they are measured.
 const IN_FLIGHT: u64 = 100;
 /// How long each of them waits between its appends, where they are as many as people write: 500 a second.
@@ -139,6 +141,8 @@ impl Bench {
             for n in 0..MESSAGES_EACH {
                 join_all(ids.iter().map(|(number, id)| self.say(id, number * MESSAGES_EACH + n))).await;
             }
+            let with_note = ids.iter().filter(|(number, _)| number.is_multiple_of(NOTE_EVERY));
+            join_all(with_note.map(|(number, id)| self.note(id, *number))).await;
         }
     }
 
@@ -182,6 +186,18 @@ impl Bench {
         };
         let said = self.store.write(new).await.expect("an outcome");
         assert!(matches!(said, Appended::New(..)));
+    }
+
+    async fn note(&self, id: &ConversationId, number: u64) {
+        let note = AddNote {
+            scope: Scope { app_id: self.app_id.clone(), device_id: None },
+            conversation_id: id.clone(),
+            local_id: "n".into(),
+            body: format!("note{number} {}", body(number * 19)),
+            by: Actor { id: "agt_1".into(), name: None },
+            now: at(number * 1_000),
+        };
+        self.store.write(note).await.expect("an outcome");
     }
 
     async fn some(&self, conversations: Vec<ConversationId>, mark: Option<Mark>) -> u64 {
@@ -231,7 +247,7 @@ impl Bench {
         };
         let begin = |word: String, chars: usize| word.chars().take(chars).collect::<String>();
         println!("{:<28} {:>8} {:>8} {:>8} {:>8}", "search, ms", "p50", "p95", "p99", "results");
-        let kinds: [(&str, Question<'_>); 9] = [
+        let kinds: [(&str, Question<'_>); 10] = [
             ("a rare word", Box::new(|_| "zanzibar".into())),
             ("any word of a message", Box::new(|n| word(n, 3))),
             ("the most frequent word", Box::new(|_| "re".into())),
@@ -240,6 +256,12 @@ impl Bench {
             (
                 "part of an address",
                 Box::new(|n| format!("lee{}@example", mixed(n) % (messages / MESSAGES_EACH))),
+            ),
+            (
+                "a note's number",
+                Box::new(|n| {
+                    format!("note{}", mixed(n) % (messages / MESSAGES_EACH) / NOTE_EVERY * NOTE_EVERY)
+                }),
             ),
             ("a domain", Box::new(|n| format!("example{}.com", n % 40))),
             (

@@ -45,6 +45,7 @@ pub use self::operations::changes::{
     ChangeCursor, ChangedConversation, Changes, Compare, Compared, Given, ListChanges,
 };
 pub use self::operations::conversations::{CountUnread, InboxCursor, ListConversations, Marks, Scope, View};
+pub use self::operations::counts::{CountInbox, CountedInbox};
 pub use self::operations::credentials::{Credential, FindVoid, KeyId, Void};
 pub use self::operations::devices::{
     ClaimDevice, DeviceLogin, DeviceStanding, EndBindings, FindDevice, FindDeviceLogin, FindLatest,
@@ -56,8 +57,8 @@ pub use self::operations::identity_keys::{
     RetireIdentityKey,
 };
 pub use self::operations::inbox::{
-    Assign, Assigned, FindConversation, Identified, Identify, OpenConversation, Opened, Outcome, SetStatus,
-    TellContext,
+    Assign, Assigned, FindConversation, Identified, Identify, MarkUnread, Marked, OpenConversation, Opened,
+    Outcome, SetStatus, TellContext,
 };
 pub use self::operations::indexing::{
     EndIndexing, Fresh, HoldIndexing, Index, ListFresh, ListOld, LoadUnindexed, Mark, Part, SearchState,
@@ -67,7 +68,7 @@ pub use self::operations::messages::{
     Appended, Cursor, History, Look, MessagesAfter, NewMessage, ReadHistory,
 };
 pub use self::operations::people::{
-    Block, Blocked, BlockedNow, FindPerson, KnownDevice, NameDevices, Person, PersonCard,
+    Block, Blocked, BlockedNow, DescribePerson, FindPerson, KnownDevice, NameDevices, Person, PersonCard,
 };
 pub use self::operations::receipts::{NewReceipt, Receipted};
 pub use self::operations::revocations::{ListRevocations, Revocation, Revocations};
@@ -75,6 +76,7 @@ pub use self::operations::search::{Found, Hit, HitWhat, Search};
 pub use self::operations::search_requests::{
     EndSearchRequest, ForgetIndex, ListRequested, NextSearchRequest, RebuildSearch, Requested, SearchRequest,
 };
+pub use self::operations::tags::{AddTag, ChangeTags, ListTags, RemoveTag, Tagged};
 pub use self::operations::tokens::{
     CreateToken, EndSignIns, FindToken, FindTokenByHash, ListSignIns, ListTokens, RevokeToken, Token,
     TokensAgent, TouchToken,

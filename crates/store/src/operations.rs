@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod canned_replies;
 pub(crate) mod changes;
 pub(crate) mod conversations;
+pub(crate) mod counts;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod heartbeat;
@@ -20,6 +21,7 @@ pub(crate) mod receipts;
 pub(crate) mod revocations;
 pub(crate) mod search;
 pub(crate) mod search_requests;
+pub(crate) mod tags;
 pub(crate) mod tokens;
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! The rules of `seq`, of receipts and of activity against a model: whatever is sent, noted, sent again, resolved and
-//! acknowledged in whatever order.
+//! The rules of `seq`, of receipts, of activity and of what an inbox shows against a model: whatever is sent, noted, sent again,
+//! resolved, tagged, marked and acknowledged in whatever order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use protocol::{
-    Activity, ActivityKind, Actor, AppId, ConversationId, ConversationStatus, DeviceId, LocalId, Message,
-    MessageId, MessageStatus, Sender, Side, Timestamp,
+    Activity, ActivityKind, Actor, AppId, ConversationId, ConversationStatus, DeviceId, InboxConversation,
+    LocalId, Message, MessageId, MessageStatus, Sender, Side, Timestamp,
 };
 use store::{
-    Act, ActivityCursor, AddNote, App, Appended, CreateApp, Cursor, FindConversation, IdentityPolicy,
-    Location, Look, NewMessage, NewReceipt, Noted, OpenConversation, Purpose, ReadActivity, ReadHistory,
-    Scope, SetStatus, Store,
+    Act, ActivityCursor, AddNote, App, Appended, ChangeTags, CountInbox, CreateApp, Cursor, FindConversation,
+    IdentityPolicy, ListConversations, Location, Look, MarkUnread, NewMessage, NewReceipt, Noted,
+    OpenConversation, Purpose, ReadActivity, ReadHistory, Scope, SetStatus, Store, Tagged, View,
 };
 use tokio::sync::oneshot;
 
@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 mod database;
 
 const CONVERSATIONS: usize = 2;
+const TAGS: u8 = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -30,6 +31,10 @@ enum Step {
     Note { conversation: usize, local_id: u8, body: bool },
     /// Resolved by an agent, or opened again.
     Resolve { conversation: usize, is_resolved: bool },
+    /// A tag is put on or taken off; few, so that most is there or not there already.
+    Tag { conversation: usize, tag: u8, is_on: bool },
+    /// Marked as unread, or no longer.
+    Mark { conversation: usize, is_marked: bool },
     /// Up to the message with this place among those stored so far.
     Receipt { conversation: usize, at: prop::sample::Index, is_agent: bool, is_read: bool },
 }
@@ -45,7 +50,14 @@ fn step() -> impl Strategy<Value = Step> {
         .prop_map(|(conversation, local_id, body)| Step::Note { conversation, local_id, body });
     let resolve = (0..CONVERSATIONS, any::<bool>())
         .prop_map(|(conversation, is_resolved)| Step::Resolve { conversation, is_resolved });
-    prop_oneof![3 => send, 2 => receipt, 1 => note, 1 => resolve]
+    let tag = (0..CONVERSATIONS, 0..TAGS, any::<bool>()).prop_map(|(conversation, tag, is_on)| Step::Tag {
+        conversation,
+        tag,
+        is_on,
+    });
+    let mark = (0..CONVERSATIONS, any::<bool>())
+        .prop_map(|(conversation, is_marked)| Step::Mark { conversation, is_marked });
+    prop_oneof![3 => send, 2 => receipt, 1 => note, 1 => resolve, 1 => tag, 1 => mark]
 }
 
 /// What must be in one conversation.
@@ -56,6 +68,8 @@ struct Model {
     /// In order: what happened, and a note's name and body.
     activity: Vec<(ActivityKind, Option<(u8, bool)>)>,
     is_resolved: bool,
+    tags: BTreeSet<String>,
+    is_marked: bool,
     /// Up to where each side has received and read: (user, agent).
     delivered: (u64, u64),
     read: (u64, u64),
@@ -223,7 +237,54 @@ impl Bench {
         let set = SetStatus { scope: self.scope.clone(), id, status, by: ada(), act };
         let changed = self.store.write(set).await.expect("a working database").expect("a conversation");
         assert_eq!(changed.conversation.conversation.status, status);
-        changed.activity.map(|activity| *activity)
+        let mut activity = changed.activity;
+        assert!(activity.len() <= 1, "{activity:?}");
+        activity.pop()
+    }
+
+    /// What happened by it, if that was anything.
+    async fn tag(&self, conversation: usize, tag: &str, is_on: bool) -> Option<Activity> {
+        let (add, remove) =
+            if is_on { (vec![tag.to_owned()], Vec::new()) } else { (Vec::new(), vec![tag.to_owned()]) };
+        let change = ChangeTags {
+            scope: self.scope.clone(),
+            id: self.conversations[conversation].clone(),
+            add,
+            remove,
+            most: 20,
+            most_of_app: 500,
+            by: ada(),
+            act: Act {
+                app_id: self.scope.app_id.clone(),
+                at: now(),
+                actor: "agt_ada".into(),
+                action: "conversation.tag",
+                target: "all".into(),
+                details: None,
+            },
+        };
+        match self.store.write(change).await.expect("a working database") {
+            Tagged::Done(mut changed) => {
+                assert!(changed.activity.len() <= 1, "{:?}", changed.activity);
+                assert_eq!(changed.conversation.tags.iter().any(|other| other == tag), is_on);
+                changed.activity.pop()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether that changed anything.
+    async fn mark(&self, conversation: usize, is_marked: bool) -> bool {
+        let id = self.conversations[conversation].clone();
+        let mark = MarkUnread { scope: self.scope.clone(), id, is_marked };
+        self.store.write(mark).await.expect("a working database").expect("a conversation").has_changed
+    }
+
+    /// The conversations that a view has.
+    async fn view(&self, view: View) -> BTreeSet<ConversationId> {
+        let list = ListConversations { scope: self.scope.clone(), view, after: None, limit: 10 };
+        let rows = self.store.read(list).await.expect("a working database");
+        rows.into_iter().map(|row| row.conversation.id).collect()
     }
 
     /// All of a conversation's activity, read forwards in pages of two, and the same backwards.
@@ -258,7 +319,7 @@ impl Bench {
         forwards
     }
 
-    async fn stored(&self, conversation: usize) -> (Vec<Message>, u64) {
+    async fn stored(&self, conversation: usize) -> (Vec<Message>, InboxConversation) {
         let id = self.conversations[conversation].clone();
         let all = self
             .store
@@ -276,7 +337,7 @@ impl Bench {
             .read(FindConversation { scope: self.scope.clone(), id })
             .await
             .expect("a working database");
-        (history.messages, row.expect("a conversation").unread_count)
+        (history.messages, row.expect("a conversation"))
     }
 }
 
@@ -298,6 +359,8 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
                         assert_eq!(inbox.conversation.last_seq, message.seq);
                         names.insert((conversation, local_id), model.messages.len());
                         model.messages.push((local_id, body, is_agent, message.id));
+                        model.is_marked &= !is_agent;
+                        assert_eq!(inbox.is_marked_unread, model.is_marked);
                     }
                     (Some(&index), Appended::Duplicate(message)) => {
                         let (_, stored_body, stored_agent, id) = &model.messages[index];
@@ -338,6 +401,20 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
                 assert_eq!(activity.map(|activity| activity.n), n);
                 model.is_resolved = is_resolved;
             }
+            Step::Tag { conversation, tag, is_on } => {
+                let (model, tag) = (&mut models[conversation], format!("tag {tag}"));
+                let activity = bench.tag(conversation, &tag, is_on).await;
+                let has_changed =
+                    if is_on { model.tags.insert(tag.clone()) } else { model.tags.remove(&tag) };
+                let kind = if is_on { ActivityKind::Tagged } else { ActivityKind::Untagged };
+                let n = has_changed.then(|| model.happened(kind, None));
+                assert_eq!(activity.as_ref().map(|activity| activity.n), n);
+                assert!(activity.is_none_or(|activity| activity.body == Some(tag)));
+            }
+            Step::Mark { conversation, is_marked } => {
+                let was_marked = std::mem::replace(&mut models[conversation].is_marked, is_marked);
+                assert_eq!(bench.mark(conversation, is_marked).await, was_marked != is_marked);
+            }
             Step::Receipt { conversation, at, is_agent, is_read } => {
                 let model = &mut models[conversation];
                 if model.messages.is_empty() {
@@ -361,20 +438,22 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
                 } else {
                     mark(&mut model.delivered)
                 };
+                model.is_marked &= !(is_agent && is_read && rises);
                 let up_to = model.messages[index].3.clone();
                 assert_eq!(bench.receipt(conversation, up_to, side, status).await, rises);
             }
         }
     }
     for (conversation, model) in models.iter().enumerate() {
-        let (messages, unread_count) = bench.stored(conversation).await;
+        let (messages, row) = bench.stored(conversation).await;
         assert_eq!(messages.len(), model.messages.len());
         for (index, message) in messages.iter().enumerate() {
             assert_eq!(message.seq, index as u64 + 1);
             assert_eq!(message.id, model.messages[index].3);
             assert_eq!(message.status, model.status(index));
         }
-        assert_eq!(unread_count, model.unread());
+        assert_eq!((row.unread_count, row.is_marked_unread), (model.unread(), model.is_marked));
+        assert_eq!(row.tags, model.tags.iter().cloned().collect::<Vec<_>>());
         let activity = bench.activity(conversation).await;
         assert_eq!(activity.len(), model.activity.len());
         for (index, activity) in activity.iter().enumerate() {
@@ -385,6 +464,22 @@ async fn follow(steps: Vec<Step>, on_postgres: bool) {
             assert_eq!(kept, said);
         }
     }
+    let have = |has: &dyn Fn(&Model) -> bool| -> BTreeSet<ConversationId> {
+        let having = models.iter().zip(&bench.conversations).filter(|(model, _)| has(model));
+        having.map(|(_, id)| id.clone()).collect()
+    };
+    for tag in (0..TAGS).map(|tag| format!("tag {tag}")) {
+        for is_resolved in [false, true] {
+            let status = if is_resolved { ConversationStatus::Resolved } else { ConversationStatus::Open };
+            let expected = have(&|model| model.is_resolved == is_resolved && model.tags.contains(&tag));
+            assert_eq!(bench.view(View::Tagged(tag.clone(), status)).await, expected, "{tag} {status:?}");
+        }
+    }
+    let counting = CountInbox { app_id: bench.scope.app_id.clone(), agents: Vec::new() };
+    let counted = bench.store.read(counting).await.expect("a working database").shared;
+    assert_eq!(counted.open, have(&|model| !model.is_resolved).len() as u64);
+    let waiting = bench.view(View::Waiting(ConversationStatus::Open)).await;
+    assert_eq!(counted.waiting, waiting.len() as u64);
 }
 
 fn ada() -> Actor {

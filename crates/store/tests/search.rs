@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use protocol::rest::User;
-use protocol::{AppId, ConversationId, ConversationStatus, Sender, Timestamp};
+use protocol::{Actor, AppId, ConversationId, ConversationStatus, Sender, Timestamp};
 use store::{
-    Act, App, CreateApp, EndSearchRequest, ForgetIndex, HitWhat, HoldIndexing, Identify, IdentityPolicy,
-    Index, ListFresh, ListOld, ListRequested, LoadUnindexed, Location, Mark, NewMessage, NextSearchRequest,
-    NowAt, OpenConversation, Purpose, RebuildSearch, Requested, Scope, Search, SetStatus, Sought, Store,
+    Act, AddNote, App, CreateApp, EndSearchRequest, ForgetIndex, HitWhat, HoldIndexing, Identify,
+    IdentityPolicy, Index, ListFresh, ListOld, ListRequested, LoadUnindexed, Location, Mark, NewMessage,
+    NextSearchRequest, NowAt, OpenConversation, Purpose, RebuildSearch, Requested, Scope, Search, SetStatus,
+    Sought, Store,
 };
 
 #[path = "support/database.rs"]
@@ -34,6 +35,10 @@ fn act() -> Act {
     }
 }
 
+fn somebody() -> Actor {
+    Actor { id: "agt_1".into(), name: Some("Refunda".into()) }
+}
+
 async fn opened(location: &Location) -> Store {
     let (store, completions) = Store::open(location, Purpose::Command, Arc::new(|_| ())).await.unwrap();
     tokio::spawn(completions.run());
@@ -43,6 +48,8 @@ async fn opened(location: &Location) -> Store {
 /// Both, each with two apps.
 struct Both {
     stores: [Store; 2],
+    locations: [Location; 2],
+    url: String,
     _folder: tempfile::TempDir,
     _server: Arc<backing::Postgres>,
 }
@@ -51,8 +58,11 @@ impl Both {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database::Database { url, server } = database::create().await;
-        let sqlite = opened(&Location::Sqlite(folder.path().join("replyhq.db"))).await;
-        let postgres = opened(&Location::Postgres(Box::new(url.parse().unwrap()))).await;
+        let locations = [
+            Location::Sqlite(folder.path().join("replyhq.db")),
+            Location::Postgres(Box::new(url.parse().unwrap())),
+        ];
+        let [sqlite, postgres] = [opened(&locations[0]).await, opened(&locations[1]).await];
         for store in [&sqlite, &postgres] {
             for chance in [1, 2] {
                 let app = App {
@@ -68,7 +78,7 @@ impl Both {
                 store.write(CreateApp { app, act: act() }).await.unwrap();
             }
         }
-        Self { stores: [sqlite, postgres], _folder: folder, _server: server }
+        Self { stores: [sqlite, postgres], locations, url, _folder: folder, _server: server }
     }
 
     async fn index(&self) {
@@ -101,6 +111,7 @@ impl Both {
                     assert_eq!(hit.conversation.conversation.app_id, app(chance));
                     match hit.what {
                         HitWhat::Message(message) => message.body,
+                        HitWhat::Note(note) => format!("{}: {}", note.n, note.body.unwrap()),
                         HitWhat::Person(person) => format!("<{person}>"),
                     }
                 }));
@@ -154,6 +165,20 @@ impl Both {
                 };
                 store.write(new).await.unwrap();
             }
+        }
+    }
+
+    async fn note(&self, chance: u64, id: &ConversationId, body: &str, now: Timestamp) {
+        for store in &self.stores {
+            let note = AddNote {
+                scope: Scope { app_id: app(chance), device_id: None },
+                conversation_id: id.clone(),
+                local_id: now.epoch_ms().to_string().into(),
+                body: body.into(),
+                by: somebody(),
+                now,
+            };
+            store.write(note).await.unwrap();
         }
     }
 }
@@ -278,13 +303,128 @@ async fn both_databases_find_the_same_in_the_same_order() {
     // What is asked for a kind of conversation only is of those.
     for store in &both.stores {
         let scope = Scope { app_id: app(1), device_id: None };
-        let by = protocol::Actor { id: "agt_1".into(), name: None };
+        let by = somebody();
         let resolving =
             SetStatus { scope, id: second.clone(), status: ConversationStatus::Resolved, by, act: act() };
         store.write(resolving).await.unwrap();
     }
     assert_eq!(both.find_in(1, "refund", Some(ConversationStatus::Resolved)).await, ["The REFUNDED money"]);
     assert_eq!(both.find_in(1, "refund", Some(ConversationStatus::Open)).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_are_found_among_the_messages_by_their_number_and_nothing_else_that_agents_do() {
+    let both = Both::open().await;
+    let first = both.open_conversation(1, 1, "phone", None).await;
+    let second = both.open_conversation(1, 2, "tablet", None).await;
+    let foreign = both.open_conversation(2, 3, "phone", None).await;
+    both.send(1, &first, &["a refund, please"], at(5_000)).await;
+    both.note(1, &first, "No refund: SHE HAS A CAFÉ", at(6_000)).await;
+    both.index().await;
+    let (done, open) = (ConversationStatus::Resolved, ConversationStatus::Open);
+    for (id, status) in [(&first, done), (&first, open), (&second, done)] {
+        for store in &both.stores {
+            let scope = Scope { app_id: app(1), device_id: None };
+            let change = SetStatus { scope, id: id.clone(), status, by: somebody(), act: act() };
+            store.write(change).await.unwrap();
+            assert_eq!(index(store).await, 0, "what is done is no text");
+        }
+    }
+    both.note(1, &first, "refund given after all", at(8_000)).await;
+    both.send(1, &first, &["is the refund there?"], at(7_000)).await;
+    both.note(1, &second, "not the one of the refund · 退款", at(7_500)).await;
+    both.note(1, &second, "\u{1F44D}", at(7_600)).await;
+    both.note(2, &foreign, "refund of another shop", at(7_500)).await;
+    for store in &both.stores {
+        assert_eq!(index(store).await, 5);
+        assert_eq!(index(store).await, 0);
+    }
+    let refunds = [
+        "4: refund given after all",
+        "2: not the one of the refund · 退款",
+        "is the refund there?",
+        "1: No refund: SHE HAS A CAFÉ",
+        "a refund, please",
+    ];
+    assert_eq!(both.find("refund").await, refunds);
+    assert_eq!(both.find("cafe she").await, [refunds[3]]);
+    assert_eq!(both.find("款").await, [refunds[1]]);
+    assert_eq!(both.find_in(1, "refund", Some(done)).await, [refunds[1]]);
+    assert_eq!(both.find_in(2, "refund", None).await, ["1: refund of another shop"]);
+    assert_eq!(both.find("refunda").await, Vec::<String>::new(), "who wrote it is no part of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_notes_of_one_millisecond_are_found_in_the_order_of_their_numbers() {
+    let both = Both::open().await;
+    let id = both.open_conversation(1, 1, "phone", None).await;
+    for n in 1..=100 {
+        for store in &both.stores {
+            let note = AddNote {
+                scope: Scope { app_id: app(1), device_id: None },
+                conversation_id: id.clone(),
+                local_id: n.to_string().into(),
+                body: "refund".into(),
+                by: somebody(),
+                now: at(5_000),
+            };
+            store.write(note).await.unwrap();
+        }
+        // What is found stays where it is, however the index was made.
+        if n % 40 == 0 {
+            index(&both.stores[0]).await;
+        }
+    }
+    both.index().await;
+    let newest_first: Vec<String> = (1..=100).rev().map(|n| format!("{n}: refund")).collect();
+    assert_eq!(both.find("refund").await, newest_first);
+}
+
+/// As it was before notes were found: everything else is indexed, and the walk through what was there before is over.
+const BEFORE_NOTES: &str = "DELETE FROM refinery_schema_history WHERE version > 32; \
+    DELETE FROM search_documents WHERE kind = 'note'; \
+    ALTER TABLE search_progress DROP COLUMN activity; \
+    UPDATE search_state SET is_complete = 1, old_before = NULL;";
+
+/// What there is of it on SQLite alone.
+const BEFORE_NOTES_SQLITE: &str = "DELETE FROM search_words WHERE rowid NOT IN (SELECT n FROM search_documents); \
+    UPDATE search_state SET seen = (SELECT max(rowid) FROM messages) || ' ' || (SELECT max(rowid) FROM conversations);";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_that_were_there_before_are_found_once_the_schema_knows_of_them() {
+    let mut both = Both::open().await;
+    for n in 1..6 {
+        let id = both.open_conversation(1, n, &format!("phone-{n}"), None).await;
+        both.send(1, &id, &["one refund"], at(5_000)).await;
+        both.note(1, &id, "two refunds", at(6_000)).await;
+    }
+    both.index().await;
+    let found = both.find("refund").await;
+    assert_eq!(found.len(), 10);
+    let Location::Sqlite(path) = &both.locations[0] else { panic!("the first is SQLite's") };
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.execute_batch(BEFORE_NOTES).unwrap();
+    file.execute_batch(BEFORE_NOTES_SQLITE).unwrap();
+    drop(file);
+    let (client, connection) = tokio_postgres::connect(&both.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(BEFORE_NOTES).await.unwrap();
+    drop(client);
+    let serve = async |location: &Location| {
+        let purpose = Purpose::Serve { alone: true };
+        let (store, completions) = Store::open(location, purpose, Arc::new(|_| ())).await.unwrap();
+        tokio::spawn(completions.run());
+        store
+    };
+    both.stores = [serve(&both.locations[0]).await, serve(&both.locations[1]).await];
+    assert_eq!(both.find("refund").await.len(), 5);
+    // One that comes while the others are still to be found.
+    let id = both.open_conversation(1, 9, "phone-9", None).await;
+    both.note(1, &id, "the newest refund", at(9_000)).await;
+    for store in &both.stores {
+        assert_eq!(index(store).await, 5 + 2, "nothing that was indexed is indexed again");
+    }
+    assert_eq!(both.find("refund").await, [vec!["1: the newest refund".to_owned()], found].concat());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -312,6 +452,7 @@ async fn an_index_made_anew_is_the_same() {
     for n in 1..6 {
         let id = both.open_conversation(1 + n % 2, n, &format!("phone-{n}"), None).await;
         both.send(1 + n % 2, &id, &["one refund", "two refunds", "three"], at(5_000)).await;
+        both.note(1 + n % 2, &id, "four refunds", at(5_000)).await;
     }
     both.index().await;
     let before = [both.find_in(1, "refund", None).await, both.find_in(2, "refund", None).await];
@@ -328,7 +469,7 @@ async fn an_index_made_anew_is_the_same() {
                 limit: 9,
             };
             assert!(!store.read(search).await.unwrap().is_complete);
-            assert_eq!(index(store).await, if app_id.is_some() { 8 } else { 20 });
+            assert_eq!(index(store).await, if app_id.is_some() { 10 } else { 25 });
         }
         assert_eq!([both.find_in(1, "refund", None).await, both.find_in(2, "refund", None).await], before);
     }

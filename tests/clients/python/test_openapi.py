@@ -89,7 +89,7 @@ class Document(Setting):
             )
             printed, _ = await asyncio.wait_for(run.communicate(), RUN)
             self.assertEqual(run.returncode, 0, printed.decode())
-            self.assertIn("47/47", printed.decode())
+            self.assertIn("52/52", printed.decode())
         answer = await self.send_once()
         self.assertIn(answer, (200, 201), "and it goes on")
 

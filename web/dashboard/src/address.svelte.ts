@@ -1,7 +1,9 @@
 // Where we are: the address is the truth, and the browser's own keys and buttons work.
-import { VIEWS, type ViewName } from "./stores/inbox.svelte.ts";
+import { VIEWS, type ViewName, tagOf } from "./stores/views.ts";
 
 const ROOT = "/dashboard";
+/** What a tag's view begins with. */
+const TAG = "tag:";
 
 export type Section = "profile" | "team" | "canned" | "app" | "audit" | "about";
 export const SECTIONS: readonly Section[] = ["profile", "team", "canned", "app", "audit", "about"];
@@ -29,7 +31,7 @@ export function parse(path: string, lastView: ViewName = "all"): Place {
   const [first, second, third] = path.slice(ROOT.length).split("/").filter(Boolean).map(decoded);
   const elsewhere = { view: lastView, isPerson: false, section: SECTIONS.find((name) => name === second) ?? "profile" };
   if (first === "sessions" || first === "settings") return { page: first, ...elsewhere };
-  const view = VIEWS.find((name) => name === first) ?? "all";
+  const view = first?.startsWith(TAG) ? (first as ViewName) : (VIEWS.find((name) => name === first) ?? "all");
   return { page: "inbox", view, ...(second ? { conversation: second } : {}), isPerson: third === "person", section: "profile" };
 }
 
@@ -37,7 +39,9 @@ export function format(target: Target): string {
   if (target.page === "sessions") return `${ROOT}/sessions`;
   if (target.page === "settings") return `${ROOT}/settings/${target.section ?? "profile"}`;
   const { view, conversation, isPerson } = target;
-  return [ROOT, view, ...(conversation ? [encodeURIComponent(conversation)] : []), ...(conversation && isPerson ? ["person"] : [])].join("/");
+  const tag = tagOf(view);
+  // The colon stands before the tag, which may be a dot or two.
+  return [ROOT, tag === undefined ? view : `${TAG}${encodeURIComponent(tag)}`, ...(conversation ? [encodeURIComponent(conversation)] : []), ...(conversation && isPerson ? ["person"] : [])].join("/");
 }
 
 function decoded(part: string): string {

@@ -165,6 +165,22 @@ export const arabic: Words = {
 
   views: { mine: "محادثاتي", unassigned: "غير مُسندة", waiting: "بانتظار الرد", all: "الكل", resolved: "المحلولة" },
 
+  tags: {
+    title: "الوسوم",
+    add: "إضافة وسم",
+    remove: (tag: string) => `إزالة الوسم ${own(tag)}`,
+    all: (tag: string) => `كل ما عليه الوسم ${own(tag)}`,
+    find: "البحث عن وسم أو إنشاؤه",
+    makeNew: (tag: string) => `وسم جديد: ${own(tag)}`,
+    none: "بلا وسوم",
+    noneKnown: "لا وسوم بعد. اكتب واحدًا.",
+    noneFound: "هو موجود، أو أطول من اللازم.",
+    filter: "تصفية بحسب الوسم",
+    any: "أي وسم",
+    named: (tag: string) => `الوسم: ${own(tag)}`,
+    failed: (why: string) => `تعذّر ذلك: ${own(why)}.`,
+  },
+
   list: {
     label: "المحادثات",
     empty: {
@@ -173,10 +189,13 @@ export const arabic: Words = {
       waiting: "لا أحد بانتظار الرد.",
       all: "لا محادثات مفتوحة. تظهر الرسائل الجديدة هنا تلقائيًا.",
       resolved: "لم تُحَل أي محادثة بعد.",
+      tagged: "لا محادثة مفتوحة عليها هذا الوسم.",
     },
     failed: "تعذّر تحميل القائمة.",
     more: "يظهر المزيد عند التمرير",
     unread: (count: number) => counted(count, UNREAD),
+    marked: "عُلّمت غير مقروءة",
+    count: (count: number) => (count >= 1_000 ? `${number(1_000)}+` : number(count)),
     online: "، متصل",
     verified: "أكّد تطبيقك هويته",
     draft: "مسودة:",
@@ -241,6 +260,13 @@ export const arabic: Words = {
     unblockDevice: "رفع الحظر عن هذا الجهاز",
     isBlocked: "محظور: لا يستطيع الاتصال ولا الكتابة.",
     blockFailed: (why: string) => `تعذّر ذلك: ${own(why)}.`,
+    about: (name: string) => `عن ${own(name)}`,
+    writeAbout: "كتابة شيء عنه",
+    nothingKnown: "لا شيء بعد. لا يراه إلا الفريق.",
+    aboutTooLong: (over: number) => `أطول من ${number(2000)} حرف. اختصر ${counted(over, CHARACTERS)}.`,
+    save: "حفظ",
+    cancel: "إلغاء",
+    saveFailed: (why: string) => `تعذّر ذلك: ${own(why)}.`,
   },
 
   // Nouns, which are the same whoever did it: behind "you", verbs would have another form than behind a name.
@@ -252,6 +278,9 @@ export const arabic: Words = {
     identified: (_by, to) => `التعريف باسم ${own(to)}`,
     blocked: (_by, to) => `حظر ${own(to)}`,
     unblocked: (_by, to) => `رفع الحظر عن ${own(to)}`,
+    tagged: (_by, _to, body) => `إضافة «${own(body)}»`,
+    untagged: (_by, _to, body) => `إزالة «${own(body)}»`,
+    described: (_by, _to, body) => (body === "" ? "إزالة ما كُتب عن الشخص" : `كتابة عن الشخص: ${own([...body].length > 120 ? `${[...body].slice(0, 119).join("")}…` : body)}`),
   },
   happened: { does: ": ", and: " و", reopened: "أُعيد فتحها برسالة جديدة", identified: (to: string) => `عُرّف هذا الشخص باسم ${own(to)}` },
 
@@ -282,6 +311,11 @@ export const arabic: Words = {
     resolve: "تم الحل",
     reopen: "إعادة الفتح",
     resolveNext: "تم الحل، والانتقال إلى التالية",
+    markUnread: "تعليمها غير مقروءة",
+    looking: (names: string) => `هنا أيضًا: ${own(names)}`,
+    writing: (name: string) => `${own(name)} يكتب ردًا`,
+    answered: (name: string) => `ردّ ${own(name)} وأنت تكتب`,
+    understood: "حسنًا",
     more: "المزيد",
     closed: (name: string) => `محلولة. رسالة جديدة من ${own(name)} تعيد فتحها.`,
     today: "اليوم",
@@ -325,7 +359,11 @@ export const arabic: Words = {
     mayNot: "يمكنك القراءة هنا دون الرد.",
   },
 
-  toast: { resolved: (name: string) => `تم حل محادثة ${own(name)}`, undo: "تراجع" },
+  toast: {
+    markedUnread: (name: string) => `عُلّمت غير مقروءة: محادثة ${own(name)}`,
+    resolved: (name: string) => `تم حل محادثة ${own(name)}`,
+    undo: "تراجع",
+  },
 
   assign: {
     title: "الإسناد",
@@ -662,6 +700,8 @@ export const arabic: Words = {
     note: "ملاحظة للفريق",
     resolve: "حلّ والانتقال إلى التالية، إعادة الفتح",
     search: "البحث",
+    tag: "إضافة وسم",
+    markUnread: "تعليمها غير مقروءة",
     goMine: "محادثاتي",
     goUnassigned: "غير المُسندة",
     goWaiting: "بانتظار الرد",

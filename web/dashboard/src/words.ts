@@ -1,5 +1,6 @@
 // Every text that the dashboard shows, in one place: in English, which is in the page, and as it is spoken here.
 import { spoken } from "./language.svelte.ts";
+import { type FixedView, type ViewName, tagOf } from "./stores/views.ts";
 
 const LOCALE = "en-GB";
 
@@ -97,6 +98,22 @@ const english = {
 
   views: { mine: "Mine", unassigned: "Unassigned", waiting: "Waiting", all: "All", resolved: "Resolved" },
 
+  tags: {
+    title: "Tags",
+    add: "Add tag",
+    remove: (tag: string) => `Remove tag ${tag}`,
+    all: (tag: string) => `All with the tag ${tag}`,
+    find: "Find or make a tag",
+    makeNew: (tag: string) => `New tag: ${tag}`,
+    none: "No tags",
+    noneKnown: "There are no tags yet. Write one.",
+    noneFound: "It is there already, or too long.",
+    filter: "Filter by tag",
+    any: "Any tag",
+    named: (tag: string) => `Tag: ${tag}`,
+    failed: (why: string) => `That did not work: ${why}.`,
+  },
+
   list: {
     label: "Conversations",
     empty: {
@@ -105,10 +122,14 @@ const english = {
       waiting: "Nobody is waiting for an answer.",
       all: "No open conversations. New messages appear here by themselves.",
       resolved: "Nothing is resolved yet.",
+      tagged: "No open conversation has this tag.",
     },
     failed: "The list could not be loaded.",
     more: "More as you scroll",
     unread: (count: number) => `${count} unread`,
+    marked: "marked as unread",
+    /** The server counts so far and no further. */
+    count: (count: number) => (count >= 1_000 ? "1,000+" : String(count)),
     online: ", online",
     verified: "Verified by your app",
     draft: "Draft:",
@@ -173,6 +194,13 @@ const english = {
     unblockDevice: "Unblock this device",
     isBlocked: "Blocked: can neither connect nor write.",
     blockFailed: (why: string) => `That did not work: ${why}.`,
+    about: (name: string) => `About ${name}`,
+    writeAbout: "Write about them",
+    nothingKnown: "Nothing yet. Only the team sees it.",
+    aboutTooLong: (over: number) => `Longer than 2,000 characters. Shorten it by ${over.toLocaleString(LOCALE)}.`,
+    save: "Save",
+    cancel: "Cancel",
+    saveFailed: (why: string) => `That did not work: ${why}.`,
   },
 
   /** What somebody did, behind their name. `to` is a name, or "you". */
@@ -184,7 +212,10 @@ const english = {
     identified: (_by, to) => `is ${to} now`,
     blocked: (_by, to) => `blocked ${to}`,
     unblocked: (_by, to) => `unblocked ${to}`,
-  } as Record<string, (by: string, to: string) => string>,
+    tagged: (_by, _to, body) => `added ‘${body}’`,
+    untagged: (_by, _to, body) => `removed ‘${body}’`,
+    described: (_by, _to, body) => (body === "" ? "removed what was known of them" : `wrote about them: ${[...body].length > 120 ? `${[...body].slice(0, 119).join("")}…` : body}`),
+  } as Record<string, (by: string, to: string, body: string) => string>,
   happened: { does: " ", and: " and ", reopened: "Reopened by a new message", identified: (to: string) => `This is ${to} now` },
 
   note: {
@@ -215,6 +246,11 @@ const english = {
     resolve: "Resolve",
     reopen: "Reopen",
     resolveNext: "Resolve and go to the next",
+    markUnread: "Mark as unread",
+    looking: (names: string) => `${names} also here`,
+    writing: (name: string) => `${name} is writing a reply`,
+    answered: (name: string) => `${name} has answered while you wrote`,
+    understood: "All right",
     more: "More",
     closed: (name: string) => `Resolved. A new message from ${name} opens it again.`,
     today: "Today",
@@ -258,7 +294,7 @@ const english = {
     mayNot: "You may read here, and not answer.",
   },
 
-  toast: { resolved: (name: string) => `Resolved: ${name}`, undo: "Undo" },
+  toast: { markedUnread: (name: string) => `Marked as unread: ${name}`, resolved: (name: string) => `Resolved: ${name}`, undo: "Undo" },
 
   assign: {
     title: "Assign",
@@ -590,6 +626,8 @@ const english = {
     note: "Note for the team",
     resolve: "Resolve and next, reopen",
     search: "Search",
+    tag: "Add a tag",
+    markUnread: "Mark as unread",
     goMine: "Mine",
     goUnassigned: "Unassigned",
     goWaiting: "Waiting",
@@ -611,3 +649,9 @@ export type Words = typeof english;
 
 /** In the language that is spoken here; a page that shows some changes with it. */
 export const words: Words = new Proxy(english, { get: (inPage, part) => Reflect.get(spoken().words ?? inPage, part) });
+
+/** What a view is called. */
+export function viewName(view: ViewName): string {
+  const tag = tagOf(view);
+  return tag === undefined ? words.views[view as FixedView] : words.tags.named(tag);
+}

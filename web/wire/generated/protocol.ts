@@ -4,7 +4,7 @@
 export type Activity = {
   /** When the server stored it. */
   at: string;
-  /** A note's text. */
+  /** A note's text; the tag that was put on or taken off; what was written about the person. */
   body?: string | null;
   by?: Actor | null;
   /** The conversation it belongs to. */
@@ -63,6 +63,12 @@ export type AddNote = {
   local_id?: string | null;
 };
 
+/** `POST /v1/admin/tags` */
+export type AddTag = {
+  /** The tag, 1 to 32 characters; kept in lower case. */
+  tag: string;
+};
+
 /** A person who answers, in one app. */
 export type Agent = {
   /** Whether they take part just now. */
@@ -109,6 +115,14 @@ export type AgentTyping = {
   conversation_id: ConversationId;
   /** Whether it goes on. */
   is_typing: boolean;
+};
+
+/** Which agents look at a conversation, whoever of them hears it among them. Comes to those who have joined it, whenever that changes, and with the join if anybody looks at it. */
+export type AgentViewing = {
+  /** In the order of their ids; each once, on however many screens. */
+  agents: Viewer[];
+  /** The conversation. */
+  conversation_id: ConversationId;
 };
 
 /** An app's agents. */
@@ -244,12 +258,18 @@ export type ChangeCannedReply = {
   text?: string | null;
 };
 
-/** `PATCH /v1/admin/conversations/{id}`: a status, or an assignee, or both. */
+/** `PATCH /v1/admin/conversations/{id}`: at least one of these. What is more than one is done in this order: whom it is with, its status, its tags, its mark; what can't be done ends it there. */
 export type ChangeConversation = {
+  /** Tags to put on, each 1 to 32 characters, kept in lower case; a conversation has at most 20. Those that the app's list does not have go on it. */
+  add_tags?: string[];
   /** The agent whom it is to be with, who may answer; `null` is nobody. */
   assignee_id?: string | null;
   /** Whom it has to be with still, or else nothing changes and the answer is `ASSIGNEE_CHANGED`; `null` is nobody. Of two who take a conversation that is with nobody, one gets it. */
   if_assignee_id?: string | null;
+  /** Whether the team is to look at it again. Who reads what is new in it or answers ends that, too; the person sees nothing of it. */
+  marked_unread?: boolean | null;
+  /** Tags to take off. */
+  remove_tags?: string[];
   status?: ConversationStatus | null;
 };
 
@@ -362,6 +382,12 @@ export type ConversationUpdated = {
   last_message: Message | null;
 };
 
+/** `PATCH /v1/admin/conversations/{id}/person` */
+export type DescribePerson = {
+  /** What the team knows about the person, at most 2,000 characters, in the place of what stood there; empty is nothing. */
+  about: string;
+};
+
 /** What a device shows when it connects to `/client`. */
 export type DeviceAuth = {
   /** The app's key. */
@@ -411,6 +437,15 @@ export type FoundMessage = {
   seq: number;
 };
 
+/** A note that was found. */
+export type FoundNote = {
+  /** When. */
+  at: string;
+  by?: Actor | null;
+  /** Its place among the conversation's activity: a page of that begins or ends at it. */
+  n: number;
+};
+
 /** `POST /v1/identify`, and the event `identify`: either a `user` or a `token`. */
 export type Identify = {
   /** Proof of who uses the device: a JWT that the app's own backend has signed, with `sub`, `exp`, and perhaps `name`, `email` and `attributes`. */
@@ -454,10 +489,14 @@ export type InboxConversation = Conversation & {
   assignee_id?: AgentId | null;
   /** When an agent first answered the user. */
   first_reply_at?: string | null;
+  /** Whether an agent has said that it is to be looked at again. Left out where it is not. */
+  is_marked_unread?: boolean;
   /** Whether the device is connected now. Absent in events, which tell it by `presence:change`. */
   is_online?: boolean | null;
   /** Whether the person was proven to be who they say they are when it became theirs. Left out where they were not. */
   is_verified?: boolean;
+  /** What the team sorts it by, in alphabetical order. */
+  tags?: string[];
   /** The user's messages that no agent has read. */
   unread_count: number;
   /** The person's name, if it was told. */
@@ -470,6 +509,20 @@ export type InboxConversation = Conversation & {
 export type InboxConversationAnswer = {
   /** The conversation. */
   conversation: InboxConversation;
+};
+
+/** How many open conversations each view of an inbox has. Each number is at most 1,000, and means so many or more then. */
+export type InboxCounts = {
+  /** Those that are with the agent who asks; absent for a program that nobody answers for. */
+  mine?: number | null;
+  /** Those of them with something that no agent has read, or that are marked as unread. */
+  mine_unread?: number | null;
+  /** All of them. */
+  open: number;
+  /** Those that are with nobody. */
+  unassigned: number;
+  /** Those in which somebody waits for an answer. */
+  waiting: number;
 };
 
 /** A page of an agent's inbox. */
@@ -529,6 +582,14 @@ export type JoinedConversation = {
   /** With `after`: what followed it, ascending by `seq`. */
   messages?: Message[] | null;
   receipts?: Receipts | null;
+};
+
+/** A tag of an app's list. */
+export type KnownTag = {
+  /** How many open conversations have it; 1,000 is so many or more. */
+  open: number;
+  /** The tag. */
+  tag: string;
 };
 
 /** Asks for no more of a conversation's events. */
@@ -631,6 +692,8 @@ export type Permission = "view_sessions" | "view_presence" | "view_conversations
 
 /** Who writes in a conversation, as agents see it. */
 export type PersonAnswer = {
+  /** What the team has written about them. */
+  about?: string | null;
   /** What else they have written, the newest first; at most 20. */
   conversations: InboxConversation[];
   /** The device that opened the conversation, and after it those at which the person is verified; at most 100. */
@@ -735,7 +798,7 @@ export type ReportDelivery = {
 export type Role = "viewer" | "agent" | "admin";
 
 /** What was found. */
-export type SearchKind = "message" | "person";
+export type SearchKind = "message" | "note" | "person";
 
 /** What a search has found, a page of it. */
 export type SearchPage = {
@@ -756,6 +819,7 @@ export type SearchResult = {
   /** What it is. There may be more kinds in time. */
   kind: SearchKind;
   message?: FoundMessage | null;
+  note?: FoundNote | null;
   /** The text around what was found. */
   snippet: Snippet;
 };
@@ -940,6 +1004,12 @@ export type SubscribeToApp = {
   app_id: string;
 };
 
+/** An app's tags. */
+export type TagList = {
+  /** In alphabetical order; at most 500. */
+  tags: KnownTag[];
+};
+
 /** `POST /v1/device-context` */
 export type TellContext = {
   /** What the app wants agents to know of the device, at most 8 KiB of JSON; takes the place of what was told before. */
@@ -1004,6 +1074,22 @@ export type UserTyping = {
   is_typing: boolean;
 };
 
+/** Says what the agent looks at, so that others who look at it too see that; one conversation at a time, which this connection has joined. Ends with the connection. */
+export type ViewConversation = {
+  /** The conversation; absent or empty is none. */
+  conversation_id?: string | null;
+};
+
+/** An agent who looks at a conversation. */
+export type Viewer = {
+  /** The agent. */
+  id: AgentId;
+  /** Whether they are writing there. */
+  is_typing: boolean;
+  /** Their name. */
+  name: string;
+};
+
 export type ClientRequests = {
   "conversation:join": {
     answer: JoinedConversation;
@@ -1064,6 +1150,10 @@ export type AdminRequests = {
     answer: Nothing;
     payload: LeaveConversation;
   };
+  "conversation:viewing": {
+    answer: Nothing;
+    payload: ViewConversation;
+  };
   "message:read": {
     answer: Nothing;
     payload: ReadMessages;
@@ -1088,10 +1178,12 @@ export type AdminRequests = {
 
 export type AdminEvents = {
   "activity:new": Activity;
+  "agent:viewing": AgentViewing;
   connected: Connected;
   "conversation:joined": ConversationJoined;
   "conversation:updated": ConversationUpdated;
   error: Failure;
+  "inbox:counts": InboxCounts;
   "message:new": Message;
   "message:status": StatusChange;
   "presence:change": PresenceChange;
@@ -1117,7 +1209,8 @@ export type Routes = {
   "POST /v1/admin/canned-replies": { query: undefined; body: AddCannedReply; answer: CannedReplyAnswer };
   "DELETE /v1/admin/canned-replies/{canned_reply_id}": { query: undefined; body: undefined; answer: Done };
   "PATCH /v1/admin/canned-replies/{canned_reply_id}": { query: undefined; body: ChangeCannedReply; answer: CannedReplyAnswer };
-  "GET /v1/admin/conversations": { query: { view?: string; status?: ConversationStatus; after?: string; limit?: number }; body: undefined; answer: InboxPage };
+  "GET /v1/admin/conversations": { query: { view?: string; status?: ConversationStatus; tag?: string; after?: string; limit?: number }; body: undefined; answer: InboxPage };
+  "GET /v1/admin/conversations/counts": { query: undefined; body: undefined; answer: InboxCounts };
   "GET /v1/admin/conversations/{id}": { query: undefined; body: undefined; answer: InboxConversationAnswer };
   "PATCH /v1/admin/conversations/{id}": { query: undefined; body: ChangeConversation; answer: InboxConversationAnswer };
   "GET /v1/admin/conversations/{id}/activity": { query: { after?: number; before?: number; limit?: number }; body: undefined; answer: ActivityList };
@@ -1125,6 +1218,7 @@ export type Routes = {
   "POST /v1/admin/conversations/{id}/messages": { query: undefined; body: SendMessage; answer: MessageAnswer };
   "POST /v1/admin/conversations/{id}/notes": { query: undefined; body: AddNote; answer: ActivityAnswer };
   "GET /v1/admin/conversations/{id}/person": { query: undefined; body: undefined; answer: PersonAnswer };
+  "PATCH /v1/admin/conversations/{id}/person": { query: undefined; body: DescribePerson; answer: PersonAnswer };
   "PATCH /v1/admin/devices/{device_id}": { query: undefined; body: ChangeBlocked; answer: BlockedAnswer };
   "GET /v1/admin/devices/{device_id}/presence": { query: undefined; body: undefined; answer: Presence };
   "POST /v1/admin/devices/{device_id}/reset": { query: undefined; body: undefined; answer: Done };
@@ -1138,6 +1232,9 @@ export type Routes = {
   "GET /v1/admin/sign-ins": { query: { agent_id?: string }; body: undefined; answer: SignIns };
   "DELETE /v1/admin/sign-ins/{sign_in_id}": { query: undefined; body: undefined; answer: Done };
   "GET /v1/admin/stats": { query: undefined; body: undefined; answer: Stats };
+  "GET /v1/admin/tags": { query: undefined; body: undefined; answer: TagList };
+  "POST /v1/admin/tags": { query: undefined; body: AddTag; answer: TagList };
+  "DELETE /v1/admin/tags/{tag}": { query: undefined; body: undefined; answer: Done };
   "POST /v1/auth/code": { query: undefined; body: UseCode; answer: SignedIn };
   "POST /v1/auth/sign-in": { query: undefined; body: SignIn; answer: SignedIn };
   "POST /v1/auth/sign-out": { query: undefined; body: undefined; answer: Done };

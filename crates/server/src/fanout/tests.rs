@@ -80,6 +80,8 @@ impl Bench {
                 assignee_id: None,
                 waiting_since: None,
                 first_reply_at: None,
+                tags: Vec::new(),
+                is_marked_unread: false,
                 is_online: None,
             };
             self.committed.push((message, inbox));

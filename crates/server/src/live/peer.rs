@@ -12,7 +12,7 @@ use cluster::Watching;
 use protocol::event::{Connected, ConversationJoined, Receipts};
 use protocol::request::{
     JoinAsAgent, JoinedAsAgent, JoinedConversation, LeaveConversation, ListSessions, Nothing, ReadMessages,
-    ReportDelivery, SendToConversation, SentMessage, SubscribeToApp,
+    ReportDelivery, SendToConversation, SentMessage, SubscribeToApp, ViewConversation,
 };
 use protocol::rest::{Identify, Identity, SessionPage};
 use protocol::{Code, ConversationId, Failure, MessageStatus, Permission, limits};
@@ -93,7 +93,11 @@ impl Peer {
 
     /// Joins the feed of the agent's app; a second time changes nothing.
     pub(crate) fn watch_app(&self, shared: &Shared, agent: &Agent) {
-        let watcher = Watcher { outgoing: self.subscriber.outgoing.clone(), permissions: agent.permissions };
+        let watcher = Watcher {
+            outgoing: self.subscriber.outgoing.clone(),
+            permissions: agent.permissions,
+            agent_id: agent.agent_id.clone(),
+        };
         shared.fanout.feeds().watch(&agent.app_id, self.subscriber.key, watcher);
     }
 
@@ -215,6 +219,9 @@ impl Peer {
         let goes_on =
             Both { messages: is_member && !has_cursor, activity: is_member && !has_activity_cursor };
         shared.fanout.release(&id, key, standing, newest.as_ref(), goes_on, welcome(&joined, answer));
+        if let Principal::Agent(_) = self.principal {
+            shared.fanout.greet_viewer(&id, &self.subscriber);
+        }
         Ok(())
     }
 
@@ -267,6 +274,7 @@ impl Peer {
             return Err(not_joined());
         }
         self.stop_typing(shared, &id);
+        shared.viewers.look_away(&shared.chat, self.subscriber.key, Some(&id));
         shared.fanout.leave(&id, self.subscriber.key);
         Ok(Nothing {})
     }
@@ -311,6 +319,7 @@ impl Peer {
             return Ok(Nothing {});
         }
         shared.chat.typing(&self.principal, &self.subscriber.connection_id, id.clone(), is_typing)?;
+        shared.viewers.typing(&shared.chat, self.subscriber.key, &id, is_typing);
         if is_typing {
             self.typing.insert(id);
         } else {
@@ -324,6 +333,7 @@ impl Peer {
             let connection_id = &self.subscriber.connection_id;
             // The permission was there when the typing began; if it is gone, there is nobody to tell either.
             let _ = shared.chat.typing(&self.principal, connection_id, id.clone(), false);
+            shared.viewers.typing(&shared.chat, self.subscriber.key, id, false);
         }
     }
 
@@ -359,6 +369,29 @@ impl Peer {
         let agent = self.agent()?;
         agent.require_app(&request.app_id)?;
         self.watch_app(shared, agent);
+        Ok(Nothing {})
+    }
+
+    /// The agent looks at a conversation that this connection has joined, or at none.
+    ///
+    /// # Errors
+    /// As for any request, and `FORBIDDEN` for a program that nobody answers for.
+    pub(crate) fn view(&self, shared: &Shared, request: ViewConversation) -> Result<Nothing, Failure> {
+        let agent = self.agent()?;
+        shared.chat.may_view(agent)?;
+        let key = self.subscriber.key;
+        match request.conversation_id.filter(|id| !id.is_empty()) {
+            None => shared.viewers.look_away(&shared.chat, key, None),
+            Some(id) => {
+                let id = ConversationId::from(id);
+                if !self.rooms.contains(&id) {
+                    return Err(not_joined());
+                }
+                // Others are shown people.
+                let who = (agent.require_person()?.clone(), agent.name.clone());
+                shared.viewers.look(&shared.chat, key, who, (agent.app_id.clone(), id));
+            }
+        }
         Ok(Nothing {})
     }
 
@@ -407,7 +440,10 @@ impl Peer {
             Principal::Device(device) => {
                 shared.chat.disconnect(device, &self.subscriber.connection_id, reason).await;
             }
-            Principal::Agent(agent) => shared.fanout.feeds().unwatch(&agent.app_id, key),
+            Principal::Agent(agent) => {
+                shared.fanout.feeds().unwatch(&agent.app_id, key);
+                shared.viewers.look_away(&shared.chat, key, None);
+            }
         }
         shared.connections.remove(key);
     }

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use chat::{InboxView, Page};
 use protocol::rest::{
-    ChangeConversation, ConversationAnswer, ConversationPage, InboxConversationAnswer, InboxPage,
-    OpenConversation, Unread,
+    ChangeConversation, ConversationAnswer, ConversationPage, InboxConversationAnswer, InboxCounts,
+    InboxPage, OpenConversation, Unread,
 };
 use protocol::{ConversationStatus, Failure};
 use serde::Deserialize;
@@ -64,6 +64,8 @@ pub(super) struct InboxQuery {
     /// Only those with this status. If not given: those of both in `all`, and the open ones in the other views.
     #[param(value_type = Option<ConversationStatus>)]
     status: Option<String>,
+    /// Only those with this tag; goes with no other view than `all`, and is of the open ones where no status is given.
+    tag: Option<String>,
     /// The `next_cursor` of the page before; empty is none.
     after: Option<String>,
     /// How many, at most 200; 50 if not given.
@@ -89,9 +91,25 @@ pub(super) async fn admin_inbox(
         InboxView::parse(text).ok_or_else(|| Failure::invalid(names))
     };
     let view = query.view.as_deref().filter(|text| !text.is_empty()).map(view).transpose()?;
-    let view = view.unwrap_or(InboxView::All);
+    let view = match (view.unwrap_or(InboxView::All), query.tag.filter(|tag| !tag.is_empty())) {
+        (InboxView::All, Some(tag)) => InboxView::Tagged(tag),
+        (view, None) => view,
+        (_, Some(_)) => return Err(Failure::invalid("tag goes with no other view than all").into()),
+    };
     let page = Page::of(query.limit)?;
     Ok(Json(shared.chat.inbox(&agent, view, status, query.after.as_deref(), page).await?))
+}
+
+/// How many open conversations each view has
+///
+/// The same comes by itself as `inbox:counts` on a socket, at most once a second, whenever it may have changed.
+#[utoipa::path(get, path = "/v1/admin/conversations/counts", tag = "agent", security(("agent" = [])),
+    responses((status = 200, body = InboxCounts)))]
+pub(super) async fn admin_counts(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+) -> Answer<InboxCounts> {
+    Ok(Json(shared.chat.counts(&agent).await?))
 }
 
 /// One conversation
@@ -107,7 +125,7 @@ pub(super) async fn admin_conversation(
     Ok(Json(InboxConversationAnswer { conversation }))
 }
 
-/// Resolve or reopen, take, give or release
+/// Resolve or reopen, take, give or release, tag, mark as unread
 ///
 /// `{ "assignee_id": ME, "if_assignee_id": null }` takes a conversation that is with nobody: of two who do so at once one gets
 /// it, and the other is told who has it (`ASSIGNEE_CHANGED`).

@@ -71,13 +71,15 @@ const FAILURES: [(&str, u16, &str); 9] = [
 ];
 
 /// Fields with the least and the most characters that they may have.
-const LENGTHS: [(&str, &str, usize, usize); 12] = [
+const LENGTHS: [(&str, &str, usize, usize); 14] = [
     ("SendMessage", "local_id", 1, limits::LOCAL_ID_CHARS),
     ("SendMessage", "body", 1, limits::BODY_CHARS),
     ("AddNote", "local_id", 1, limits::LOCAL_ID_CHARS),
     ("AddNote", "body", 1, limits::BODY_CHARS),
     ("AddCannedReply", "shortcut", 1, limits::SHORTCUT_CHARS),
     ("AddCannedReply", "text", 1, limits::BODY_CHARS),
+    ("AddTag", "tag", 1, limits::TAG_CHARS),
+    ("DescribePerson", "about", 0, limits::ABOUT_CHARS),
     ("Receipt", "up_to_message_id", 1, limits::NAME_CHARS),
     ("User", "name", 1, limits::NAME_CHARS),
     ("User", "email", 1, limits::NAME_CHARS),

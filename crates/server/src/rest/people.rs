@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use chat::By;
-use protocol::rest::{BlockedAnswer, ChangeBlocked, Done, Identify, Identity, PersonAnswer, TellContext};
+use protocol::rest::{
+    BlockedAnswer, ChangeBlocked, DescribePerson, Done, Identify, Identity, PersonAnswer, TellContext,
+};
 use protocol::{Code, Failure};
 
 use super::error::Answer;
@@ -47,6 +49,22 @@ pub(super) async fn admin_person(
     Named(id): Named,
 ) -> Answer<PersonAnswer> {
     Ok(Json(shared.chat.person(&agent, &id).await?))
+}
+
+/// What the team knows about who writes in a conversation
+///
+/// Kept with the person where they are verified, and else with the device and whoever it says is there; in the activity of this
+/// conversation. Needs `send_messages` and `view_conversations`.
+#[utoipa::path(patch, path = "/v1/admin/conversations/{id}/person", tag = "agent", security(("agent" = [])),
+    params(("id" = String, Path, description = "The conversation")), request_body = DescribePerson,
+    responses((status = 200, body = PersonAnswer)))]
+pub(super) async fn admin_describe_person(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+    Named(id): Named,
+    Body(change): Body<DescribePerson>,
+) -> Answer<PersonAnswer> {
+    Ok(Json(shared.chat.describe_person(&agent, &id, &change.about).await?))
 }
 
 /// Blocks a device, or no longer

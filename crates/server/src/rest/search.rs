@@ -30,9 +30,9 @@ pub(super) struct SearchQuery {
     limit: Option<u32>,
 }
 
-/// Find messages and people, newest first
+/// Find messages, notes and people, newest first
 ///
-/// Of messages the text, and of people the name, e-mail address and id, and the id of their device. Case and marks on letters don't
+/// Of messages and notes the text, and of people the name, e-mail address and id, and the id of their device. Case and marks on letters don't
 /// matter. E-mail addresses are found by their parts; Chinese, Japanese and Korean by any of their characters. What was just
 /// sent is found within two seconds.
 #[utoipa::path(get, path = "/v1/admin/search", tag = "agent", security(("agent" = [])), params(SearchQuery),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use protocol::Failure;
 use protocol::event::ADMIN_NAMESPACE;
-use protocol::request::{AgentAuth, JoinAsAgent, ListSessions, Request as _, SubscribeToApp};
+use protocol::request::{
+    AgentAuth, JoinAsAgent, ListSessions, Request as _, SubscribeToApp, ViewConversation,
+};
 use serde_json::value::RawValue;
 use socketio::{Event, Outgoing};
 
@@ -36,6 +38,10 @@ pub(super) async fn handle(shared: &Arc<Shared>, peer: &mut Peer, event: Event) 
         }
         SubscribeToApp::NAME => {
             let outcome = payload::object(&event).and_then(|request| peer.subscribe(shared, &request));
+            reply(peer, &event).give(outcome);
+        }
+        ViewConversation::NAME => {
+            let outcome = payload::object(&event).and_then(|request| peer.view(shared, request));
             reply(peer, &event).give(outcome);
         }
         ListSessions::NAME => {

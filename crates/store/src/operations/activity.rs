@@ -85,14 +85,14 @@ fn name_of(actor: Option<&Actor>) -> Option<&str> {
     actor.and_then(|actor| actor.name.as_deref())
 }
 
-/// The columns that [`read`] takes, in its order.
+/// What [`read`] takes, in its order.
 macro_rules! activity_columns {
     () => {
         "SELECT conversation_id, n, kind, at, by_id, by_name, to_id, to_name, body, local_id FROM activities "
     };
 }
 
-fn read(row: &mut Row<'_>) -> Result<Activity, Error> {
+pub(super) fn read(row: &mut Row<'_>) -> Result<Activity, Error> {
     Ok(Activity {
         conversation_id: row.id()?,
         n: row.count()?,
@@ -296,6 +296,6 @@ impl Read for ActivityAfter {}
 pub struct Changed {
     /// The conversation.
     pub conversation: Box<InboxConversation>,
-    /// What happened; nothing, where it was so before.
-    pub activity: Option<Box<Activity>>,
+    /// What happened, in order; nothing, where it was so before.
+    pub activity: Vec<Activity>,
 }

@@ -7,7 +7,7 @@ use protocol::{
     Timestamp, UserId,
 };
 
-use super::{devices, messages};
+use super::{devices, messages, tags};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read};
 use crate::session::{Param, Row, Session};
@@ -76,6 +76,10 @@ pub(crate) struct Stored {
     pub(crate) assignee_id: Option<AgentId>,
     /// The number of the last thing that happened in it beside its messages.
     pub(crate) last_activity: u64,
+    /// In alphabetical order.
+    pub(crate) tags: Vec<String>,
+    /// Whether an agent has said that it is to be looked at again.
+    pub(crate) is_marked_unread: bool,
 }
 
 impl Stored {
@@ -88,6 +92,8 @@ impl Stored {
             assignee_id: self.assignee_id,
             waiting_since: self.waiting_since,
             first_reply_at: self.first_reply_at,
+            tags: self.tags,
+            is_marked_unread: self.is_marked_unread,
             is_online: None,
         }
     }
@@ -111,7 +117,7 @@ macro_rules! columns {
     () => {
         "id, app_id, device_id, user_id, status, last_seq, created_at, updated_at, user_name, \
          unread_count, device_delivered_seq, device_read_seq, agent_delivered_seq, agent_read_seq, is_shown, \
-         waiting_since, first_reply_at, is_proven, assignee_id, last_activity"
+         waiting_since, first_reply_at, is_proven, assignee_id, last_activity, tags, is_marked_unread"
     };
 }
 pub(crate) use columns;
@@ -145,6 +151,8 @@ pub(crate) fn read(row: &mut Row<'_>) -> Result<Stored, Error> {
         is_proven: row.integer()? != 0,
         assignee_id: row.optional_text()?.map(AgentId::from),
         last_activity: row.count()?,
+        tags: tags::parse(&row.text()?),
+        is_marked_unread: row.integer()? != 0,
     })
 }
 
@@ -326,6 +334,8 @@ pub enum View {
     Assigned(Option<AgentId>, ConversationStatus),
     /// Those in which somebody waits for an answer; who has waited longest first.
     Waiting(ConversationStatus),
+    /// Those that have a tag; newest activity first.
+    Tagged(String, ConversationStatus),
 }
 
 /// Where a page of an inbox begins: behind the conversation with this time and id.
@@ -484,6 +494,15 @@ pub(super) const WAITING: &str = with_newest!(
      AND status = $4 ORDER BY waiting_since, id LIMIT $5"
 );
 
+pub(super) const TAGGED: &str = with_newest!(
+    [""]
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT conversation_id FROM conversation_tags WHERE app_id = $1 AND (updated_at, conversation_id) < ($2, $3) \
+     AND tag = $4 AND status = $5 ORDER BY updated_at DESC, conversation_id DESC LIMIT $6) AS tagged \
+     JOIN conversations ON conversations.id = tagged.conversation_id"
+);
+
 // A device has few conversations, and its app may have a million: they are found by the device and then sorted, which
 // the sum keeps a planner from turning round. A proven person may have many, and has an index.
 pub(super) const OF_DEVICE: &str = with_newest!(
@@ -564,6 +583,10 @@ impl Operation for ListConversations {
             (None, View::Waiting(status)) => {
                 params.push(Param::Text(status.as_str()));
                 WAITING
+            }
+            (None, View::Tagged(tag, status)) => {
+                params.extend([Param::Text(tag), Param::Text(status.as_str())]);
+                TAGGED
             }
         };
         params.push(Param::Integer(self.limit.into()));

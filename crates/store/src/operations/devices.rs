@@ -496,7 +496,11 @@ pub(crate) async fn identify(
     let mut activity = Vec::new();
     if let Some(user) = who.user() {
         let whom = Actor { id: SenderId::from(user.id.as_str()), name: user.name.clone() };
-        for id in own(session, app_id, device_id, user, who.proof().is_some()).await? {
+        let owned = own(session, app_id, device_id, user, who.proof().is_some()).await?;
+        if !owned.is_empty() {
+            people::carry_over(session, app_id, device_id, &user.id, who.proof().is_some()).await?;
+        }
+        for id in owned {
             let happening = Happening::new(ActivityKind::Identified, now, None, Some(whom.clone()));
             activity.push(activity::append(session, &id, happening).await?);
             changed.push(id);

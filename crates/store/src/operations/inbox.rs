@@ -12,7 +12,7 @@ use super::conversations::{self, Scope, Stored};
 use super::devices::{self, DeviceStanding, NowAt};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read, Write};
-use crate::session::Session;
+use crate::session::{Param, Session};
 
 /// Gives the newest open conversation of whoever is at the device, or a new one.
 #[derive(Debug, Clone)]
@@ -224,9 +224,9 @@ async fn changed(
     happening: Option<Happening>,
     act: &Act,
 ) -> Result<Changed, Error> {
-    let mut activity = None;
+    let mut activity = Vec::new();
     if let Some(happening) = happening {
-        activity = Some(Box::new(activity::append(session, &stored.conversation.id, happening).await?));
+        activity.push(activity::append(session, &stored.conversation.id, happening).await?);
         audit::append(session, act).await?;
     }
     stored.conversation.last_message = conversations::last_message(session, &stored).await?;
@@ -278,6 +278,50 @@ impl Write for Assign {
     fn key(&self) -> &str {
         &self.id
     }
+}
+
+/// Says that a conversation is to be looked at again, or no longer: what its person sees is as before.
+#[derive(Debug, Clone)]
+pub struct MarkUnread {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// The conversation.
+    pub id: ConversationId,
+    /// Whether it is to be looked at again.
+    pub is_marked: bool,
+}
+
+impl Operation for MarkUnread {
+    type Out = Option<Marked>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const MARK: &str = "UPDATE conversations SET is_marked_unread = $1 WHERE id = $2";
+        let Self { scope, id, is_marked } = self;
+        session.lock_conversation(id).await?;
+        let Some(mut stored) = conversations::find(session, scope, id).await? else { return Ok(None) };
+        let has_changed = stored.is_marked_unread != *is_marked;
+        if has_changed {
+            session.execute(MARK, &[Param::Integer((*is_marked).into()), Param::Text(id)]).await?;
+            stored.is_marked_unread = *is_marked;
+        }
+        stored.conversation.last_message = conversations::last_message(session, &stored).await?;
+        Ok(Some(Marked { conversation: Box::new(stored.into_inbox()), has_changed }))
+    }
+}
+
+impl Write for MarkUnread {
+    fn key(&self) -> &str {
+        &self.id
+    }
+}
+
+/// What came of [`MarkUnread`].
+#[derive(Debug, Clone)]
+pub struct Marked {
+    /// The conversation as it is then.
+    pub conversation: Box<InboxConversation>,
+    /// Whether that changed it.
+    pub has_changed: bool,
 }
 
 /// Remembers who uses the device: from the commit on it shows what is theirs and nothing else.

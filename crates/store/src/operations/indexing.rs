@@ -10,8 +10,10 @@ use protocol::{AppId, ConversationId, Timestamp};
 use serde_json::{Value, json};
 
 use super::changes::{self, ChangeCursor, ListChanges};
-use super::messages;
-use super::search::{self, Kind, by_database, messages_named, named, named_postgres, named_sqlite};
+use super::search::{
+    self, Kind, by_database, messages_named, named, named_postgres, named_sqlite, notes_named,
+};
+use super::{activity, messages};
 use crate::error::Error;
 use crate::operation::{ADMINISTRATION, Operation, Read, Write};
 use crate::session::{Param, Row, Session, integer};
@@ -119,7 +121,7 @@ impl Write for EndIndexing {
 pub struct ListFresh {
     /// The end of what is indexed.
     pub seen: Option<Seen>,
-    /// How many, at most: of messages on SQLite, of conversations on Postgres.
+    /// How many, at most: of each kind of rows on SQLite, of conversations on Postgres.
     pub limit: u32,
 }
 
@@ -132,7 +134,7 @@ pub struct Fresh {
     pub seen: Option<Seen>,
     /// Whether there are more now.
     pub has_more: bool,
-    /// Messages that wait, where that is known.
+    /// Messages and activity that wait, where that is known.
     pub waiting: u64,
 }
 
@@ -155,13 +157,16 @@ async fn fresh_by_row(session: &mut Session<'_>, seen: Option<&Seen>, limit: u32
         "SELECT rowid, conversation_id FROM messages WHERE rowid > $1 ORDER BY rowid LIMIT $2";
     const CONVERSATIONS: &str =
         "SELECT rowid, id FROM conversations WHERE rowid > $1 ORDER BY rowid LIMIT $2";
-    const LAST: &str = "SELECT coalesce(max(rowid), 0) FROM messages";
-    let (message, conversation) = seen.and_then(|seen| seen.text.split_once(' ')).unwrap_or(("0", "0"));
-    let mut last: [i64; 2] = [message.parse().unwrap_or(0), conversation.parse().unwrap_or(0)];
+    // Whatever it was: an index of the notes alone would be written with each of them.
+    const ACTIVITY: &str =
+        "SELECT rowid, conversation_id FROM activities WHERE rowid > $1 ORDER BY rowid LIMIT $2";
+    const LAST: &str = "SELECT (SELECT coalesce(max(rowid), 0) FROM messages) + (SELECT coalesce(max(rowid), 0) FROM activities)";
+    let mut kept = seen.map_or("", |seen| seen.text.as_str()).split(' ').map(|row| row.parse().unwrap_or(0));
+    let mut last: [i64; 3] = std::array::from_fn(|_| kept.next().unwrap_or(0));
     let newest = session.query_one(LAST, &[], |row| row.integer()).await?.unwrap_or_default();
-    let waiting = u64::try_from(newest - last[0]).unwrap_or(0);
+    let waiting = u64::try_from(newest - last[0] - last[2]).unwrap_or(0);
     let (mut conversations, mut known, mut has_more) = (Vec::new(), HashSet::new(), false);
-    for (sql, last) in [MESSAGES, CONVERSATIONS].into_iter().zip(&mut last) {
+    for (sql, last) in [MESSAGES, CONVERSATIONS, ACTIVITY].into_iter().zip(&mut last) {
         let params = [Param::Integer(*last), Param::Integer(limit.into())];
         let rows =
             session.query(sql, &params, |row| Ok((row.integer()?, row.id::<ConversationId>()?))).await?;
@@ -169,7 +174,7 @@ async fn fresh_by_row(session: &mut Session<'_>, seen: Option<&Seen>, limit: u32
         *last = rows.last().map_or(*last, |(row, _)| *row);
         conversations.extend(rows.into_iter().map(|(_, id)| id).filter(|id| known.insert(id.clone())));
     }
-    let seen = Seen::kept(format!("{} {}", last[0], last[1]));
+    let seen = Seen::kept(last.map(|row| row.to_string()).join(" "));
     Ok(Fresh { conversations, seen: Some(seen), has_more, waiting })
 }
 
@@ -219,7 +224,7 @@ impl Read for ListOld {}
 pub struct LoadUnindexed {
     /// Which.
     pub conversations: Vec<ConversationId>,
-    /// How many messages, at most.
+    /// How many messages and how much activity, at most.
     pub limit: u64,
 }
 
@@ -228,7 +233,7 @@ pub struct LoadUnindexed {
 pub struct Unindexed {
     /// What there is to do; empty if all is done.
     pub parts: Vec<Part>,
-    /// Messages that wait, these among them.
+    /// Messages and activity that wait, these among them.
     pub waiting: u64,
     /// When the first of them was stored.
     pub oldest: Option<Timestamp>,
@@ -254,7 +259,13 @@ impl Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Progress {
     seq: u64,
+    activity: u64,
     person: String,
+}
+
+impl Progress {
+    /// Of a conversation of which nothing is indexed.
+    const NONE: &'static Self = &Self { seq: 0, activity: 0, person: String::new() };
 }
 
 #[derive(Debug, Clone)]
@@ -286,15 +297,32 @@ struct Standing {
     app_id: AppId,
     created_at: Timestamp,
     last_seq: u64,
+    last_activity: u64,
     person: String,
     before: Option<Progress>,
+}
+
+impl Standing {
+    fn indexed(&self) -> &Progress {
+        self.before.as_ref().unwrap_or(Progress::NONE)
+    }
+
+    /// How many messages wait, and how much activity.
+    fn waiting(&self) -> u64 {
+        let Progress { seq, activity, .. } = self.indexed();
+        self.last_seq.saturating_sub(*seq) + self.last_activity.saturating_sub(*activity)
+    }
+
+    fn has_another_person(&self) -> bool {
+        self.before.as_ref().is_none_or(|before| before.person != self.person)
+    }
 }
 
 macro_rules! standing {
     ($named:expr) => {
         concat!(
-            "SELECT c.id, c.app_id, c.created_at, c.last_seq, c.user_name, COALESCE(q.name, d.user_name), \
-             COALESCE(q.email, d.user_email), c.user_id, c.device_id, p.seq, p.person FROM ",
+            "SELECT c.id, c.app_id, c.created_at, c.last_seq, c.last_activity, c.user_name, COALESCE(q.name, d.user_name), \
+             COALESCE(q.email, d.user_email), c.user_id, c.device_id, p.seq, p.activity, p.person FROM ",
             $named,
             " JOIN conversations c ON c.id = v.c LEFT JOIN search_progress p ON p.conversation_id = c.id \
              LEFT JOIN people q ON c.is_proven = 1 AND q.app_id = c.app_id AND q.user_id = c.user_id \
@@ -307,7 +335,7 @@ macro_rules! standing {
 fn read_standing(row: &mut Row<'_>) -> Result<Standing, Error> {
     let (id, app_id) = (row.id()?, row.id()?);
     let created_at = Timestamp::from_epoch_ms(row.integer()?);
-    let last_seq = row.count()?;
+    let (last_seq, last_activity) = (row.count()?, row.count()?);
     let mut known: Vec<String> = Vec::new();
     for _ in 0..5 {
         // The name that it was written under, the present one, the address, the person's id, the device's.
@@ -315,9 +343,12 @@ fn read_standing(row: &mut Row<'_>) -> Result<Standing, Error> {
         known.extend(part);
     }
     let person = known.join(BESIDE).replace('\0', "");
-    let (seq, said) = (row.optional_integer()?, row.optional_text()?);
-    let before = seq.zip(said).map(|(seq, person)| Progress { seq: u64::try_from(seq).unwrap_or(0), person });
-    Ok(Standing { id, app_id, created_at, last_seq, person, before })
+    let count = |number| u64::try_from(number).unwrap_or(0);
+    let (seq, activity) = (row.optional_integer()?.map(count), row.optional_integer()?.map(count));
+    let said = row.optional_text()?;
+    let before =
+        seq.zip(activity).zip(said).map(|((seq, activity), person)| Progress { seq, activity, person });
+    Ok(Standing { id, app_id, created_at, last_seq, last_activity, person, before })
 }
 
 impl Operation for LoadUnindexed {
@@ -327,23 +358,21 @@ impl Operation for LoadUnindexed {
         let rows = named(self.conversations.iter().map(|id| (id, 0, 0)));
         let sql = by_database!(session, standing);
         let mut standing = session.query(sql, &[Param::Text(&rows)], read_standing).await?;
-        let indexed = |row: &Standing| row.before.as_ref().map_or(0, |before| before.seq);
-        let waiting = standing.iter().map(|row| row.last_seq.saturating_sub(indexed(row))).sum();
-        standing.retain(|row| {
-            indexed(row) < row.last_seq
-                || row.before.as_ref().is_none_or(|before| before.person != row.person)
-        });
+        let waiting = standing.iter().map(Standing::waiting).sum();
+        standing.retain(|row| row.waiting() > 0 || row.has_another_person());
         let mut room = self.limit;
         let mut parts = Vec::new();
         for row in standing {
             if room == 0 {
                 break;
             }
-            let from = indexed(&row);
-            let until = row.last_seq.min(from + room).max(from);
-            room -= (until - from).max(1).min(room);
+            let Progress { seq, activity, .. } = *row.indexed();
+            let until_seq = row.last_seq.min(seq + room).max(seq);
+            let left = room - (until_seq - seq);
+            let until_activity = row.last_activity.min(activity + left).max(activity);
+            room = (left - (until_activity - activity)).min(room - 1);
             let mut documents = Vec::new();
-            if row.before.as_ref().is_none_or(|before| before.person != row.person) {
+            if row.has_another_person() {
                 let person = Document::new(row.created_at, &row.id, Kind::Person, 0, row.person.clone());
                 documents.push(person);
             }
@@ -351,31 +380,52 @@ impl Operation for LoadUnindexed {
                 conversation_id: row.id,
                 app_id: row.app_id,
                 before: row.before,
-                after: Progress { seq: until, person: row.person },
+                after: Progress { seq: until_seq, activity: until_activity, person: row.person },
                 documents,
             });
         }
-        let from = |part: &Part| part.before.as_ref().map_or(0, |before| before.seq);
-        let wanted = parts.iter().filter(|part| part.after.seq > from(part));
-        let rows = named(wanted.map(|part| (&part.conversation_id, from(part), part.after.seq)));
-        let sql = by_database!(session, messages_named);
-        let messages = session.query(sql, &[Param::Text(&rows)], messages::read).await?;
-        let oldest = messages.iter().map(|message| message.created_at).min();
+        let (mut messages, mut notes) = (Vec::new(), Vec::new());
+        if let Some(rows) = new_of(&parts, |progress| progress.seq) {
+            let sql = by_database!(session, messages_named);
+            messages = session.query(sql, &[Param::Text(&rows)], messages::read).await?;
+        }
+        if let Some(rows) = new_of(&parts, |progress| progress.activity) {
+            let sql = by_database!(session, notes_named);
+            notes = session.query(sql, &[Param::Text(&rows)], activity::read).await?;
+        }
+        let times = messages.iter().map(|message| message.created_at);
+        let oldest = times.chain(notes.iter().map(|note| note.at)).min();
         let places: HashMap<ConversationId, usize> =
             parts.iter().enumerate().map(|(place, part)| (part.conversation_id.clone(), place)).collect();
+        let mut put = |id: &ConversationId, document: Document| {
+            if let Some(part) = places.get(id).and_then(|place| parts.get_mut(*place)) {
+                part.documents.push(document);
+            }
+        };
         for message in messages {
-            let Some(part) = places.get(&message.conversation_id).and_then(|place| parts.get_mut(*place))
-            else {
-                continue;
-            };
             let (at, id) = (message.created_at, &message.conversation_id);
-            part.documents.push(Document::new(at, id, Kind::Message, message.seq, message.body));
+            put(id, Document::new(at, id, Kind::Message, message.seq, message.body));
+        }
+        for note in notes {
+            let id = &note.conversation_id;
+            let text = note.body.unwrap_or_default();
+            put(id, Document::new(note.at, id, Kind::Note, note.n, text));
         }
         Ok(Unindexed { parts, waiting, oldest })
     }
 }
 
 impl Read for LoadUnindexed {}
+
+/// What is new in these parts, by the number that it goes by; `None` if nothing is.
+fn new_of(parts: &[Part], number: impl Fn(&Progress) -> u64) -> Option<String> {
+    let spans = parts.iter().map(|part| {
+        let from = number(part.before.as_ref().unwrap_or(Progress::NONE));
+        (&part.conversation_id, from, number(&part.after))
+    });
+    let mut spans = spans.filter(|(_, from, until)| until > from).peekable();
+    spans.peek().is_some().then(|| named(spans))
+}
 
 /// How far the index is after something was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -410,25 +460,26 @@ impl Index {
     }
 }
 
-/// `$1` as rows (conversation, app, seq, person, and what they were).
+/// `$1` as rows (conversation, app, seq, activity, person, and what they were).
 macro_rules! progress_sqlite {
     () => {
         "(SELECT json_extract(value, '$.c') AS c, json_extract(value, '$.a') AS a, json_extract(value, '$.s') AS s, \
-         json_extract(value, '$.p') AS p, json_extract(value, '$.bs') AS bs, json_extract(value, '$.bp') AS bp \
-         FROM json_each($1)) AS v"
+         json_extract(value, '$.n') AS n, json_extract(value, '$.p') AS p, json_extract(value, '$.bs') AS bs, \
+         json_extract(value, '$.bn') AS bn, json_extract(value, '$.bp') AS bp FROM json_each($1)) AS v"
     };
 }
 
 macro_rules! progress_postgres {
     () => {
-        "jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS jsonb)) AS v (c TEXT, a TEXT, s BIGINT, p TEXT, bs BIGINT, bp TEXT)"
+        "jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS jsonb)) AS v \
+         (c TEXT, a TEXT, s BIGINT, n BIGINT, p TEXT, bs BIGINT, bn BIGINT, bp TEXT)"
     };
 }
 
 macro_rules! begin_progress {
     ($rows:expr) => {
         concat!(
-            "INSERT INTO search_progress (conversation_id, app_id, seq, person) SELECT v.c, v.a, v.s, v.p FROM ",
+            "INSERT INTO search_progress (conversation_id, app_id, seq, activity, person) SELECT v.c, v.a, v.s, v.n, v.p FROM ",
             $rows,
             " WHERE v.bp IS NULL ORDER BY v.c ON CONFLICT (conversation_id) DO NOTHING RETURNING conversation_id"
         )
@@ -438,10 +489,10 @@ macro_rules! begin_progress {
 macro_rules! go_on {
     ($rows:expr) => {
         concat!(
-            "UPDATE search_progress SET seq = v.s, person = v.p FROM ",
+            "UPDATE search_progress SET seq = v.s, activity = v.n, person = v.p FROM ",
             $rows,
-            " WHERE search_progress.conversation_id = v.c AND search_progress.seq = v.bs AND search_progress.person = v.bp \
-             RETURNING conversation_id"
+            " WHERE search_progress.conversation_id = v.c AND search_progress.seq = v.bs \
+             AND search_progress.activity = v.bn AND search_progress.person = v.bp RETURNING conversation_id"
         )
     };
 }
@@ -454,8 +505,9 @@ impl Operation for Index {
         if !self.parts.is_empty() {
             let rows = self.parts.iter().map(|part| {
                 let before = part.before.as_ref();
-                json!({ "c": part.conversation_id, "a": part.app_id, "s": part.after.seq, "p": part.after.person,
-                    "bs": before.map(|before| before.seq), "bp": before.map(|before| &before.person) })
+                json!({ "c": part.conversation_id, "a": part.app_id, "s": part.after.seq, "n": part.after.activity,
+                    "p": part.after.person, "bs": before.map(|before| before.seq),
+                    "bn": before.map(|before| before.activity), "bp": before.map(|before| &before.person) })
             });
             let rows = Value::Array(rows.collect()).to_string();
             let statements = match session {

@@ -88,6 +88,8 @@ pub(crate) fn decide(
             if stored.waiting_since.take().is_some() {
                 stored.first_reply_at.get_or_insert(now);
             }
+            // Whoever answers has looked at it.
+            stored.is_marked_unread = false;
         }
         Sender::System => {}
     }
@@ -161,7 +163,7 @@ async fn load(
 /// Writes what a new message changes of its conversation.
 async fn take(session: &mut Session<'_>, stored: &Stored) -> Result<(), Error> {
     const SQL: &str = "UPDATE conversations SET last_seq = $1, updated_at = $2, unread_count = $3, status = $4, \
-         waiting_since = $5, first_reply_at = $6, last_activity = $7 WHERE id = $8";
+         waiting_since = $5, first_reply_at = $6, last_activity = $7, is_marked_unread = $8 WHERE id = $9";
     let conversation = &stored.conversation;
     let params = [
         Param::Integer(integer(conversation.last_seq)),
@@ -171,6 +173,7 @@ async fn take(session: &mut Session<'_>, stored: &Stored) -> Result<(), Error> {
         Param::OptionalInteger(stored.waiting_since.map(Timestamp::epoch_ms)),
         Param::OptionalInteger(stored.first_reply_at.map(Timestamp::epoch_ms)),
         Param::Integer(integer(stored.last_activity)),
+        Param::Integer(stored.is_marked_unread.into()),
         Param::Text(&conversation.id),
     ];
     session.execute(SQL, &params).await.map(|_| ())
@@ -492,6 +495,8 @@ mod tests {
             first_reply_at: None,
             assignee_id: None,
             last_activity: 0,
+            tags: Vec::new(),
+            is_marked_unread: false,
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use protocol::rest::User;
 use protocol::{
-    Activity, ActivityKind, Actor, AppId, Code, ConversationId, DeviceId, InboxConversation, SenderId,
-    Timestamp, UserId, UserInfo,
+    Activity, ActivityKind, Actor, AppId, Code, Conversation, ConversationId, DeviceId, InboxConversation,
+    SenderId, Timestamp, UserId, UserInfo,
 };
 use serde_json::{Map, Value};
 
@@ -58,6 +58,8 @@ pub struct KnownDevice {
 pub struct PersonCard {
     /// The person.
     pub person: Person,
+    /// What the team has written about them.
+    pub about: Option<String>,
     /// Their devices.
     pub devices: Vec<KnownDevice>,
     /// What they have written, the newest first.
@@ -135,6 +137,7 @@ impl Operation for FindPerson {
             return Ok(None);
         };
         let person = person_of(session, &stored).await?;
+        let about = about(session, &stored).await?;
         let devices = devices_of(session, &stored).await?;
         let rows = conversations_of(session, &stored, *limit).await?;
         let mut conversations = Vec::with_capacity(rows.len());
@@ -142,11 +145,100 @@ impl Operation for FindPerson {
             row.conversation.last_message = conversations::last_message(session, &row).await?;
             conversations.push(row.into_inbox());
         }
-        Ok(Some(PersonCard { person, devices, conversations }))
+        Ok(Some(PersonCard { person, about, devices, conversations }))
     }
 }
 
 impl Read for FindPerson {}
+
+/// Under which name it is kept what the team knows of whoever wrote a conversation: a proven person's by who they are, and else
+/// by the device and whoever it says is there.
+fn whom(stored: &Stored) -> Result<String, Error> {
+    let Conversation { device_id, user_id, .. } = &stored.conversation;
+    let device_id = (!stored.is_proven).then_some(device_id);
+    place(device_id, user_id.as_deref())
+}
+
+fn place(device_id: Option<&DeviceId>, user_id: Option<&str>) -> Result<String, Error> {
+    serde_json::to_string(&(device_id, user_id))
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+}
+
+async fn about(session: &mut Session<'_>, stored: &Stored) -> Result<Option<String>, Error> {
+    const SQL: &str = "SELECT about FROM people_notes WHERE app_id = $1 AND whom = $2";
+    let params = [Param::Text(&stored.conversation.app_id), Param::Text(&whom(stored)?)];
+    session.query_one(SQL, &params, |row| row.text()).await
+}
+
+/// What the team knows of nobody at a device is known of the one whose conversations those become, unless more is known of them
+/// already.
+pub(super) async fn carry_over(
+    session: &mut Session<'_>,
+    app_id: &AppId,
+    device_id: &DeviceId,
+    user_id: &str,
+    is_proven: bool,
+) -> Result<(), Error> {
+    const CARRY: &str = "UPDATE people_notes SET whom = $1 WHERE app_id = $2 AND whom = $3 \
+        AND NOT EXISTS (SELECT 1 FROM people_notes p WHERE p.app_id = $2 AND p.whom = $1)";
+    let from = place(Some(device_id), None)?;
+    let to = place((!is_proven).then_some(device_id), Some(user_id))?;
+    session.lock(&format!("about {app_id} {to}")).await?;
+    session.execute(CARRY, &[Param::Text(&to), Param::Text(app_id), Param::Text(&from)]).await.map(drop)
+}
+
+/// Keeps what the team has written about the person of a conversation, and records that in it.
+#[derive(Debug, Clone)]
+pub struct DescribePerson {
+    /// How far the caller sees.
+    pub scope: Scope,
+    /// The conversation.
+    pub id: ConversationId,
+    /// The text, in the place of what there was; empty is nothing.
+    pub about: String,
+    /// Who does it.
+    pub by: Actor,
+    /// The record of it.
+    pub act: Act,
+}
+
+impl Operation for DescribePerson {
+    type Out = Option<Vec<Activity>>;
+
+    async fn run(&self, session: &mut Session<'_>) -> Result<Self::Out, Error> {
+        const KEEP: &str = "INSERT INTO people_notes (app_id, whom, about, updated_at) VALUES ($1, $2, $3, $4) \
+            ON CONFLICT (app_id, whom) DO UPDATE SET about = excluded.about, updated_at = excluded.updated_at";
+        const DROP: &str = "DELETE FROM people_notes WHERE app_id = $1 AND whom = $2";
+        let Self { scope, id, about: text, by, act } = self;
+        session.lock_conversation(id).await?;
+        let Some(stored) = conversations::find(session, scope, id).await? else { return Ok(None) };
+        let whom = whom(&stored)?;
+        session.lock(&format!("about {} {whom}", scope.app_id)).await?;
+        if about(session, &stored).await?.unwrap_or_default() == *text {
+            return Ok(Some(Vec::new()));
+        }
+        let mut params = vec![Param::Text(&scope.app_id), Param::Text(&whom)];
+        if text.is_empty() {
+            session.execute(DROP, &params).await?;
+        } else {
+            params.extend([Param::Text(text), Param::Integer(act.at.epoch_ms())]);
+            session.execute(KEEP, &params).await?;
+        }
+        let happening = Happening {
+            body: Some(text.clone()),
+            ..Happening::new(ActivityKind::Described, act.at, Some(by.clone()), None)
+        };
+        let activity = activity::append(session, id, happening).await?;
+        audit::append(session, act).await?;
+        Ok(Some(vec![activity]))
+    }
+}
+
+impl Write for DescribePerson {
+    fn key(&self) -> &str {
+        &self.id
+    }
+}
 
 async fn person_of(session: &mut Session<'_>, stored: &Stored) -> Result<Person, Error> {
     const PROVEN: &str = "SELECT name, email, attributes, CAST(CASE WHEN blocked_at IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM people \

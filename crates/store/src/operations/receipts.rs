@@ -67,9 +67,10 @@ impl Operation for NewReceipt {
             return Ok(Look::Found(Receipted { up_to_seq, advanced: None }));
         }
         const RAISE: &str = "UPDATE conversations SET device_delivered_seq = $1, device_read_seq = $2, \
-             agent_delivered_seq = $3, agent_read_seq = $4, unread_count = CASE WHEN agent_read_seq = $4 THEN unread_count \
+             agent_delivered_seq = $3, agent_read_seq = $4, \
+             is_marked_unread = CASE WHEN agent_read_seq = $4 THEN is_marked_unread ELSE 0 END, unread_count = CASE WHEN agent_read_seq = $4 THEN unread_count \
              ELSE (SELECT COUNT(*) FROM messages m WHERE m.conversation_id = $5 AND m.seq > $4 AND m.sender = 'user') END \
-             WHERE id = $5 RETURNING unread_count";
+             WHERE id = $5 RETURNING unread_count, is_marked_unread";
         let Marks { device_delivered, device_read, agent_delivered, agent_read } = stored.marks;
         let params = [
             Param::Integer(integer(device_delivered)),
@@ -78,8 +79,8 @@ impl Operation for NewReceipt {
             Param::Integer(integer(agent_read)),
             Param::Text(id),
         ];
-        let unread_count = session.query_one(RAISE, &params, |row| row.count()).await?;
-        stored.unread_count = unread_count.unwrap_or_default();
+        let raised = session.query_one(RAISE, &params, |row| Ok((row.count()?, row.integer()? != 0))).await?;
+        (stored.unread_count, stored.is_marked_unread) = raised.unwrap_or_default();
         stored.conversation.last_message = conversations::last_message(session, &stored).await?;
         Ok(Look::Found(Receipted { up_to_seq, advanced: Some(Box::new(stored.into_inbox())) }))
     }

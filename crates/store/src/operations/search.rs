@@ -1,18 +1,20 @@
 //! What can be searched, and how it is found. How it comes to be indexed is in [`indexing`](super::indexing).
 //!
-//! A document is a message, or what is known of who writes in a conversation. Its place `n` is made of when that was and of what it
+//! A document is a message, a note, or what is known of who writes in a conversation. Its place `n` is made of when that was and of what it
 //! is, so that both databases have the same documents in the same order, and a page ends at a number. [`Words`] are cut before
 //! they come here. SQLite keeps them in an FTS5 table without texts, Postgres as a `tsvector` under a GIN index: the statements
 //! that match are siblings, all others have one text.
 
 use std::collections::{HashMap, HashSet};
 
-use protocol::{AgentId, AppId, ConversationId, ConversationStatus, InboxConversation, Message, Timestamp};
+use protocol::{
+    Activity, AgentId, AppId, ConversationId, ConversationStatus, InboxConversation, Message, Timestamp,
+};
 use serde_json::{Value, json};
 
 use super::conversations::{self, Scope, columns};
 use super::indexing::state;
-use super::messages;
+use super::{activity, messages};
 use crate::error::{Error, ErrorKind};
 use crate::operation::{Operation, Read};
 use crate::session::{Param, Row, Session, integer};
@@ -25,6 +27,7 @@ const LOOKED_AT: i64 = 2_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Message,
+    Note,
     Person,
 }
 
@@ -32,18 +35,19 @@ impl Kind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Note => "note",
             Self::Person => "person",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Message, Self::Person].into_iter().find(|kind| kind.as_str() == text)
+        [Self::Message, Self::Note, Self::Person].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
 /// Where a document stands among all others: by its time, and within a millisecond in an order that any node would give it. A
-/// conversation's messages stand by their `seq`, however many there are of one time: every 1,024 of them count as a millisecond.
-/// Where that place is taken, it is the next one below that is free.
+/// conversation's messages stand by their `seq`, and its notes by their `n`, however many there are of one time: every 1,024 of
+/// them count as a millisecond. Where that place is taken, it is the next one below that is free.
 pub(super) fn place(at: Timestamp, conversation_id: &ConversationId, kind: Kind, seq: u64) -> i64 {
     const TIME_BITS: u32 = 43;
     let at = at.epoch_ms().saturating_add(integer(seq >> 10)).clamp(0, (1 << TIME_BITS) - 1);
@@ -99,6 +103,8 @@ pub struct Hit {
 pub enum HitWhat {
     /// A message.
     Message(Box<Message>),
+    /// What agents wrote for each other; it has a body.
+    Note(Box<Activity>),
     /// Who writes in the conversation: all that is known of them, as one text.
     Person(String),
 }
@@ -108,6 +114,7 @@ struct Match {
     n: i64,
     conversation_id: ConversationId,
     kind: Kind,
+    /// A note's is its number among the activity.
     seq: u64,
     status: String,
     assignee_id: Option<String>,
@@ -296,6 +303,18 @@ macro_rules! messages_named {
 }
 pub(super) use messages_named;
 
+macro_rules! notes_named {
+    ($named:expr) => {
+        concat!(
+            "SELECT a.conversation_id, a.n, a.kind, a.at, a.by_id, a.by_name, a.to_id, a.to_name, a.body, a.local_id FROM ",
+            $named,
+            " JOIN activities a ON a.conversation_id = v.c AND a.n > v.s AND a.n <= v.u AND a.kind = 'note' \
+             ORDER BY a.conversation_id, a.n"
+        )
+    };
+}
+pub(super) use notes_named;
+
 macro_rules! people_named {
     ($named:expr) => {
         concat!(
@@ -328,13 +347,11 @@ async fn hits(session: &mut Session<'_>, app_id: &AppId, matches: Vec<Match>) ->
     }
     let ids: HashSet<&ConversationId> = matches.iter().map(|found| &found.conversation_id).collect();
     let homes = named(ids.into_iter().map(|id| (id, 0, 0)));
-    let of_message = |found: &&Match| found.kind == Kind::Message;
-    let messages = named(
-        matches
-            .iter()
-            .filter(of_message)
-            .map(|found| (&found.conversation_id, found.seq.saturating_sub(1), found.seq)),
-    );
+    let of = |kind: Kind| {
+        let found = matches.iter().filter(move |found| found.kind == kind);
+        named(found.map(|found| (&found.conversation_id, found.seq.saturating_sub(1), found.seq)))
+    };
+    let has = |kind: Kind| matches.iter().any(|found| found.kind == kind);
     let with_newest = |row: &mut Row<'_>| {
         let mut stored = conversations::read(row)?;
         stored.conversation.last_message = messages::read_beside(row, stored.marks)?;
@@ -343,23 +360,33 @@ async fn hits(session: &mut Session<'_>, app_id: &AppId, matches: Vec<Match>) ->
     let sql = by_database!(session, conversations_named);
     let rows = session.query(sql, &[Param::Text(&homes), Param::Text(app_id)], with_newest).await?;
     let homes_by_id: HashMap<_, _> = rows.into_iter().collect();
-    let sql = by_database!(session, messages_named);
-    let rows = session.query(sql, &[Param::Text(&messages)], messages::read).await?;
-    let mut messages: HashMap<_, _> =
-        rows.into_iter().map(|message| ((message.conversation_id.clone(), message.seq), message)).collect();
-    let mut people = HashMap::new();
-    if matches.iter().any(|found| found.kind == Kind::Person) {
+    let (mut messages, mut notes, mut people) = (HashMap::new(), HashMap::new(), HashMap::new());
+    if has(Kind::Message) {
+        let sql = by_database!(session, messages_named);
+        let rows = session.query(sql, &[Param::Text(&of(Kind::Message))], messages::read).await?;
+        let place = |message: &Message| (message.conversation_id.clone(), message.seq);
+        messages.extend(rows.into_iter().map(|message| (place(&message), message)));
+    }
+    if has(Kind::Note) {
+        let sql = by_database!(session, notes_named);
+        let rows = session.query(sql, &[Param::Text(&of(Kind::Note))], activity::read).await?;
+        let place = |note: &Activity| (note.conversation_id.clone(), note.n);
+        notes.extend(rows.into_iter().map(|note| (place(&note), note)));
+    }
+    if has(Kind::Person) {
         let sql = by_database!(session, people_named);
         let read = |row: &mut Row<'_>| Ok((row.id::<ConversationId>()?, row.text()?));
         people.extend(session.query(sql, &[Param::Text(&homes)], read).await?);
     }
     let hit = |found: Match| {
         let home = homes_by_id.get(&found.conversation_id)?.clone();
+        let place = (found.conversation_id.clone(), found.seq);
         let what = match found.kind {
             Kind::Message => {
-                let message = messages.remove(&(found.conversation_id.clone(), found.seq))?;
+                let message = messages.remove(&place)?;
                 HitWhat::Message(Box::new(messages::with_status(message, home.marks)))
             }
+            Kind::Note => HitWhat::Note(Box::new(notes.remove(&place)?)),
             Kind::Person => HitWhat::Person(people.get(&found.conversation_id)?.clone()),
         };
         Some(Hit { place: found.n, conversation: home.into_inbox(), what })

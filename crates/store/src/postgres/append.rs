@@ -37,12 +37,12 @@ pub(super) const EARLIER: &str = "SELECT m.conversation_id, m.seq, m.id, m.local
 /// One statement: a `seq` is never taken without its message.
 pub(super) const STORE: &str = "WITH taken AS (UPDATE conversations c SET last_seq = v.last_seq, unread_count = v.unread_count, \
     status = v.status, updated_at = v.updated_at, waiting_since = v.waiting_since, first_reply_at = v.first_reply_at, \
-    last_activity = v.last_activity \
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) \
-    AS v (id, last_seq, unread_count, status, updated_at, waiting_since, first_reply_at, last_activity) WHERE c.id = v.id) \
+    last_activity = v.last_activity, is_marked_unread = v.is_marked_unread \
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[]) \
+    AS v (id, last_seq, unread_count, status, updated_at, waiting_since, first_reply_at, last_activity, is_marked_unread) WHERE c.id = v.id) \
     INSERT INTO messages (conversation_id, seq, id, local_id, body, sender, sender_name, created_at, sender_id) \
-    SELECT * FROM unnest($9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], \
-    $16::bigint[], $17::text[])";
+    SELECT * FROM unnest($10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], \
+    $17::bigint[], $18::text[])";
 
 /// What happened by messages; few do anything.
 pub(super) const HAPPENED: &str = "INSERT INTO activities (conversation_id, n, kind, at) \
@@ -113,6 +113,7 @@ async fn store(connection: &Object, batch: &[&NewMessage]) -> Result<Vec<Appende
                 &column(&rows, |row| row.waiting_since.map(Timestamp::epoch_ms)),
                 &column(&rows, |row| row.first_reply_at.map(Timestamp::epoch_ms)),
                 &column(&rows, |row| integer(row.last_activity)),
+                &column(&rows, |row| i64::from(row.is_marked_unread)),
                 &column(&new, |message| message.conversation_id.as_str()),
                 &column(&new, |message| integer(message.seq)),
                 &column(&new, |message| message.id.as_str()),

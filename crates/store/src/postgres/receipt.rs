@@ -41,10 +41,11 @@ pub(super) const NEWEST: &str = "SELECT m.conversation_id, m.seq, m.id, m.local_
 /// The count of what is unread sees every message that was given its `seq` before: the row is locked.
 pub(super) const RAISE: &str = "UPDATE conversations c SET device_delivered_seq = v.device_delivered, device_read_seq = v.device_read, \
     agent_delivered_seq = v.agent_delivered, agent_read_seq = v.agent_read, \
+    is_marked_unread = CASE WHEN v.agent_read = c.agent_read_seq THEN c.is_marked_unread ELSE 0 END, \
     unread_count = CASE WHEN v.agent_read = c.agent_read_seq THEN c.unread_count ELSE (SELECT count(*) FROM messages m \
     WHERE m.conversation_id = c.id AND m.seq > v.agent_read AND m.sender = 'user') END \
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
-    AS v (id, device_delivered, device_read, agent_delivered, agent_read) WHERE c.id = v.id RETURNING c.id, c.unread_count";
+    AS v (id, device_delivered, device_read, agent_delivered, agent_read) WHERE c.id = v.id RETURNING c.id, c.unread_count, c.is_marked_unread";
 
 async fn store(connection: &Object, batch: &[&NewReceipt]) -> Result<Vec<Look<Receipted>>, Error> {
     // Prepared beforehand: what is sent together below must be sent without a wait in between.
@@ -113,8 +114,10 @@ async fn store(connection: &Object, batch: &[&NewReceipt]) -> Result<Vec<Look<Re
     for row in stored {
         let mut row = Row::postgres(&row);
         let (id, unread_count): (ConversationId, u64) = (row.id()?, row.count()?);
+        let is_marked_unread = row.integer()? != 0;
         if let Some(stored) = decided.conversations.get_mut(&id) {
             stored.unread_count = unread_count;
+            stored.is_marked_unread = is_marked_unread;
         }
     }
     Ok(raised.into_iter().map(|raised| raised.map(|raised| decided.receipted(&raised))).collect())

@@ -1,15 +1,17 @@
 // An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
-import type { ChangeConversation, ChangeMe, Permission, PersonAnswer } from "../../../wire/generated/protocol.ts";
+import type { ChangeConversation, ChangeMe, InboxCounts, Permission, PersonAnswer, Viewer } from "../../../wire/generated/protocol.ts";
 import { type AdminEvent, type Answer, type Answered, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
 import { Canned } from "./canned.svelte.ts";
 import { Drafts, type Mode } from "./drafts.svelte.ts";
-import { Inbox, type ViewName } from "./inbox.svelte.ts";
+import { Inbox } from "./inbox.svelte.ts";
 import type { Kept } from "./kept.ts";
 import { Outbox } from "./outbox.svelte.ts";
 import type { Session, SignedInAs } from "./session.svelte.ts";
+import { Tags } from "./tags.svelte.ts";
 import { Team } from "./team.svelte.ts";
 import { Thread } from "./thread.svelte.ts";
+import type { ViewName } from "./views.ts";
 
 /** How many conversations' messages are kept for coming back to them. */
 const THREADS = 20;
@@ -36,6 +38,7 @@ export class Desk {
   readonly drafts: Drafts;
   readonly team: Team;
   readonly canned: Canned;
+  readonly tags: Tags;
   wire = $state.raw<State>({ kind: "connecting" });
   /** Since when there is no connection, once that is worth telling. */
   offlineSince = $state<number | undefined>(undefined);
@@ -45,6 +48,10 @@ export class Desk {
   thread = $state.raw<Thread | undefined>(undefined);
   person = $state.raw<PersonAnswer | undefined>(undefined);
   personFailed = $state(false);
+  /** How many conversations each view has, once that is known. */
+  counts = $state.raw<InboxCounts | undefined>(undefined);
+  /** The others who look at the open conversation. */
+  others = $state.raw<readonly Viewer[]>([]);
   /** What we may do; a role may change, and opens another connection then. */
   permissions = $state.raw<readonly Permission[] | undefined>(undefined);
   /** Called at each new connection: the server may be another one. */
@@ -60,6 +67,9 @@ export class Desk {
   #typedAt = 0;
   #saidTypingAt = 0;
   #readUpTo = new Map<string, string>();
+  /** The conversation that the server shows others that we look at. */
+  #viewing: string | undefined;
+  #isLooking = false;
   #personTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(me: SignedInAs, session: Session, kept: Kept, ask: Ask) {
@@ -82,6 +92,7 @@ export class Desk {
     });
     this.team = new Team(ask, me.agentId);
     this.canned = new Canned(ask);
+    this.tags = new Tags(ask);
     this.drafts = new Drafts(kept, me.who);
     this.outbox = new Outbox(kept, me.who, {
       send: ({ mode, conversation_id, body, local_id }, answer) =>
@@ -158,10 +169,29 @@ export class Desk {
     if (this.thread) this.#connection.say("conversation:leave", { conversation_id: this.thread.id });
     this.person = undefined;
     this.personFailed = false;
+    this.others = [];
+    this.#viewing = undefined;
     this.thread = id === undefined ? undefined : this.#threadOf(id);
     if (!this.thread) return;
     void this.thread.open();
     void this.loadPerson();
+    // Who opens it has looked at it again.
+    if (this.inbox.find(this.thread.id)?.is_marked_unread && !this.me.mayNotAnswer) void this.markUnread(this.thread.id, false);
+  }
+
+  /** Whether the page is before somebody's eyes: who looks at nothing is not shown to others. */
+  looks(isLooking: boolean): void {
+    this.#isLooking = isLooking;
+    this.#tellViewing();
+  }
+
+  #tellViewing(): void {
+    const { thread } = this;
+    if (this.me.agentId === undefined || this.wire.kind !== "online") return;
+    const now = this.#isLooking && thread?.isCaughtUp ? thread.id : undefined;
+    if (now === this.#viewing) return;
+    this.#viewing = now;
+    this.#connection.say("conversation:viewing", now === undefined ? {} : { conversation_id: now });
   }
 
   async loadPerson(): Promise<void> {
@@ -177,6 +207,28 @@ export class Desk {
   /** Resolves or reopens; tells why not. */
   async change(id: string, status: "open" | "resolved"): Promise<Failed | undefined> {
     return this.#patch(id, { status });
+  }
+
+  /** Says that somebody has to look at it again, or no longer; tells why not. */
+  async markUnread(id: string, marked_unread: boolean): Promise<Failed | undefined> {
+    return this.#patch(id, { marked_unread });
+  }
+
+  /** Puts a tag on, or takes it off; tells why not. */
+  async tag(id: string, tag: string, isOn: boolean): Promise<Failed | undefined> {
+    const failed = await this.#patch(id, isOn ? { add_tags: [tag] } : { remove_tags: [tag] });
+    if (!failed) void this.tags.load();
+    return failed;
+  }
+
+  /** Keeps what the team knows of the person; tells why not. */
+  async describe(about: string): Promise<Failed | undefined> {
+    const id = this.thread?.id;
+    if (id === undefined) return undefined;
+    const outcome = await this.ask("PATCH /v1/admin/conversations/{id}/person", { path: [id], body: { about } });
+    if (!outcome.ok) return outcome.failed;
+    if (this.thread?.id === id) this.person = outcome.answer;
+    return undefined;
   }
 
   /** Takes, gives or releases, if it is with whom it is thought to be with; tells why not. */
@@ -269,7 +321,10 @@ export class Desk {
         later,
         join: (conversation_id, after, after_activity, answer) => {
           if (this.thread?.id !== conversation_id) return;
-          this.#connection.ask("conversation:join", { conversation_id, after, after_activity }, answer);
+          this.#connection.ask("conversation:join", { conversation_id, after, after_activity }, (outcome) => {
+            answer(outcome);
+            this.#tellViewing();
+          });
         },
       });
     this.#threads.set(id, thread);
@@ -290,6 +345,11 @@ export class Desk {
     const { code, message, retryAfterMs } = outcome.failed;
     if (code === "UNREACHABLE") return { kind: "failed", code: "SERVER_ERROR", message, retryAfterMs };
     return { kind: "failed", code, message, retryAfterMs };
+  }
+
+  async #learnCounts(): Promise<void> {
+    const outcome = await this.ask("GET /v1/admin/conversations/counts");
+    if (outcome.ok) this.counts = outcome.answer;
   }
 
   async #learnPermissions(): Promise<void> {
@@ -314,6 +374,8 @@ export class Desk {
       return;
     }
     if (this.thread) this.thread.isTyping = false;
+    this.others = [];
+    this.#viewing = undefined;
     if (state.kind === "refused") {
       if (state.code === "INVALID_CREDENTIALS") this.#session.refused();
       else this.isForbidden = true;
@@ -331,6 +393,8 @@ export class Desk {
     // One's own are counted in each view.
     if (this.me.agentId) this.inbox.show("mine");
     void this.team.load();
+    void this.tags.load();
+    void this.#learnCounts();
     void this.#learnPermissions();
     void this.thread?.open();
     void this.loadPerson();
@@ -353,8 +417,17 @@ export class Desk {
       case "message:new":
         this.outbox.saw(event.payload);
         return this.#threads.get(event.payload.conversation_id)?.take(event.payload);
+      case "inbox:counts":
+        this.counts = event.payload;
+        return;
+      case "agent:viewing": {
+        const { conversation_id, agents } = event.payload;
+        if (this.thread?.id === conversation_id) this.others = agents.filter(({ id }) => id !== this.me.agentId);
+        return;
+      }
       case "activity:new":
         this.outbox.saw(event.payload);
+        if (event.payload.kind === "described" && this.thread?.id === event.payload.conversation_id) this.#personSoon();
         return this.#threads.get(event.payload.conversation_id)?.happened(event.payload);
       case "message:status":
         return this.#threads.get(event.payload.conversation_id)?.status(event.payload);

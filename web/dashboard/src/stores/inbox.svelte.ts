@@ -1,6 +1,7 @@
 // The inbox: conversations by id, fed by events and by pages alike, and the views of them in order.
 import type { InboxConversation, Message, PresenceChange } from "../../../wire/generated/protocol.ts";
 import type { Ask } from "../api.ts";
+import { type FixedView, VIEWS, type ViewName, tagOf } from "./views.ts";
 
 /** How many conversations a page has. */
 const PAGE = 100;
@@ -8,8 +9,8 @@ const PAGE = 100;
 const RETRY_MS = 1_000;
 const MOST_RETRY_MS = 30_000;
 
-export type ViewName = "mine" | "unassigned" | "waiting" | "all" | "resolved";
-export const VIEWS: readonly ViewName[] = ["mine", "unassigned", "waiting", "all", "resolved"];
+/** How many tags' views are kept, the last ones looked at. */
+const TAGGED = 5;
 
 /** A row. It is never changed, but another one takes its place. */
 export interface Row extends InboxConversation {
@@ -30,14 +31,17 @@ const byWait: Order = (a, b) => compare(a.waiting_since ?? "", b.waiting_since ?
 
 /** What a view is: what the server is asked for, and the same rule and order for what is heard of. */
 interface Rule {
-  query: { view?: string; status: "open" | "resolved" };
+  query: { view?: string; tag?: string; status: "open" | "resolved" };
   has(row: Row, me: string | undefined): boolean;
   order: Order;
 }
 
 const isOpen = ({ status }: Row): boolean => status === "open";
 
-const RULES: Record<ViewName, Rule> = {
+/** Whether somebody of the team has to look at it. */
+export const isUnread = ({ unread_count, is_marked_unread }: InboxConversation): boolean => unread_count > 0 || is_marked_unread === true;
+
+const RULES: Record<FixedView, Rule> = {
   mine: {
     query: { view: "mine", status: "open" },
     has: (row, me) => isOpen(row) && me !== undefined && row.assignee_id === me,
@@ -48,6 +52,12 @@ const RULES: Record<ViewName, Rule> = {
   all: { query: { status: "open" }, has: isOpen, order: byActivity },
   resolved: { query: { status: "resolved" }, has: (row) => !isOpen(row), order: byActivity },
 };
+
+function ruleOf(name: ViewName): Rule {
+  const tag = tagOf(name);
+  if (tag === undefined) return RULES[name as FixedView];
+  return { query: { tag, status: "open" }, has: (row) => isOpen(row) && Boolean(row.tags?.includes(tag)), order: byActivity };
+}
 
 /** What a view needs from the world. */
 export interface World {
@@ -78,20 +88,22 @@ export class View {
   cursor = "";
   /** Whether what is loaded may be old: the connection was away since. */
   isStale = true;
+  readonly rule: Rule;
   readonly #me: string | undefined;
 
   constructor(name: ViewName, me: string | undefined) {
     this.name = name;
+    this.rule = ruleOf(name);
     this.#me = me;
   }
 
   get order(): Order {
-    return RULES[this.name].order;
+    return this.rule.order;
   }
 
   /** Whether the row belongs here, loaded or not. */
   has(row: Row): boolean {
-    return RULES[this.name].has(row, this.#me);
+    return this.rule.has(row, this.#me);
   }
 
   /** Where the row is or belongs. */
@@ -128,9 +140,10 @@ export class View {
 }
 
 export class Inbox {
-  readonly views: Record<ViewName, View>;
-  /** The views that there are: nothing is a program's own. */
-  readonly names: readonly ViewName[];
+  readonly views: Record<FixedView, View>;
+  /** The views that there always are: nothing is a program's own. */
+  readonly names: readonly FixedView[];
+  #tagged = new Map<ViewName, View>();
   #world: World;
   #rows = new Map<string, Row>();
   #byDevice = new Map<string, Set<string>>();
@@ -148,9 +161,27 @@ export class Inbox {
   constructor(world: World) {
     this.#world = world;
     const { me } = world;
-    const view = (name: ViewName) => new View(name, me);
+    const view = (name: FixedView) => new View(name, me);
     this.views = { mine: view("mine"), unassigned: view("unassigned"), waiting: view("waiting"), all: view("all"), resolved: view("resolved") };
     this.names = me === undefined ? VIEWS.filter((name) => name !== "mine") : VIEWS;
+  }
+
+  /** The view of this name. */
+  view(name: ViewName): View {
+    if (tagOf(name) === undefined) return this.views[name as FixedView];
+    const known = this.#tagged.get(name);
+    if (known) return known;
+    const view = new View(name, this.#world.me);
+    this.#tagged.set(name, view);
+    for (const oldest of this.#tagged.keys()) {
+      if (this.#tagged.size <= TAGGED) break;
+      this.#tagged.delete(oldest);
+    }
+    return view;
+  }
+
+  #all(): View[] {
+    return [...VIEWS.map((name) => this.views[name]), ...this.#tagged.values()];
   }
 
   /** A conversation that is known, in whatever view. */
@@ -177,19 +208,19 @@ export class Inbox {
   resync(shown: ViewName): void {
     this.#generation += 1;
     this.#online.clear();
-    for (const name of VIEWS) this.views[name].isStale = true;
+    for (const view of this.#all()) view.isStale = true;
     this.#failures = 0;
     this.show(shown);
   }
 
   /** The view is looked at: it is loaded, or brought up to date. */
   show(name: ViewName): void {
-    if (this.views[name].isStale) void this.#refresh(name);
+    if (this.view(name).isStale) void this.#refresh(name);
   }
 
   /** The end of what is loaded comes into sight. */
   more(name: ViewName): void {
-    const view = this.views[name];
+    const view = this.view(name);
     if (view.isStale || view.isComplete || this.#isBusy) return;
     void this.#once(name, async (isCurrent) => {
       const heard = this.#heard;
@@ -227,11 +258,11 @@ export class Inbox {
   /** The page says that the agents have read all, before the server tells everybody. */
   readAll(id: string): void {
     const row = this.#rows.get(id);
-    if (row && row.unread_count > 0) this.#replace(row, { ...row, unread_count: 0 });
+    if (row && isUnread(row)) this.#replace(row, { ...row, unread_count: 0, is_marked_unread: false });
   }
 
   async #refresh(name: ViewName): Promise<void> {
-    const view = this.views[name];
+    const view = this.view(name);
     await this.#once(name, async (isCurrent) => {
       const heard = this.#heard;
       const depth = view.sorted.length;
@@ -284,13 +315,13 @@ export class Inbox {
 
   async #page(view: View, after: string) {
     const outcome = await this.#world.ask("GET /v1/admin/conversations", {
-      query: { ...RULES[view.name].query, after, limit: PAGE },
+      query: { ...view.rule.query, after, limit: PAGE },
     });
     return outcome.ok ? outcome.answer : undefined;
   }
 
   #tryAgain(name: ViewName): void {
-    this.views[name].hasFailed = true;
+    this.view(name).hasFailed = true;
     const generation = this.#generation;
     const delay = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** this.#failures++);
     this.#world.later(delay, () => generation === this.#generation && this.show(name));
@@ -323,8 +354,7 @@ export class Inbox {
     const devices = this.#byDevice.get(row.device_id);
     if (devices) devices.add(row.id);
     else this.#byDevice.set(row.device_id, new Set([row.id]));
-    for (const name of VIEWS) {
-      const view = this.views[name];
+    for (const view of this.#all()) {
       if (!view.has(row)) continue;
       // What lies below the loaded part comes with its page.
       const stays = was.includes(view) && old !== undefined && view.order(row, old) === 0;
@@ -335,12 +365,12 @@ export class Inbox {
 
   /** Takes it out of the views that it is in, and says which. */
   #takeOut(row: Row): View[] {
-    return VIEWS.map((name) => this.views[name]).filter((view) => view.takeOut(row));
+    return this.#all().filter((view) => view.takeOut(row));
   }
 
   /** The server shows it no longer in this view. What no other view knows better is not known any more. */
   #drop(view: View, row: Row): void {
-    const isElsewhere = VIEWS.some((name) => this.views[name] !== view && !this.views[name].isStale && this.views[name].contains(row));
+    const isElsewhere = this.#all().some((other) => other !== view && !other.isStale && other.contains(row));
     if (isElsewhere) view.takeOut(row);
     else this.#forget(row);
   }
@@ -359,12 +389,11 @@ export class Inbox {
     this.#world.soon(() => {
       this.#isDue = false;
       this.#version += 1;
-      for (const name of VIEWS) {
-        const view = this.views[name];
+      for (const view of this.#all()) {
         if (!view.isDirty) continue;
         view.isDirty = false;
         view.rows = [...view.sorted];
-        view.unread = view.sorted.reduce((count, row) => count + (row.unread_count > 0 ? 1 : 0), 0);
+        view.unread = view.sorted.reduce((count, row) => count + (isUnread(row) ? 1 : 0), 0);
       }
     });
   }

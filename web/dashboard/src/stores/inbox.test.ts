@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { InboxConversation, Message } from "../../../wire/generated/protocol.ts";
 import type { Ask } from "../api.ts";
-import { Inbox, type ViewName } from "./inbox.svelte.ts";
+import { Inbox } from "./inbox.svelte.ts";
+import type { ViewName } from "./views.ts";
 
 const ME = "agt_me";
 
@@ -56,7 +57,7 @@ let server: Server;
 let inbox: Inbox;
 let later: (() => void)[];
 let forgotten: string[];
-const ids = (view: ViewName = "all") => inbox.views[view].rows.map(({ id }) => id);
+const ids = (view: ViewName = "all") => inbox.view(view).rows.map(({ id }) => id);
 
 beforeEach(() => {
   server = new Server();
