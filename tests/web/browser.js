@@ -79,7 +79,7 @@ export class Person {
   field = (name) => this.page.getByRole('textbox', { name, exact: true });
   row = (name) => this.page.getByRole('list', { name: 'Conversations' }).getByRole('link', { name });
   log = () => this.page.getByRole('log', { name: 'Messages' });
-  sees = (text) => this.page.getByText(text, { exact: true }).first().waitFor();
+  sees = (text) => this.page.getByText(text, { exact: true }).filter({ visible: true }).first().waitFor();
 
   /** With a session that was had by REST, as after signing in. */
   async isSignedIn({ admin_token, app_id, agent, expires_at }) {
