@@ -2,9 +2,8 @@
 // request to anywhere else.
 
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
 import { after } from 'node:test';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +34,7 @@ const REFUSED = /the server responded with a status of (400|401|404|409|429)/;
 
 /** A browser of somebody's own. */
 export class Person {
-  static async arrive(t, url, { size = DESKTOP, dark = false, mayFail = undefined } = {}) {
+  static async arrive(t, url, { size = DESKTOP, dark = false, mayFail = undefined, locale = 'en-GB', sharpness = 1 } = {}) {
     const person = new Person();
     person.url = url;
     person.faults = [];
@@ -43,7 +42,8 @@ export class Person {
       viewport: size,
       colorScheme: dark ? 'dark' : 'light',
       reducedMotion: 'reduce',
-      locale: 'en-GB',
+      locale,
+      deviceScaleFactor: sharpness,
       hasTouch: size === PHONE,
       isMobile: size === PHONE,
       permissions: ['clipboard-read', 'clipboard-write'],
@@ -79,7 +79,7 @@ export class Person {
   field = (name) => this.page.getByRole('textbox', { name, exact: true });
   row = (name) => this.page.getByRole('list', { name: 'Conversations' }).getByRole('link', { name });
   log = () => this.page.getByRole('log', { name: 'Messages' });
-  sees = (text) => this.page.getByText(text, { exact: true }).first().waitFor();
+  sees = (text) => this.page.getByText(text, { exact: true }).filter({ visible: true }).first().waitFor();
 
   /** With a session that was had by REST, as after signing in. */
   async isSignedIn({ admin_token, app_id, agent, expires_at }) {
@@ -99,6 +99,16 @@ export class Person {
 
   /** Until it holds in the page. */
   until = (holds, argument) => this.page.waitForFunction(holds, argument, { timeout: PATIENCE_MS });
+
+  /** A picture for the documents: as WebP, which Chromium itself makes. Returns how many bytes it has. */
+  async isPictured(file, { quality = 80 } = {}) {
+    await this.page.evaluate(() => document.fonts.ready);
+    const session = await this.context.newCDPSession(this.page);
+    const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality });
+    const bytes = Buffer.from(data, 'base64');
+    await writeFile(file, bytes);
+    return bytes.length;
+  }
 
   /** A picture, kept as an artefact, and a look by axe. */
   async shows(name, { isPerson = false } = {}) {

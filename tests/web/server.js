@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,10 +27,11 @@ export class Server {
     return server;
   }
 
-  /** Starts on the same port and data. `printed` is all that it says. */
-  async startAgain() {
+  /** Starts on the same port and data. `printed` is all that it says. To it, now may be some minutes ago. */
+  async startAgain({ minutesAgo = 0 } = {}) {
     const args = ['serve', '--listen', `127.0.0.1:${this.port}`, ...this.data, '--log-level', 'warn', ...this.flags];
-    this.process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const past = minutesAgo > 0 ? { LD_PRELOAD: await faketime(), FAKETIME: `-${minutesAgo}m`, FAKETIME_DONT_FAKE_MONOTONIC: '1' } : {};
+    this.process = spawn(BINARY, args, { env: { ...process.env, ...past }, stdio: ['ignore', 'pipe', 'inherit'] });
     this.exit = once(this.process, 'exit');
     this.printed = '';
     await new Promise((resolve, reject) => {
@@ -169,6 +170,15 @@ export class Tunnel {
       else pair[0].destroy();
     }
   }
+}
+
+/** The library by which a program takes another time for now. */
+async function faketime() {
+  for (const folder of await readdir('/usr/lib')) {
+    const file = `/usr/lib/${folder}/faketime/libfaketimeMT.so.1`;
+    if (await access(file).then(() => true, () => false)) return file;
+  }
+  throw new Error('faketime is not installed: apt-get install faketime');
 }
 
 async function freePort() {

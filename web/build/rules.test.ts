@@ -35,11 +35,11 @@ describe("the pages", () => {
   });
 
   it("use each word of the catalogue", () => {
-    const all = sources.filter(({ name }) => !name.endsWith("words.ts")).map(({ text }) => text).join("\n");
+    const all = sources.filter(({ name }) => !/words(\.ar)?\.ts$/.test(name)).map(({ text }) => text).join("\n");
     const paths = (part: object, parent = "words"): string[] =>
       Object.entries(part).flatMap(([name, value]) => (typeof value === "object" ? paths(value, name) : [`${parent}.${name}`]));
     // Some are chosen by a name: of a view, a section, a role, a theme, an act.
-    const isChosen = (path: string) => /^(activity|places|views|empty|sections|roles|roleHints|themes|acts|variables)\./.test(path);
+    const isChosen = (path: string) => /^(activity|places|views|empty|sections|roles|roleHints|themes|acts|variables|languages)\./.test(path);
     expect(paths(words).filter((path) => !isChosen(path) && !all.includes(path))).toEqual([]);
   });
 

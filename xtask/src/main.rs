@@ -69,6 +69,8 @@ enum Command {
     SdkJar,
     /// Build the dashboard's pages, which the next build of the server takes into its binary
     Web,
+    /// Make the pictures in docs/pictures, of the dashboard with a shop in it
+    Shots,
     /// Only write the TypeScript types of what travels, from the schemas in docs
     WebTypes,
     /// Build and run every fuzz target
@@ -101,6 +103,7 @@ fn run(command: Command) -> Result<()> {
         Command::SdkBindings => sdk::bindings(),
         Command::SdkJar => sdk::jar(),
         Command::Web => web::build(),
+        Command::Shots => web::shots(),
         Command::WebTypes => web_types::run(),
         Command::Fuzz { seconds } => fuzz::build().and_then(|()| fuzz::run(seconds)),
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::tool;
+use crate::{demo, tool};
 
 /// The oldest Node that builds the pages.
 const OLDEST_NODE: u32 = 20;
@@ -48,6 +48,24 @@ pub(crate) fn browser() -> Result<()> {
             .current_dir(tool::root().join("tests/web"))
             .env("REPLYHQ_BINARY", target.join("debug/replyhq"))
             .env("REPLYHQ_SHOTS", target.join("dashboard-shots")),
+    )
+}
+
+/// Makes the pictures in `docs/pictures`, of the server as it is now with a shop in it.
+pub(crate) fn shots() -> Result<()> {
+    install_browser()?;
+    // Its people wrote in the course of a day.
+    provision::debian_program("faketime", "faketime")?;
+    build()?;
+    demo::c_compiler()?;
+    tool::run(&mut tool::cargo(["build", "--locked", "-p", "server", "--bin", "replyhq"]))?;
+    let pictures = tool::root().join("docs/pictures");
+    tool::run(
+        Command::new("node")
+            .arg("shots.js")
+            .current_dir(tool::root().join("tests/web"))
+            .env("REPLYHQ_BINARY", tool::target_dir()?.join("debug/replyhq"))
+            .env("REPLYHQ_PICTURES", pictures),
     )
 }
 

@@ -1,14 +1,32 @@
 // Times as people say them. The exact one belongs into a `title`.
-import { LOCALE, words } from "./words.ts";
+import { spoken } from "./language.svelte.ts";
+import { words } from "./words.ts";
 
 const DAY_MS = 86_400_000;
 
-const clock = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long" });
-const full = new Intl.DateTimeFormat(LOCALE, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const short = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short" });
-const shortYear = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", year: "numeric" });
-const exactly = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "medium" });
+/** How each language writes them; a format is dear to make. */
+const FORMATS = {
+  clock: { hour: "numeric", minute: "2-digit" },
+  toTheSecond: { hour: "numeric", minute: "2-digit", second: "2-digit" },
+  weekday: { weekday: "long", day: "numeric", month: "long" },
+  full: { weekday: "long", day: "numeric", month: "long", year: "numeric" },
+  short: { day: "numeric", month: "short" },
+  shortYear: { day: "numeric", month: "short", year: "numeric" },
+  exactly: { dateStyle: "full", timeStyle: "medium" },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>;
+
+const made = new Map<string, Intl.DateTimeFormat>();
+
+function write(name: keyof typeof FORMATS, at: Date): string {
+  const { locale } = spoken();
+  const key = `${locale} ${name}`;
+  let format = made.get(key);
+  if (!format) made.set(key, (format = new Intl.DateTimeFormat(locale, FORMATS[name])));
+  return format.format(at);
+}
+
+/** The year is said where it is another than this one. */
+const dayOf = (at: Date, now: number) => write(at.getFullYear() === new Date(now).getFullYear() ? "short" : "shortYear", at);
 
 const midnight = (at: Date) => new Date(at.getFullYear(), at.getMonth(), at.getDate()).getTime();
 
@@ -17,28 +35,26 @@ function daysBetween(at: Date, now: number): number {
   return Math.round((midnight(new Date(now)) - midnight(at)) / DAY_MS);
 }
 
-export const timeOfDay = (at: string | number): string => clock.format(new Date(at));
-
-const toTheSecond = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit", second: "2-digit" });
+export const timeOfDay = (at: string | number): string => write("clock", new Date(at));
 
 /** Day and time to the second, for a record. */
 export function dayAndSecond(at: string, now: number): string {
   const date = new Date(at);
   const days = daysBetween(date, now);
-  const time = toTheSecond.format(date);
+  const time = write("toTheSecond", date);
   if (days === 0) return `${words.talk.today} ${time}`;
-  return `${days === 1 ? words.talk.yesterday : (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date)} ${time}`;
+  return `${days === 1 ? words.talk.yesterday : dayOf(date, now)} ${time}`;
 }
 
-export const exact = (at: string): string => exactly.format(new Date(at));
+export const exact = (at: string): string => write("exactly", new Date(at));
 
 /** For a row: the time today, else the day. */
 export function rowTime(at: string, now: number): string {
   const date = new Date(at);
   const days = daysBetween(date, now);
-  if (days <= 0) return clock.format(date);
+  if (days <= 0) return write("clock", date);
   if (days === 1) return words.talk.yesterday;
-  return (date.getFullYear() === new Date(now).getFullYear() ? short : shortYear).format(date);
+  return dayOf(date, now);
 }
 
 /** From when on who waits has waited too long. */
@@ -61,7 +77,7 @@ export function dayLine(at: string, now: number): string {
   const days = daysBetween(date, now);
   if (days === 0) return words.talk.today;
   if (days === 1) return words.talk.yesterday;
-  return (date.getFullYear() === new Date(now).getFullYear() ? weekday : full).format(date);
+  return write(date.getFullYear() === new Date(now).getFullYear() ? "weekday" : "full", date);
 }
 
 /** Day and time, for something that was. */

@@ -1,18 +1,18 @@
-// Every text that the dashboard shows, in one place.
-
-/** The language that the words are in; times are written as it writes them. */
+// Every text that the dashboard shows, in one place: in English, which is in the page, and as it is spoken here.
+import { spoken } from "./language.svelte.ts";
 import { type FixedView, type ViewName, tagOf } from "./stores/views.ts";
 
-export const LOCALE = "en-GB";
+const LOCALE = "en-GB";
 
 const plural = (count: number, one: string, many: string) => `${count.toLocaleString(LOCALE)} ${count === 1 ? one : many}`;
 
-export const words = {
+const english = {
   product: "ReplyHQ",
   title: (unread: number, view: string) => `${unread > 0 ? `(${unread}) ` : ""}${view} · ReplyHQ`,
   back: "Back to the list",
   close: "Close",
   loading: "Loading",
+  comma: ", ",
 
   sign: {
     title: "Sign in",
@@ -216,7 +216,7 @@ export const words = {
     untagged: (_by, _to, body) => `removed ‘${body}’`,
     described: (_by, _to, body) => (body === "" ? "removed what was known of them" : `wrote about them: ${[...body].length > 120 ? `${[...body].slice(0, 119).join("")}…` : body}`),
   } as Record<string, (by: string, to: string, body: string) => string>,
-  happened: { and: "and", reopened: "Reopened by a new message", identified: (to: string) => `This is ${to} now` },
+  happened: { does: " ", and: " and ", reopened: "Reopened by a new message", identified: (to: string) => `This is ${to} now` },
 
   note: {
     wrote: "wrote a note. Only the team sees it.",
@@ -353,6 +353,8 @@ export const words = {
       availabilityHint: "Your colleagues see it where they give conversations away.",
       here: "In this browser",
       hereHint: "For everybody who signs in here.",
+      language: "Language",
+      languages: { browser: "As the browser’s", en: "English", ar: "العربية" },
       theme: "Theme",
       themes: { system: "As the system’s", light: "Light", dark: "Dark" },
       keys: "Single letters act",
@@ -642,6 +644,11 @@ export const words = {
     commands: "Commands",
   },
 };
+
+export type Words = typeof english;
+
+/** In the language that is spoken here; a page that shows some changes with it. */
+export const words: Words = new Proxy(english, { get: (inPage, part) => Reflect.get(spoken().words ?? inPage, part) });
 
 /** What a view is called. */
 export function viewName(view: ViewName): string {

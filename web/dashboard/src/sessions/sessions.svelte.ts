@@ -61,6 +61,7 @@ export class Sessions {
   #ended = new Set<string>();
   #generation = 0;
   #isLoading = false;
+  #isComplete = false;
   #isDue = false;
   #isClosed = false;
   #fresh: { at: number; id: string }[] = [];
@@ -144,7 +145,7 @@ export class Sessions {
     this.#ended.clear();
     this.#isLoading = false;
     this.hasFailed = false;
-    this.hasLoaded = true;
+    this.#isComplete = true;
   }
 
   #put({ connection_id, device_id, connected_at, user_info }: Session, state: "here" | "fresh"): boolean {
@@ -245,6 +246,8 @@ export class Sessions {
       this.rows = this.#sorted.toReversed();
       this.connections = this.#owners.size;
       this.devices = this.#byDevice.size;
+      // Not before they are in the picture: "nobody" would be said of all of them.
+      this.hasLoaded = this.#isComplete;
     });
   }
 }

@@ -15,5 +15,5 @@ export function detailsOf(details: Record<string, unknown> | null | undefined, n
       if (key === "name") return text;
       return `${key.replaceAll("_", " ")}: ${text}`;
     })
-    .join(", ");
+    .join(words.comma);
 }

@@ -6,12 +6,13 @@ describe("preferences", () => {
   it("are the quiet ones until somebody says otherwise, and stay what they were", () => {
     const kept = new Memory();
     const first = new Preferences(kept);
-    expect([first.theme, first.is("hasLetterKeys"), first.is("notifies"), first.is("sounds")]).toEqual(["system", true, false, false]);
+    expect([first.theme, first.language, first.is("hasLetterKeys"), first.is("notifies"), first.is("sounds")]).toEqual(["system", "browser", true, false, false]);
     first.setTheme("dark");
+    first.setLanguage("ar");
     first.set("hasLetterKeys", false);
     first.set("sounds", true);
     const second = new Preferences(kept);
-    expect([second.theme, second.is("hasLetterKeys"), second.is("notifies"), second.is("sounds")]).toEqual(["dark", false, false, true]);
+    expect([second.theme, second.language, second.is("hasLetterKeys"), second.is("notifies"), second.is("sounds")]).toEqual(["dark", "ar", false, false, true]);
   });
 
   it("are the same in all tabs", () => {
@@ -30,6 +31,8 @@ describe("preferences", () => {
   it("are not what somebody has written by hand", () => {
     const kept = new Memory();
     kept.set("replyhq.theme", "pink");
-    expect(new Preferences(kept).theme).toBe("system");
+    kept.set("replyhq.language", "tlh");
+    const { theme, language } = new Preferences(kept);
+    expect([theme, language]).toEqual(["system", "browser"]);
   });
 });
