@@ -34,7 +34,9 @@ fn run_alone(steps: &mut Steps) -> Result<()> {
         clients::python_environment()
     })?;
     steps.run("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
-    run_steps(steps, &python)
+    let library = steps.run("SDK: library", library)?;
+    steps.run("SDK: bindings", write_bindings)?;
+    run_steps(steps, &library, &python)
 }
 
 /// Installs what the suites need beside the Python environment of the stock clients.
@@ -47,12 +49,10 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-/// All that has to do with the SDK. The workspace has been built.
-pub(crate) fn run_steps(steps: &mut Steps, python: &Path) -> Result<()> {
-    let library = steps.run("SDK: library", library)?;
-    steps.check("SDK: bindings", write_bindings)?;
-    steps.check("SDK: Python", || python::run(&library, python))?;
-    steps.check("SDK: Kotlin", || kotlin::run(&library))?;
+/// The suites of the SDK's languages. The workspace has been built, the library and the bindings too.
+pub(crate) fn run_steps(steps: &mut Steps, library: &Path, python: &Path) -> Result<()> {
+    steps.check("SDK: Python", || python::run(library, python))?;
+    steps.check("SDK: Kotlin", || kotlin::run(library))?;
     steps.check("SDK: Swift", in_swift)
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn jar() -> Result<()> {
 }
 
 /// Builds the library as apps have it, and holds it to its size.
-fn library() -> Result<PathBuf> {
+pub(crate) fn library() -> Result<PathBuf> {
     let built = tool::output(Command::new(folder("build-library.sh")).arg("cdylib"))?;
     let library = tool::root().join(built.trim());
     let bytes = fs::metadata(&library).with_context(|| format!("looking at {}", library.display()))?.len();
@@ -91,7 +91,7 @@ fn library() -> Result<PathBuf> {
 
 /// Writes the bindings for all languages. They are read from the library that was built with the workspace: in the one
 /// for apps, the names that tell of them are stripped.
-fn write_bindings() -> Result<()> {
+pub(crate) fn write_bindings() -> Result<()> {
     let source = tool::target_dir()?.join("debug/libreplyhq_sdk.rlib");
     let generator = ["run", "--quiet", "--locked", "-p", "sdk-bindgen", "--features", "generator", "--"];
     tool::run(tool::cargo(generator).arg(source).arg(bindings_folder()?))

@@ -1,8 +1,9 @@
 //! Steps in turn, with what each took.
 
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::tool;
 
@@ -52,6 +53,17 @@ impl Steps {
         outcome.context(name)
     }
 
+    /// Waits for what was begun beside the steps.
+    ///
+    /// # Errors
+    /// Its own, with its name.
+    pub(crate) fn join<T>(&mut self, beside: Beside<T>) -> Result<T> {
+        let Beside { name, working } = beside;
+        let (took, outcome) = working.join().map_err(|_| anyhow!("{name}: panicked"))?;
+        self.done.push((name, took, outcome.is_ok()));
+        outcome.context(name)
+    }
+
     /// One line a step.
     pub(crate) fn summary(&self) -> String {
         let lines = self.done.iter().map(|(name, time, is_good)| {
@@ -59,6 +71,25 @@ impl Steps {
             format!("{outcome:>6}  {:>6.1} s  {name}", time.as_secs_f64())
         });
         lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What is done beside the steps that wait more than they compute.
+pub(crate) struct Beside<T> {
+    name: &'static str,
+    working: JoinHandle<(Duration, Result<T>)>,
+}
+
+impl<T: Send + 'static> Beside<T> {
+    /// Begins it.
+    pub(crate) fn begin(name: &'static str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Self {
+        tool::say(&format!("== {name}, beside what follows"));
+        let working = std::thread::spawn(move || {
+            let started = Instant::now();
+            let outcome = work();
+            (started.elapsed(), outcome)
+        });
+        Self { name, working }
     }
 }
 
@@ -76,6 +107,16 @@ mod tests {
         assert!(steps.check("third", || bail!("no luck")).is_err());
         steps.end().unwrap();
         assert_eq!(steps.summary().lines().count(), 3);
+    }
+
+    #[test]
+    fn what_is_done_beside_the_steps_is_waited_for_and_told() {
+        let mut steps = Steps::default();
+        let good = Beside::begin("good", || Ok(7));
+        let bad = Beside::begin("bad", || -> Result<()> { bail!("no luck") });
+        assert_eq!(steps.join(good).unwrap(), 7);
+        assert_eq!(format!("{:#}", steps.join(bad).unwrap_err()), "bad: no luck");
+        assert_eq!(steps.summary().lines().count(), 2);
     }
 
     #[test]

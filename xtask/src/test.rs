@@ -1,9 +1,13 @@
 //! `cargo xtask test`: everything that must hold, on a machine that has Rust and Node.
 
+use std::num::NonZero;
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::clients::Wire;
-use crate::steps::Steps;
+use crate::steps::{Beside, Steps};
 use crate::{attack, chaos, check, clients, demo, dependencies, fuzz, load, sdk, tool, web};
 
 /// How long each fuzz target runs.
@@ -31,30 +35,57 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
     steps.check("web: types, rules, units", web::check)?;
     steps.check("web: build and budgets", web::build)?;
     steps.check("build", || tool::run(&mut tool::cargo(["build", "--locked", "--workspace"])))?;
-    steps.check("tests", || tool::run(&mut tool::cargo(["test", "--locked", "--workspace"])))?;
+    steps.check("tests", || tool::run(&mut tests(["--workspace"])))?;
     steps.check("end to end, on Postgres and Redis", || {
-        let mut suite = vec!["test", "--locked", "-p", "server", "--test", "promises", "--"];
+        let mut suite = tests(["-p", "server", "--test", "promises", "--"]);
         // These are on them already, or on SQLite whatever is asked for.
         for module in ["many_nodes::", "node_failures::", "redis_modes::", "backup::", "storage_failure::"] {
-            suite.extend(["--skip", module]);
+            suite.args(["--skip", module]);
         }
-        tool::run(tool::cargo(suite).env("REPLYHQ_TEST_BACKEND", "postgres"))
+        tool::run(suite.env("REPLYHQ_TEST_BACKEND", "postgres"))
     })?;
-    steps.check("stock client: JavaScript", || clients::javascript(Wire::Json, None))?;
-    steps.check("stock client: Python", || clients::python(&python, Wire::Json, None))?;
-    steps.check("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
-    steps.check("Python, in MessagePack", || clients::python(&python, Wire::MessagePack, None))?;
+    // Those who wait for a server leave the machine to who has to be compiled.
+    let building = Beside::begin("the SDK and the fuzz targets: build", || {
+        let library = sdk::library()?;
+        sdk::write_bindings()?;
+        fuzz::build()?;
+        Ok(library)
+    });
+    let told = stock_clients(steps, &python);
+    let built = steps.join(building);
+    told?;
+    let library = built?;
     steps.check("the dashboard in a browser", web::browser)?;
-    let shared = clients::Shared::start()?;
-    steps.check("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
-    steps.check("Python, on Postgres and Redis", || clients::python(&python, Wire::Json, Some(&shared)))?;
-    drop(shared);
-    sdk::run_steps(steps, &python)?;
-    steps.check("fuzz targets: build", fuzz::build)?;
+    sdk::run_steps(steps, &library, &python)?;
     steps.check("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
     steps.check("a short load", load::smoke)?;
     steps.check("a short chaos", chaos::short)?;
     steps.check("an attacker", attack::short)?;
     steps.check("a rolling deployment", chaos::rolling)?;
     steps.end()
+}
+
+/// The suites of the stock clients, on one node and on what nodes share, in both ways of writing.
+fn stock_clients(steps: &mut Steps, python: &Path) -> Result<()> {
+    steps.check("stock client: JavaScript", || clients::javascript(Wire::Json, None))?;
+    steps.check("stock client: Python", || clients::python(python, Wire::Json, None))?;
+    steps.check("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
+    steps.check("Python, in MessagePack", || clients::python(python, Wire::MessagePack, None))?;
+    let shared = clients::Shared::start()?;
+    steps.check("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
+    steps.check("Python, on Postgres and Redis", || clients::python(python, Wire::Json, Some(&shared)))
+}
+
+/// `cargo test` with these arguments. Most tests wait for a server, a client or a clock, so that there are more at once than there
+/// are cores, unless somebody says how many.
+fn tests<const COUNT: usize>(arguments: [&str; COUNT]) -> Command {
+    const THREADS: &str = "RUST_TEST_THREADS";
+    const FOR_EACH_CORE: usize = 3;
+    let mut tests = tool::cargo(["test", "--locked"]);
+    tests.args(arguments);
+    if std::env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        tests.env(THREADS, (FOR_EACH_CORE * cores).to_string());
+    }
+    tests
 }
