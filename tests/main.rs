@@ -37,6 +37,7 @@ mod p8_people;
 mod p8_separate;
 mod people;
 mod people_stories;
+mod programs;
 mod redis_modes;
 mod sdk_scenario;
 mod search;

@@ -92,6 +92,16 @@ pub(crate) fn routes() -> Vec<Route> {
         route(Method::POST, "/v1/admin/devices/{device_id}/reset", json!({}), Some("manage")),
         route(Method::GET, "/v1/admin/app", Value::Null, Some("manage")),
         route(Method::PATCH, "/v1/admin/app", json!({ "name": "Shop" }), Some("manage")),
+        route(Method::POST, "/v1/admin/app/key", json!({ "keep_old_for_days": 9 }), Some("manage")),
+        route(Method::DELETE, "/v1/admin/app/old-key", Value::Null, Some("manage")),
+        route(Method::GET, "/v1/admin/tokens", Value::Null, Some("manage")),
+        route(
+            Method::POST,
+            "/v1/admin/tokens",
+            json!({ "name": "Eve", "permissions": ["manage"] }),
+            Some("manage"),
+        ),
+        route(Method::DELETE, "/v1/admin/tokens/{token_id}", Value::Null, Some("manage")),
         route(Method::GET, "/v1/admin/app/identity-keys", Value::Null, Some("manage")),
         route(Method::POST, "/v1/admin/app/identity-keys", json!({}), Some("manage")),
         route(Method::DELETE, "/v1/admin/app/identity-keys/{key_id}", Value::Null, Some("manage")),
@@ -147,7 +157,8 @@ impl Route {
             .replace("{agent_id}", "agt_unknown")
             .replace("{sign_in_id}", "tok_unknown")
             .replace("{canned_reply_id}", "can_unknown")
-            .replace("{tag}", "unknown");
+            .replace("{tag}", "unknown")
+            .replace("{token_id}", "tok_unknown");
         let body = match &self.body {
             Value::Null => Vec::new(),
             body => {

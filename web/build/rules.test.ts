@@ -39,7 +39,7 @@ describe("the pages", () => {
     const paths = (part: object, parent = "words"): string[] =>
       Object.entries(part).flatMap(([name, value]) => (typeof value === "object" ? paths(value, name) : [`${parent}.${name}`]));
     // Some are chosen by a name: of a view, a section, a role, a theme, an act.
-    const isChosen = (path: string) => /^(activity|places|views|empty|sections|roles|roleHints|themes|acts|variables|languages)\./.test(path);
+    const isChosen = (path: string) => /^(activity|places|views|empty|sections|permissions|roles|roleHints|themes|acts|variables|languages)\./.test(path);
     expect(paths(words).filter((path) => !isChosen(path) && !all.includes(path))).toEqual([]);
   });
 

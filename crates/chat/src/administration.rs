@@ -43,6 +43,19 @@ pub struct NewApp {
     pub api_key: String,
 }
 
+/// What a new token is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTokenWish<'a> {
+    /// Its name, which people see as `sender_name` where no agent answers for it.
+    pub name: &'a str,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// How long it is good; for ever, if nothing is said.
+    pub expires_in: Option<Duration>,
+    /// The agent who answers for it.
+    pub owner: Option<&'a AgentId>,
+}
+
 /// A new admin token, with its secret, which is not to be had again.
 #[derive(Debug, Clone)]
 pub struct NewToken {
@@ -62,10 +75,6 @@ pub struct RotatedKey {
 }
 
 impl Chat {
-    fn act(&self, app_id: &AppId, action: &'static str, target: &str) -> Act {
-        self.act_by(&By::CommandLine, app_id, action, target)
-    }
-
     /// # Errors
     /// `FORBIDDEN`, or `RATE_LIMITED`: an agent needs the permission to manage.
     pub(crate) fn may_manage(&self, by: &By) -> Result<(), Failure> {
@@ -134,7 +143,7 @@ impl Chat {
             identity: IdentityPolicy::Claimed,
             requires_device_secret: false,
         };
-        let mut act = self.act(&app_id, "app.create", &app_id);
+        let mut act = self.act_by(&By::CommandLine, &app_id, "app.create", &app_id);
         act.details = Some(details);
         if !self.write(CreateApp { app, act }).await? {
             return Err(Failure::invalid(format!("there is an app {app_id} already")));
@@ -154,18 +163,23 @@ impl Chat {
     /// it. `None` if there is no such app.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR` if the present one is to be kept and an older one is still good; `SERVER_ERROR`.
+    /// `FORBIDDEN`; `VALIDATION_ERROR` if the present one is to be kept and an older one is still good; `RATE_LIMITED`,
+    /// `SERVER_ERROR`.
     pub async fn rotate_key(
         &self,
+        by: &By,
         app_id: &AppId,
         keep_old_for: Option<Duration>,
     ) -> Result<Option<RotatedKey>, Failure> {
+        self.may_manage(by)?;
         let api_key = credential::generate(credential::APP_KEY_PREFIX, &self.ambient);
-        let mut act = self.act(app_id, "app.rotate_key", app_id);
+        let mut act = self.act_by(by, app_id, "app.rotate_key", app_id);
         let old_key_until = keep_old_for.map(|time| act.at.plus(time));
         act.details = old_key_until.map(|until| serde_json::json!({ "old_key_until": until }));
         let (id, api_key_hash) = (app_id.clone(), credential::hash(&api_key));
-        match self.write(RotateKey { id, api_key_hash, keep_until: old_key_until, act }).await? {
+        let rotated = self.write(RotateKey { id, api_key_hash, keep_until: old_key_until, act }).await?;
+        self.apps.forget(app_id);
+        match rotated {
             Rotated::NoApp => Ok(None),
             Rotated::Done => Ok(Some(RotatedKey { api_key, old_key_until })),
             Rotated::OlderIsGood(until) => Err(Failure::invalid(format!(
@@ -178,10 +192,12 @@ impl Chat {
     /// Ends an app's old key now. False if it has none that is good; `None` if there is no such app.
     ///
     /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn end_old_key(&self, app_id: &AppId) -> Result<Option<bool>, Failure> {
-        let act = self.act(app_id, "app.end_old_key", app_id);
+    /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
+    pub async fn end_old_key(&self, by: &By, app_id: &AppId) -> Result<Option<bool>, Failure> {
+        self.may_manage(by)?;
+        let act = self.act_by(by, app_id, "app.end_old_key", app_id);
         let ended = self.write(EndOldKey { id: app_id.clone(), act }).await?;
+        self.apps.forget(app_id);
         Ok(if ended || self.app_exists(app_id).await? { Some(ended) } else { None })
     }
 
@@ -233,16 +249,21 @@ impl Chat {
     /// and ends with them. `None` if there is no such app.
     ///
     /// # Errors
-    /// `MISSING_PARAMS`, `VALIDATION_ERROR`, `SERVER_ERROR`.
+    /// `FORBIDDEN`, also for a permission that whoever asks has not; `MISSING_PARAMS`, `VALIDATION_ERROR`, `RATE_LIMITED`,
+    /// `SERVER_ERROR`.
     pub async fn create_token(
         &self,
+        by: &By,
         app_id: &AppId,
-        name: &str,
-        permissions: Permissions,
-        expires_in: Option<Duration>,
-        owner: Option<&AgentId>,
+        wish: NewTokenWish<'_>,
     ) -> Result<Option<NewToken>, Failure> {
+        self.may_manage(by)?;
+        let NewTokenWish { name, permissions, expires_in, owner } = wish;
         input::name("name", name)?;
+        if let By::Agent(agent) = by {
+            // Nobody hands on what they don't have.
+            permissions.iter().try_for_each(|permission| agent.require(permission))?;
+        }
         if !self.app_exists(app_id).await? {
             return Ok(None);
         }
@@ -264,7 +285,7 @@ impl Chat {
             user_agent: None,
             agent: None,
         };
-        let mut act = self.act(app_id, "token.create", &id);
+        let mut act = self.act_by(by, app_id, "token.create", &id);
         act.details = Some(serde_json::json!({
             "name": name, "permissions": permissions.to_text(), "owner": owner,
         }));
@@ -275,8 +296,9 @@ impl Chat {
     /// An app's tokens, without their secrets. `None` if there is no such app.
     ///
     /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn tokens(&self, app_id: &AppId) -> Result<Option<Vec<Token>>, Failure> {
+    /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
+    pub async fn tokens(&self, by: &By, app_id: &AppId) -> Result<Option<Vec<Token>>, Failure> {
+        self.may_manage(by)?;
         if !self.app_exists(app_id).await? {
             return Ok(None);
         }
@@ -284,14 +306,22 @@ impl Chat {
     }
 
     /// Revokes a token; its open connections are closed by the servers within seconds. `None` if there is no such
-    /// token, false if it was revoked before.
+    /// token, false if it was revoked before. An agent's session is none of another agent's.
     ///
     /// # Errors
-    /// `SERVER_ERROR`.
-    pub async fn revoke_token(&self, id: &TokenId) -> Result<Option<bool>, Failure> {
-        let Some(token) = self.read(FindToken { id: id.clone() }).await? else { return Ok(None) };
-        let act = self.act(&token.app_id, "token.revoke", id);
-        self.write(RevokeToken { id: id.clone(), act }).await.map(Some)
+    /// `FORBIDDEN`, `RATE_LIMITED`, `SERVER_ERROR`.
+    pub async fn revoke_token(&self, by: &By, id: &TokenId) -> Result<Option<bool>, Failure> {
+        self.may_manage(by)?;
+        let found = self.read(FindToken { id: id.clone() }).await?;
+        let is_theirs = |token: &Token| {
+            by.may_touch(&token.app_id) && (matches!(by, By::CommandLine) || !token.is_session())
+        };
+        let Some(token) = found.filter(is_theirs) else { return Ok(None) };
+        let act = self.act_by(by, &token.app_id, "token.revoke", id);
+        let revoked = self.write(RevokeToken { id: id.clone(), act }).await?;
+        // Here at once; elsewhere it is not remembered for long.
+        self.tokens.forget(&token.token_hash);
+        Ok(Some(revoked))
     }
 
     /// The app's audit log, newest first.

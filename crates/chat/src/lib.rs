@@ -49,7 +49,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use self::activity::{Written, activity_cursor};
-pub use self::administration::{By, NewApp, NewToken, RotatedKey};
+pub use self::administration::{By, NewApp, NewToken, NewTokenWish, RotatedKey};
 pub use self::agents::{LetIn, Place, SignedIn, shown};
 pub use self::ambient::Ambient;
 use self::attempts::Attempts;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use protocol::event::{AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping, Viewer};
+use protocol::event::{
+    AgentTyping, PresenceChange, SessionDisconnect, StatusChange, UserTyping, ViewingAgent,
+};
 use protocol::{
     Activity, AppId, ConnectionId, ConversationId, DeviceId, InboxConversation, Message, Session, UserId,
 };
@@ -68,7 +70,7 @@ pub struct Viewing {
     /// The node, by a name that no other has.
     pub node: String,
     /// Each agent once.
-    pub agents: Vec<Viewer>,
+    pub agents: Vec<ViewingAgent>,
 }
 
 /// A device has more connections than it may have.

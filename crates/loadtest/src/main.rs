@@ -19,6 +19,7 @@ mod options;
 mod paced;
 mod pacer;
 mod packet;
+mod page;
 mod pair;
 mod phone;
 mod phones;
@@ -30,6 +31,7 @@ mod socket;
 mod stalled;
 mod table;
 mod target;
+mod team;
 mod usage;
 mod wire;
 
@@ -68,6 +70,10 @@ fn start(options: &Options) -> Result<bool> {
     ensure!(options.pairs > 0 && options.subscribers > 1, "at least one pair and two subscribers");
     machine::pin(options.tool_core)?;
     ensure!(options.clients > 0 && options.messages > 1, "at least one client and two messages");
+    ensure!(
+        options.agents >= 3 && options.team_messages > 0 && options.team_presence > 1,
+        "at least three agents, one message and two changes a second"
+    );
     if let Some((mode, contender)) = options.refused_modes() {
         bail!("{} is not for {}: it is about what only ReplyHQ has", mode.name(), contender.name());
     }
@@ -167,6 +173,7 @@ async fn drive(options: &Options, target: &mut Target, running: &mut Running, mo
         Mode::Fanout => fanout::run(&bench).await,
         Mode::Stalled => stalled::run(&bench).await,
         Mode::SignIns => sign_ins::run(&bench).await,
+        Mode::Team => team::run(&bench).await,
         Mode::Sdk | Mode::Growth => unreachable!("it has been run"),
     }
 }

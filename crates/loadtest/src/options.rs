@@ -86,6 +86,21 @@ pub(crate) struct Options {
     /// growth: messages in each conversation.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) growth_messages: u64,
+    /// team: how many agents have the inbox open; as many people write.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) agents: usize,
+    /// team: messages that people write in a second.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) team_messages: u64,
+    /// team: devices that come online or go offline in a second.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) team_presence: u64,
+    /// team: have a real dashboard beside it, in Chromium, and measure the longest of its tasks.
+    #[arg(long)]
+    pub(crate) page: bool,
+    /// team: what opens that dashboard.
+    #[arg(long, value_name = "FILE", default_value = "tests/web/busy-page.js")]
+    pub(crate) page_script: PathBuf,
     /// Characters per message in all other modes.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) body: usize,
@@ -148,6 +163,9 @@ pub(crate) enum Mode {
     Stalled,
     /// What a flood of wrong sign-ins does to those who talk. Not for the Node baseline, which has none.
     SignIns,
+    /// A large team: agents with the inbox open, people who write, people who come and go. Not for the Node baseline, whose agents have
+    /// no inbox.
+    Team,
     /// How what things cost grows with what is stored: fills a database by the server's routes. Not for the Node baseline.
     Growth,
     /// Many clients of the SDK, as apps have it, through a killed server and networks that go away. Not for the Node
@@ -167,6 +185,7 @@ impl Mode {
             Self::Fanout => "fanout",
             Self::Stalled => "stalled",
             Self::SignIns => "sign-ins",
+            Self::Team => "team",
             Self::Growth => "growth",
             Self::Sdk => "sdk",
         }
@@ -176,7 +195,7 @@ impl Mode {
     /// sign in.
     pub(crate) fn is_for(self, contender: Contender) -> bool {
         match contender {
-            Contender::Node => !matches!(self, Self::Sdk | Self::Growth | Self::SignIns),
+            Contender::Node => !matches!(self, Self::Sdk | Self::Growth | Self::SignIns | Self::Team),
             Contender::ReplyhqMsgpack => {
                 matches!(self, Self::Sends | Self::Paced | Self::Fanout | Self::Stalled)
             }
@@ -232,7 +251,7 @@ mod tests {
         assert_eq!(options.chosen_modes(), [Mode::Sends, Mode::Paced]);
         assert_eq!(options.contenders(), [Contender::Replyhq, Contender::Node]);
         assert_eq!(options.window, [1, 4]);
-        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 9);
+        assert_eq!(Options::parse_from(["loadtest"]).chosen_modes().len(), 10);
     }
 
     #[test]

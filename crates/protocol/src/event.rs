@@ -126,13 +126,13 @@ pub struct AgentViewing {
     /// The conversation.
     pub conversation_id: ConversationId,
     /// In the order of their ids; each once, on however many screens.
-    pub agents: Vec<Viewer>,
+    pub agents: Vec<ViewingAgent>,
 }
 
 /// An agent who looks at a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Viewer {
+pub struct ViewingAgent {
     /// The agent.
     pub id: AgentId,
     /// Their name.

@@ -333,8 +333,106 @@ pub struct AppInfo {
     /// When it was made.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
+    /// The key before the present one, while it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_key: Option<OldKeyInfo>,
     /// By what its backend proves who its people are.
     pub identity_keys: Vec<IdentityKeyInfo>,
+}
+
+/// A key that is good for a while beside the one that took its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OldKeyInfo {
+    /// Until when.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub until: Timestamp,
+    /// When it was last shown, to the minute; absent if it never was since there is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// `POST /v1/admin/app/key`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RotateKey {
+    /// For how many days the present key is good beside the new one; it is void at once if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_old_for_days: Option<u16>,
+}
+
+/// The app's new key, this once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyRotated {
+    /// The key.
+    pub api_key: String,
+    /// Until when the one before is good, if it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub old_key_until: Option<Timestamp>,
+}
+
+/// A program's token, without its secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenInfo {
+    /// Its id.
+    pub id: TokenId,
+    /// Its name.
+    pub name: String,
+    /// What it may do now: with an owner, no more than they.
+    pub permissions: Vec<Permission>,
+    /// The agent who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<AgentId>,
+    /// When it was made.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Timestamp,
+    /// Until when it is good; absent is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The tokens of an app's programs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenList {
+    /// Those that are good.
+    pub tokens: Vec<TokenInfo>,
+}
+
+/// `POST /v1/admin/tokens`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddToken {
+    /// Its name, which people see as `sender_name` where no agent answers for it.
+    pub name: String,
+    /// What it may do, at most what whoever asks may; all but `manage` if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<Permission>>,
+    /// For how many days it is good; for ever if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u16>,
+    /// The agent who answers for it: it acts as them, and ends with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_id: Option<String>,
+}
+
+/// A token that was made, with its secret, which is not to be had again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenAdded {
+    /// The token.
+    pub token: TokenInfo,
+    /// What the program shows.
+    pub admin_token: String,
 }
 
 /// `PATCH /v1/admin/app`: what is to be other.

@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stream::Patience;
 use crate::telemetry::{RefusedLogins, Sampled};
-use crate::viewing::Viewers;
+use crate::viewing::ViewingAgents;
 use crate::{demo, indexing, listen, memory, rest, viewing};
 
 /// Connections that the operators' own listener has at a time.
@@ -141,7 +141,7 @@ impl App {
             fanout,
             metrics,
             connections,
-            viewers: Viewers::new(node),
+            viewing: ViewingAgents::new(node),
             sockets: Arc::new(socket_config(&settings, meter)),
             handshake_timeout: settings.handshake_timeout,
             keep_alive_timeout: settings.keep_alive_timeout,

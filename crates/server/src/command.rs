@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::{Ambient, By, Chat, LetIn, NewIdentitySecret, Parts, identity_key};
+use chat::{Ambient, By, Chat, LetIn, NewIdentitySecret, NewTokenWish, Parts, identity_key};
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use protocol::rest::ChangeAgent;
@@ -562,7 +562,11 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
         }
         Command::App(AppCommand::RotateKey { app, keep_old_for, output }) => {
             let app_id = AppId::from(app);
-            let rotated = open(&output).await?.rotate_key(&app_id, keep_old_for).await?.ok_or_else(no_app)?;
+            let rotated = open(&output)
+                .await?
+                .rotate_key(&By::CommandLine, &app_id, keep_old_for)
+                .await?
+                .ok_or_else(no_app)?;
             let mut answer = json!({ "app_id": app_id, "api_key": rotated.api_key });
             if let Some(until) = rotated.old_key_until {
                 answer["old_key_until"] = json!(until);
@@ -577,7 +581,8 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
         }
         Command::App(AppCommand::EndOldKey { app, output }) => {
             let app_id = AppId::from(app);
-            let ended = open(&output).await?.end_old_key(&app_id).await?.ok_or_else(no_app)?;
+            let ended =
+                open(&output).await?.end_old_key(&By::CommandLine, &app_id).await?.ok_or_else(no_app)?;
             Ok(output.print(&json!({ "app_id": app_id, "ended": ended }), || {
                 if ended { "ended".into() } else { "there is no old key that is good".into() }
             }))
@@ -633,7 +638,8 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
                 Some(owner) => Some(chat.agent_named(&app_id, &owner).await?),
                 None => None,
             };
-            let made = chat.create_token(&app_id, &name, permissions, expires_in, owner.as_ref()).await?;
+            let wish = NewTokenWish { name: &name, permissions, expires_in, owner: owner.as_ref() };
+            let made = chat.create_token(&By::CommandLine, &app_id, wish).await?;
             let token = made.ok_or_else(no_app)?;
             let answer = json!({ "id": token.id, "admin_token": token.admin_token });
             Ok(output.print(&answer, || {
@@ -641,12 +647,13 @@ pub async fn run_command(command: Command) -> Result<String, Failure> {
             }))
         }
         Command::Token(TokenCommand::List { app, output }) => {
-            let tokens = open(&output).await?.tokens(&app.into()).await?.ok_or_else(no_app)?;
+            let tokens =
+                open(&output).await?.tokens(&By::CommandLine, &app.into()).await?.ok_or_else(no_app)?;
             let rows: Vec<_> = tokens.iter().map(token_json).collect();
             Ok(output.print(&json!({ "tokens": rows }), || lines(&tokens, token_line)))
         }
         Command::Token(TokenCommand::Revoke { id, output }) => {
-            let found = open(&output).await?.revoke_token(&id.clone().into()).await?;
+            let found = open(&output).await?.revoke_token(&By::CommandLine, &id.clone().into()).await?;
             let revoked = found.ok_or_else(|| Failure::invalid("there is no such token"))?;
             let answer = json!({ "id": id, "revoked": true });
             Ok(output.print(&answer, || if revoked { "revoked".into() } else { "was revoked before".into() }))

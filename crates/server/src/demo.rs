@@ -4,7 +4,7 @@ mod people;
 
 use std::sync::Arc;
 
-use chat::{Chat, Device, NewApp, Principal, Restrictions, Sending};
+use chat::{By, Chat, Device, NewApp, NewTokenWish, Principal, Restrictions, Sending};
 use protocol::rest::{OpenConversation, User};
 use protocol::{AppId, Failure, Permission, Role};
 use tokio::sync::oneshot;
@@ -35,8 +35,9 @@ impl Demo {
 pub(crate) async fn set_up(chat: &Arc<Chat>, url: &str) -> Result<Demo, Failure> {
     let app = chat.create_app("Demo").await?;
     let permissions = Permission::ALL.into_iter().collect();
+    let wish = NewTokenWish { name: "Ada from support", permissions, expires_in: None, owner: None };
     let token = chat
-        .create_token(&app.app_id, "Ada from support", permissions, None, None)
+        .create_token(&By::CommandLine, &app.app_id, wish)
         .await?
         .ok_or_else(|| Failure::invalid("the demo app is gone"))?;
     let device = Device {

@@ -18,6 +18,7 @@ mod presence;
 mod receipts;
 mod search;
 mod tags;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,10 @@ pub(crate) fn routers(shared: &Arc<Shared>, has_internal: bool) -> Routers {
         .routes(routes!(agents::admin_sign_ins, agents::admin_end_sign_ins))
         .routes(routes!(agents::admin_end_sign_in))
         .routes(routes!(app::admin_app, app::admin_change_app))
+        .routes(routes!(app::admin_rotate_key))
+        .routes(routes!(app::admin_end_old_key))
+        .routes(routes!(tokens::admin_tokens, tokens::admin_add_token))
+        .routes(routes!(tokens::admin_revoke_token))
         .routes(routes!(app::admin_identity_keys, app::admin_add_identity_key))
         .routes(routes!(app::admin_retire_identity_key))
         .routes(routes!(conversations::admin_inbox))

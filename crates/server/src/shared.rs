@@ -13,7 +13,7 @@ use crate::legacy::LegacySettings;
 use crate::metrics::Metrics;
 use crate::stream::Patience;
 use crate::telemetry::RefusedLogins;
-use crate::viewing::Viewers;
+use crate::viewing::ViewingAgents;
 
 /// What every handler needs.
 pub(crate) struct Shared {
@@ -21,7 +21,7 @@ pub(crate) struct Shared {
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) viewers: Viewers,
+    pub(crate) viewing: ViewingAgents,
     pub(crate) sockets: Arc<Config>,
     pub(crate) handshake_timeout: Duration,
     pub(crate) keep_alive_timeout: Duration,

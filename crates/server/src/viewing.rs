@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chat::Chat;
 use cluster::Viewing;
-use protocol::event::Viewer;
+use protocol::event::ViewingAgent;
 use protocol::limits::TYPING_LIFETIME;
 use protocol::{AgentId, AppId, ConversationId};
 use tokio::time::{Instant, sleep};
@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Who looks at what, by connection.
-pub(crate) struct Viewers {
+pub(crate) struct ViewingAgents {
     /// This node's name among the others.
     node: String,
     looking: Mutex<HashMap<SubscriberKey, Look>>,
@@ -38,7 +38,7 @@ struct Look {
     typing_until: Option<Instant>,
 }
 
-impl Viewers {
+impl ViewingAgents {
     pub(crate) fn new(node: String) -> Self {
         Self { node, looking: Mutex::default() }
     }
@@ -100,7 +100,7 @@ impl Viewers {
         conversation_id: &ConversationId,
     ) {
         let there = looking.values().filter(|look| look.conversation_id == *conversation_id);
-        let agents = viewers(there);
+        let agents = each_once(there);
         let viewing = Viewing { conversation_id: conversation_id.clone(), node: self.node.clone(), agents };
         chat.tell_viewing(app_id.clone(), viewing);
     }
@@ -126,15 +126,15 @@ impl Viewers {
 }
 
 /// Each agent once.
-fn viewers<'a>(looks: impl Iterator<Item = &'a Look>) -> Vec<Viewer> {
-    let mut agents: BTreeMap<&AgentId, Viewer> = BTreeMap::new();
+fn each_once<'a>(looks: impl Iterator<Item = &'a Look>) -> Vec<ViewingAgent> {
+    let mut agents: BTreeMap<&AgentId, ViewingAgent> = BTreeMap::new();
     for Look { agent_id, name, typing_until, .. } in looks {
-        let viewer = agents.entry(agent_id).or_insert_with(|| Viewer {
+        let agent = agents.entry(agent_id).or_insert_with(|| ViewingAgent {
             id: agent_id.clone(),
             name: name.clone(),
             is_typing: false,
         });
-        viewer.is_typing |= typing_until.is_some();
+        agent.is_typing |= typing_until.is_some();
     }
     agents.into_values().collect()
 }
@@ -148,6 +148,6 @@ pub(crate) async fn announce(shared: Arc<Shared>) {
         if again {
             told_at = Instant::now();
         }
-        shared.viewers.refresh(&shared.chat, again);
+        shared.viewing.refresh(&shared.chat, again);
     }
 }

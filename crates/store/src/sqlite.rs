@@ -84,13 +84,27 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn lock_for_serving(path: &Path) -> Result<File, Error> {
+/// That this process serves from the file, as long as this is there.
+///
+/// Ended by a word and not by closing the file: whoever starts a program in another thread has, for a moment, a copy of each file that is
+/// open, and the next server in this process would be kept out by it.
+#[derive(Debug)]
+struct ServingLock(File);
+
+impl Drop for ServingLock {
+    fn drop(&mut self) {
+        // Where that fails, the end of the file's last copy does it.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock_for_serving(path: &Path) -> Result<ServingLock, Error> {
     let lock_path = beside(path, ".lock");
     let file = files::open_own(&lock_path)?;
     file.try_lock().map_err(|_| {
         Error::new(ErrorKind::Busy, format!("another replyhq serves {} already", path.display()))
     })?;
-    Ok(file)
+    Ok(ServingLock(file))
 }
 
 fn migrations() -> Runner {
@@ -161,6 +175,19 @@ mod tests {
     use refinery::Target;
 
     use super::*;
+
+    #[test]
+    fn a_copy_of_the_lock_keeps_nobody_out_once_the_server_has_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("replyhq.db");
+        let first = lock_for_serving(&path).unwrap();
+        assert!(lock_for_serving(&path).is_err());
+        // As a program has it that is being started.
+        let copy = first.0.try_clone().unwrap();
+        drop(first);
+        assert!(lock_for_serving(&path).is_ok());
+        drop(copy);
+    }
 
     #[test]
     fn what_an_older_version_has_stored_is_shown_to_whose_it_is() {

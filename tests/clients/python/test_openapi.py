@@ -27,6 +27,9 @@ RUN = 240
 SECRET = "the-secret-of-the-phone-that-is-asked-for"
 """An app may want one, and what is asked may set that."""
 
+LEFT_OUT = ("/v1/admin/app/key", "/v1/admin/app/old-key")
+"""What ends the credential that the others are asked with. Tests of their own try them."""
+
 OPEN = ("/v1/auth/sign-in", "/v1/auth/code")
 """What is asked by those who have no credential yet."""
 
@@ -82,14 +85,14 @@ class Document(Setting):
                 *(["--config-file", config] if with_conversation else []),
                 "run", f"{self.server.url}/openapi.json", "--seed=1", f"--max-examples={EXAMPLES}",
                 f"--checks={','.join(CHECKS)}", "--phases=coverage,fuzzing", "--generation-database=none",
-                "--suppress-health-check=all", "--no-color",
+                "--suppress-health-check=all", "--no-color", *(f"--exclude-path={path}" for path in LEFT_OUT),
                 "--header", f"X-App-Id: {phone['app_id']}", "--header", "X-Device-Id: phone",
                 "--header", f"X-Api-Key: {phone['api_key']}", "--header", f"X-Device-Secret: {SECRET}", "--header", f"Authorization: Bearer {token['admin_token']}",
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=self.server.folder,
             )
             printed, _ = await asyncio.wait_for(run.communicate(), RUN)
             self.assertEqual(run.returncode, 0, printed.decode())
-            self.assertIn("52/52", printed.decode())
+            self.assertIn(f"Tested: {57 - len(LEFT_OUT)}", printed.decode())
         answer = await self.send_once()
         self.assertIn(answer, (200, 201), "and it goes on")
 

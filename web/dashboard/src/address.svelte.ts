@@ -5,10 +5,10 @@ const ROOT = "/dashboard";
 /** What a tag's view begins with. */
 const TAG = "tag:";
 
-export type Section = "profile" | "team" | "canned" | "app" | "audit" | "about";
-export const SECTIONS: readonly Section[] = ["profile", "team", "canned", "app", "audit", "about"];
+export type Section = "profile" | "team" | "canned" | "app" | "tokens" | "audit" | "about";
+export const SECTIONS: readonly Section[] = ["profile", "team", "canned", "app", "tokens", "audit", "about"];
 /** Those for who manages the app. */
-export const MANAGED: readonly Section[] = ["team", "canned", "app", "audit"];
+export const MANAGED: readonly Section[] = ["team", "canned", "app", "tokens", "audit"];
 
 export interface Place {
   page: "inbox" | "sessions" | "settings";

@@ -69,6 +69,18 @@ export type AddTag = {
   tag: string;
 };
 
+/** `POST /v1/admin/tokens` */
+export type AddToken = {
+  /** For how many days it is good; for ever if nothing is said. */
+  expires_in_days?: number | null;
+  /** Its name, which people see as `sender_name` where no agent answers for it. */
+  name: string;
+  /** The agent who answers for it: it acts as them, and ends with them. */
+  owner_id?: string | null;
+  /** What it may do, at most what whoever asks may; all but `manage` if nothing is said. */
+  permissions?: Permission[] | null;
+};
+
 /** A person who answers, in one app. */
 export type Agent = {
   /** Whether they take part just now. */
@@ -120,7 +132,7 @@ export type AgentTyping = {
 /** Which agents look at a conversation, whoever of them hears it among them. Comes to those who have joined it, whenever that changes, and with the join if anybody looks at it. */
 export type AgentViewing = {
   /** In the order of their ids; each once, on however many screens. */
-  agents: Viewer[];
+  agents: ViewingAgent[];
   /** The conversation. */
   conversation_id: ConversationId;
 };
@@ -154,6 +166,7 @@ export type AppInfo = {
   identity_keys: IdentityKeyInfo[];
   /** Its name. */
   name: string;
+  old_key?: OldKeyInfo | null;
   /** Whether a device has to show a secret of its own. */
   require_device_secret: boolean;
 };
@@ -584,6 +597,14 @@ export type JoinedConversation = {
   receipts?: Receipts | null;
 };
 
+/** The app's new key, this once. */
+export type KeyRotated = {
+  /** The key. */
+  api_key: string;
+  /** Until when the one before is good, if it was kept. */
+  old_key_until?: string | null;
+};
+
 /** A tag of an app's list. */
 export type KnownTag = {
   /** How many open conversations have it; 1,000 is so many or more. */
@@ -679,6 +700,14 @@ export type MessageStatus = "sent" | "delivered" | "read";
 
 /** Nothing but success. */
 export type Nothing = Record<string, unknown>;
+
+/** A key that is good for a while beside the one that took its place. */
+export type OldKeyInfo = {
+  /** When it was last shown, to the minute; absent if it never was since there is another one. */
+  last_used_at?: string | null;
+  /** Until when. */
+  until: string;
+};
 
 /** `POST /v1/conversations` */
 export type OpenConversation = {
@@ -796,6 +825,12 @@ export type ReportDelivery = {
 
 /** What an agent may do in their app: a set of permissions with a name. */
 export type Role = "viewer" | "agent" | "admin";
+
+/** `POST /v1/admin/app/key` */
+export type RotateKey = {
+  /** For how many days the present key is good beside the new one; it is void at once if nothing is said. */
+  keep_old_for_days?: number | null;
+};
 
 /** What was found. */
 export type SearchKind = "message" | "note" | "person";
@@ -1016,8 +1051,39 @@ export type TellContext = {
   device_context: Record<string, unknown>;
 };
 
+/** A token that was made, with its secret, which is not to be had again. */
+export type TokenAdded = {
+  /** What the program shows. */
+  admin_token: string;
+  /** The token. */
+  token: TokenInfo;
+};
+
 /** An admin token's name; not its secret. `tok_…` */
 export type TokenId = string;
+
+/** A program's token, without its secret. */
+export type TokenInfo = {
+  /** When it was made. */
+  created_at: string;
+  /** Until when it is good; absent is for ever. */
+  expires_at?: string | null;
+  /** Its id. */
+  id: TokenId;
+  /** When it was last used, to the minute. */
+  last_used_at?: string | null;
+  /** Its name. */
+  name: string;
+  owner_id?: AgentId | null;
+  /** What it may do now: with an owner, no more than they. */
+  permissions: Permission[];
+};
+
+/** The tokens of an app's programs. */
+export type TokenList = {
+  /** Those that are good. */
+  tokens: TokenInfo[];
+};
 
 /** What a badge shows. */
 export type Unread = {
@@ -1081,7 +1147,7 @@ export type ViewConversation = {
 };
 
 /** An agent who looks at a conversation. */
-export type Viewer = {
+export type ViewingAgent = {
   /** The agent. */
   id: AgentId;
   /** Whether they are writing there. */
@@ -1204,6 +1270,8 @@ export type Routes = {
   "GET /v1/admin/app/identity-keys": { query: undefined; body: undefined; answer: IdentityKeys };
   "POST /v1/admin/app/identity-keys": { query: undefined; body: AddIdentityKey; answer: IdentityKeyAdded };
   "DELETE /v1/admin/app/identity-keys/{key_id}": { query: { end_bindings?: boolean }; body: undefined; answer: Done };
+  "POST /v1/admin/app/key": { query: undefined; body: RotateKey; answer: KeyRotated };
+  "DELETE /v1/admin/app/old-key": { query: undefined; body: undefined; answer: Done };
   "GET /v1/admin/audit": { query: { before?: number; limit?: number }; body: undefined; answer: AuditPage };
   "GET /v1/admin/canned-replies": { query: { after?: string; limit?: number }; body: undefined; answer: CannedReplyPage };
   "POST /v1/admin/canned-replies": { query: undefined; body: AddCannedReply; answer: CannedReplyAnswer };
@@ -1235,6 +1303,9 @@ export type Routes = {
   "GET /v1/admin/tags": { query: undefined; body: undefined; answer: TagList };
   "POST /v1/admin/tags": { query: undefined; body: AddTag; answer: TagList };
   "DELETE /v1/admin/tags/{tag}": { query: undefined; body: undefined; answer: Done };
+  "GET /v1/admin/tokens": { query: undefined; body: undefined; answer: TokenList };
+  "POST /v1/admin/tokens": { query: undefined; body: AddToken; answer: TokenAdded };
+  "DELETE /v1/admin/tokens/{token_id}": { query: undefined; body: undefined; answer: Done };
   "POST /v1/auth/code": { query: undefined; body: UseCode; answer: SignedIn };
   "POST /v1/auth/sign-in": { query: undefined; body: SignIn; answer: SignedIn };
   "POST /v1/auth/sign-out": { query: undefined; body: undefined; answer: Done };

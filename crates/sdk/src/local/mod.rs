@@ -4,6 +4,7 @@
 mod conversations;
 mod gaps;
 mod ladder;
+mod lock;
 mod messages;
 mod people;
 mod queue;

@@ -10,6 +10,7 @@ use protocol::UserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::lock::Lock;
 use super::{Error, LocalStore, Place, Result, Salvaged};
 use crate::platform::{LogLevel, Platform};
 use crate::{limits, random};
@@ -28,7 +29,7 @@ pub(crate) struct People {
     /// Messages that were saved from files that were damaged, which the app is to be told of.
     recovered: Vec<u64>,
     platform: Arc<dyn Platform>,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Who has which file, by a hash of the person's id. Replaced as a whole: what it does not name is rubbish.
@@ -79,14 +80,7 @@ impl People {
     ) -> Result<Self> {
         make_private_folder(folder)?;
         let prefix = prefix(folder, names, app_id)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(folder.join(format!("{prefix}.lock")))?;
-        if !is_ours_alone(&lock)? {
-            return Err(Error::InUse);
-        }
+        let lock = Lock::take(&folder.join(format!("{prefix}.lock")))?.ok_or(Error::InUse)?;
         let mut people = Self {
             folder: folder.to_owned(),
             prefix,
@@ -521,28 +515,6 @@ fn for_another<T>(what: &mut BTreeMap<String, T>, before: &str, after: &str) {
 /// A name for files that tells nothing of what it is made from.
 fn tag(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Locks a file for as long as it is open; false where somebody else has. Not by the standard library, which has no locks
-/// on Android.
-#[cfg(unix)]
-fn is_ours_alone(file: &File) -> Result<bool> {
-    use rustix::fs::{FlockOperation, flock};
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(std::io::Error::from(error).into()),
-    }
-}
-
-#[cfg(not(unix))]
-fn is_ours_alone(file: &File) -> Result<bool> {
-    use std::fs::TryLockError;
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    }
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster::Viewing;
 use protocol::ConversationId;
-use protocol::event::{AgentViewing, Viewer};
+use protocol::event::{AgentViewing, ViewingAgent};
 use socketio::Stale;
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +20,7 @@ const BELIEVED_FOR: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Who looks at a conversation, by node, and until when that is believed.
-type Nodes = HashMap<String, (Vec<Viewer>, Instant)>;
+type Nodes = HashMap<String, (Vec<ViewingAgent>, Instant)>;
 
 /// What the nodes have said.
 #[derive(Default)]
@@ -29,8 +29,8 @@ pub(super) struct Views {
 }
 
 /// Each agent once, in the order of their ids; whoever types anywhere does.
-fn merged(nodes: &Nodes) -> Vec<Viewer> {
-    let mut agents: BTreeMap<_, Viewer> = BTreeMap::new();
+fn merged(nodes: &Nodes) -> Vec<ViewingAgent> {
+    let mut agents: BTreeMap<_, ViewingAgent> = BTreeMap::new();
     for viewer in nodes.values().flat_map(|(agents, _)| agents) {
         let merged = agents.entry(viewer.id.clone()).or_insert_with(|| viewer.clone());
         merged.is_typing |= viewer.is_typing;
@@ -81,7 +81,7 @@ impl Fanout {
         });
     }
 
-    fn tell_viewing(&self, conversation_id: &ConversationId, agents: Vec<Viewer>) {
+    fn tell_viewing(&self, conversation_id: &ConversationId, agents: Vec<ViewingAgent>) {
         let viewing = AgentViewing { conversation_id: conversation_id.clone(), agents };
         let encoded = Encoded::new(&viewing);
         let about = self.about_viewing(conversation_id);
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_agent_on_two_nodes_is_one_and_types_if_they_do_anywhere() {
-        let viewer = |id: &str, is_typing| Viewer { id: id.into(), name: id.to_owned(), is_typing };
+        let viewer = |id: &str, is_typing| ViewingAgent { id: id.into(), name: id.to_owned(), is_typing };
         let until = Instant::now();
         let nodes = Nodes::from([
             ("a".to_owned(), (vec![viewer("ben", false), viewer("ada", false)], until)),

@@ -274,7 +274,7 @@ impl Peer {
             return Err(not_joined());
         }
         self.stop_typing(shared, &id);
-        shared.viewers.look_away(&shared.chat, self.subscriber.key, Some(&id));
+        shared.viewing.look_away(&shared.chat, self.subscriber.key, Some(&id));
         shared.fanout.leave(&id, self.subscriber.key);
         Ok(Nothing {})
     }
@@ -319,7 +319,7 @@ impl Peer {
             return Ok(Nothing {});
         }
         shared.chat.typing(&self.principal, &self.subscriber.connection_id, id.clone(), is_typing)?;
-        shared.viewers.typing(&shared.chat, self.subscriber.key, &id, is_typing);
+        shared.viewing.typing(&shared.chat, self.subscriber.key, &id, is_typing);
         if is_typing {
             self.typing.insert(id);
         } else {
@@ -333,7 +333,7 @@ impl Peer {
             let connection_id = &self.subscriber.connection_id;
             // The permission was there when the typing began; if it is gone, there is nobody to tell either.
             let _ = shared.chat.typing(&self.principal, connection_id, id.clone(), false);
-            shared.viewers.typing(&shared.chat, self.subscriber.key, id, false);
+            shared.viewing.typing(&shared.chat, self.subscriber.key, id, false);
         }
     }
 
@@ -381,7 +381,7 @@ impl Peer {
         shared.chat.may_view(agent)?;
         let key = self.subscriber.key;
         match request.conversation_id.filter(|id| !id.is_empty()) {
-            None => shared.viewers.look_away(&shared.chat, key, None),
+            None => shared.viewing.look_away(&shared.chat, key, None),
             Some(id) => {
                 let id = ConversationId::from(id);
                 if !self.rooms.contains(&id) {
@@ -389,7 +389,7 @@ impl Peer {
                 }
                 // Others are shown people.
                 let who = (agent.require_person()?.clone(), agent.name.clone());
-                shared.viewers.look(&shared.chat, key, who, (agent.app_id.clone(), id));
+                shared.viewing.look(&shared.chat, key, who, (agent.app_id.clone(), id));
             }
         }
         Ok(Nothing {})
@@ -442,7 +442,7 @@ impl Peer {
             }
             Principal::Agent(agent) => {
                 shared.fanout.feeds().unwatch(&agent.app_id, key);
-                shared.viewers.look_away(&shared.chat, key, None);
+                shared.viewing.look_away(&shared.chat, key, None);
             }
         }
         shared.connections.remove(key);

@@ -1,12 +1,16 @@
 //! The agent's own app, for those who manage it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use chat::{By, identity_key};
-use protocol::rest::{AddIdentityKey, AppAnswer, AppInfo, ChangeApp, Done, IdentityKeyAdded, IdentityKeys};
-use protocol::{Code, Failure};
+use protocol::rest::{
+    AddIdentityKey, AppAnswer, AppInfo, ChangeApp, Done, IdentityKeyAdded, IdentityKeys, KeyRotated,
+    OldKeyInfo, RotateKey,
+};
+use protocol::{Code, Failure, Timestamp};
 use serde::Deserialize;
 use store::{App, AppChange, IdentityKey, IdentityPolicy};
 
@@ -14,7 +18,10 @@ use super::error::Answer;
 use super::extract::{AsAgent, Asked, Body, Named};
 use crate::shared::Shared;
 
-fn info(app: App, keys: &[IdentityKey]) -> AppAnswer {
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+fn info(app: App, keys: &[IdentityKey], now: Timestamp) -> AppAnswer {
+    let good = app.old_key.filter(|old| old.until > now);
     AppAnswer {
         app: AppInfo {
             id: app.id,
@@ -23,6 +30,7 @@ fn info(app: App, keys: &[IdentityKey]) -> AppAnswer {
             require_device_secret: app.requires_device_secret,
             allowed_origins: app.allowed_origins,
             created_at: app.created_at,
+            old_key: good.map(|old| OldKeyInfo { until: old.until, last_used_at: old.last_used_at }),
             identity_keys: keys.iter().map(identity_key).collect(),
         },
     }
@@ -44,7 +52,7 @@ pub(super) async fn admin_app(
     let app = shared.chat.app_of(&agent).await?;
     let by = By::Agent(agent);
     let keys = shared.chat.identity_keys(&by, &app.id).await?.ok_or_else(no_app)?;
-    Ok(Json(info(app, &keys)))
+    Ok(Json(info(app, &keys, shared.chat.ambient().now())))
 }
 
 /// Changes the agent's app
@@ -70,7 +78,40 @@ pub(super) async fn admin_change_app(
     let by = By::Agent(agent);
     let app = shared.chat.change_app(&by, &app_id, change).await?.ok_or_else(no_app)?;
     let keys = shared.chat.identity_keys(&by, &app_id).await?.ok_or_else(no_app)?;
-    Ok(Json(info(app, &keys)))
+    Ok(Json(info(app, &keys, shared.chat.ambient().now())))
+}
+
+/// Gives the app another key
+///
+/// The key is answered this once. With `keep_old_for_days` the present one is good for so long beside it, since apps that people have
+/// installed show it; without, it is void at once, and its connections are closed within seconds.
+#[utoipa::path(post, path = "/v1/admin/app/key", tag = "agent", security(("agent" = [])), request_body = RotateKey,
+    responses((status = 200, body = KeyRotated)))]
+pub(super) async fn admin_rotate_key(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+    Body(wish): Body<RotateKey>,
+) -> Answer<KeyRotated> {
+    let app_id = agent.app_id.clone();
+    let keep = wish.keep_old_for_days.filter(|days| *days > 0);
+    let keep = keep.map(|days| Duration::from_secs(u64::from(days) * SECONDS_A_DAY));
+    let rotated = shared.chat.rotate_key(&By::Agent(agent), &app_id, keep).await?.ok_or_else(no_app)?;
+    Ok(Json(KeyRotated { api_key: rotated.api_key, old_key_until: rotated.old_key_until }))
+}
+
+/// Ends the app's old key now
+#[utoipa::path(delete, path = "/v1/admin/app/old-key", tag = "agent", security(("agent" = [])),
+    responses((status = 200, body = Done)))]
+pub(super) async fn admin_end_old_key(
+    AsAgent(agent): AsAgent,
+    State(shared): State<Arc<Shared>>,
+) -> Answer<Done> {
+    let app_id = agent.app_id.clone();
+    let ended = shared.chat.end_old_key(&By::Agent(agent), &app_id).await?.ok_or_else(no_app)?;
+    if !ended {
+        return Err(Failure::new(Code::NotFound, "the app has no old key that is good").into());
+    }
+    Ok(Json(Done { success: true }))
 }
 
 /// By what the app's own backend proves who its people are

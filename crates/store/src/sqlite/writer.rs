@@ -1,6 +1,5 @@
 //! The one writer: it drains its queue into one transaction, commits, and then reports all of it in commit order.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::checkpoint::Checkpointer;
-use super::{Access, BUSY_TIMEOUT, connect};
+use super::{Access, BUSY_TIMEOUT, ServingLock, connect};
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
 use crate::session::{Session, at_once};
@@ -40,7 +39,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(super) fn start(
         path: &Path,
-        lock: Option<File>,
+        lock: Option<ServingLock>,
         observer: Observer,
     ) -> Result<(Self, Completions), Error> {
         let connection = connect(path, Access::Write)?;
@@ -75,7 +74,7 @@ struct WriterThread {
     connection: Connection,
     /// Held until nothing is written any more: a second server on the same file would know nothing of this one's connections.
     /// Let go of before `done`, whose end says that the file is free.
-    _lock: Option<File>,
+    _lock: Option<ServingLock>,
     jobs: Receiver<Box<dyn Job>>,
     /// Unbounded, because it holds no more than was in the bounded queue, and a commit must never wait for those who
     /// are told of it.

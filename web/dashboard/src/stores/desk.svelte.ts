@@ -1,5 +1,5 @@
 // An agent at work: the connection, and what hangs on it. Made when somebody signs in, closed when they go.
-import type { ChangeConversation, ChangeMe, InboxCounts, Permission, PersonAnswer, Viewer } from "../../../wire/generated/protocol.ts";
+import type { ChangeConversation, ChangeMe, InboxCounts, Permission, PersonAnswer, ViewingAgent } from "../../../wire/generated/protocol.ts";
 import { type AdminEvent, type Answer, type Answered, type State, Wire } from "../../../wire/src/browser.ts";
 import type { Ask, Failed } from "../api.ts";
 import { Canned } from "./canned.svelte.ts";
@@ -51,7 +51,7 @@ export class Desk {
   /** How many conversations each view has, once that is known. */
   counts = $state.raw<InboxCounts | undefined>(undefined);
   /** The others who look at the open conversation. */
-  others = $state.raw<readonly Viewer[]>([]);
+  others = $state.raw<readonly ViewingAgent[]>([]);
   /** What we may do; a role may change, and opens another connection then. */
   permissions = $state.raw<readonly Permission[] | undefined>(undefined);
   /** Called at each new connection: the server may be another one. */

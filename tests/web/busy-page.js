@@ -1,0 +1,34 @@
+// A dashboard beside a load: signed in with a program's token, the inbox open, a conversation before it. Prints how long the
+// longest task of the page took, in milliseconds.
+//
+// node busy-page.js SERVER APP_ID TOKEN SECONDS
+
+import { chromium } from 'playwright-core';
+
+const [server, app_id, token, seconds] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  // As root, Chromium's own sandbox can't be had.
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+});
+try {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  await context.addInitScript((session) => {
+    localStorage.setItem('replyhq.session', session);
+    globalThis.longest = 0;
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) globalThis.longest = Math.max(globalThis.longest, duration);
+    }).observe({ entryTypes: ['longtask'] });
+  }, JSON.stringify({ token, app_id, who: 'program', name: 'Load', mayNotAnswer: false }));
+  const page = await context.newPage();
+  await page.goto(`${server}/dashboard`);
+  const rows = page.getByRole('list', { name: 'Conversations' }).getByRole('link');
+  await rows.first().click();
+  await page.getByRole('log', { name: 'Messages' }).waitFor();
+  // What it took to begin is another figure.
+  await page.evaluate(() => (globalThis.longest = 0));
+  await page.waitForTimeout(Number(seconds) * 1_000);
+  console.log(await page.evaluate(() => globalThis.longest));
+} finally {
+  await browser.close();
+}
