@@ -15,12 +15,70 @@ import { atEnd } from './ending.js';
 const BINARY = process.env.REPLYHQ_BINARY ?? fileURLToPath(new URL('../../target/debug/replyhq', import.meta.url));
 export const PASSWORD = 'correct horse battery';
 
+/** Two nodes on one Postgres and one Redis, which `cargo xtask test` starts, behind a balancer. */
+export async function startNodes(t, flags = []) {
+  const { REPLYHQ_TEST_DATABASE_URL: database, REPLYHQ_TEST_REDIS_URL: redis } = process.env;
+  if (!database || !redis) throw new Error('nodes need a Postgres and a Redis: REPLYHQ_TEST_DATABASE_URL and REPLYHQ_TEST_REDIS_URL, as cargo xtask test has them');
+  const nodes = [];
+  // One after the other: the first brings the tables up to date.
+  for (let index = 0; index < 2; index += 1) nodes.push(await Server.start(t, [...flags, '--redis-url', redis], database));
+  const balancer = await Balancer.start(t, nodes);
+  return { nodes, balancer };
+}
+
+/** Hands each connection to a node that lives, in turn or to one alone. */
+export class Balancer {
+  static async start(t, nodes) {
+    const balancer = new Balancer();
+    balancer.nodes = nodes;
+    balancer.sockets = new Set();
+    balancer.next = 0;
+    balancer.isCut = false;
+    balancer.listener = createServer((client) => balancer.#pass(client));
+    balancer.listener.listen(0, '127.0.0.1');
+    await once(balancer.listener, 'listening');
+    balancer.url = `http://127.0.0.1:${balancer.listener.address().port}`;
+    atEnd(t, () => {
+      balancer.cut();
+      balancer.listener.close();
+    });
+    return balancer;
+  }
+
+  /** All that goes through it ends, and nothing gets through until it is mended. */
+  cut() {
+    this.isCut = true;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  mend() {
+    this.isCut = false;
+  }
+
+  #pass(client) {
+    if (this.isCut) return void client.destroy();
+    const alive = this.nodes.filter((node) => node.process.exitCode === null && node.process.signalCode === null);
+    if (alive.length === 0) return void client.destroy();
+    const node = alive[this.next++ % alive.length];
+    const server = createConnection(node.port, '127.0.0.1');
+    for (const [one, other] of [[client, server], [server, client]]) {
+      this.sockets.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        this.sockets.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+  }
+}
+
 export class Server {
-  static async start(t, flags = []) {
+  static async start(t, flags = [], databaseUrl = undefined) {
     const server = new Server();
     server.flags = flags;
     server.folder = await mkdtemp(join(tmpdir(), 'replyhq-web-'));
-    server.data = ['--data-dir', server.folder];
+    server.data = databaseUrl ? ['--database-url', databaseUrl] : ['--data-dir', server.folder];
     server.port = await freePort();
     atEnd(t, () => server.discard());
     await server.startAgain();

@@ -49,6 +49,15 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Tells a suite where they are.
+    pub(crate) fn told_to<'c>(&self, suite: &'c mut Command) -> &'c mut Command {
+        let Self { postgres, redis } = self;
+        suite.env("REPLYHQ_TEST_DATABASE_URL", postgres.url("postgres"));
+        suite.env("REPLYHQ_TEST_REDIS_URL", redis.url())
+    }
+}
+
 /// How the clients write their packets, in the suites' own words.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wire {
@@ -74,9 +83,8 @@ fn suite(command: &mut Command, folder: &str, wire: Wire, shared: Option<&Shared
     command.env("REPLYHQ_TEST_WIRE", wire);
     let binary = tool::target_dir()?.join("debug/replyhq");
     command.current_dir(tool::root().join("tests/clients").join(folder)).env("REPLYHQ_BINARY", binary);
-    if let Some(Shared { postgres, redis }) = shared {
-        command.env("REPLYHQ_TEST_DATABASE_URL", postgres.url("postgres"));
-        command.env("REPLYHQ_TEST_REDIS_URL", redis.url());
+    if let Some(shared) = shared {
+        shared.told_to(command);
     }
     tool::run(command)
 }

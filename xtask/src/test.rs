@@ -51,11 +51,13 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
         fuzz::build()?;
         Ok(library)
     });
-    let told = stock_clients(steps, &python);
+    let shared = clients::Shared::start()?;
+    let told = stock_clients(steps, &python, &shared);
     let built = steps.join(building);
     told?;
     let library = built?;
-    steps.check("the dashboard in a browser", web::browser)?;
+    steps.check("the dashboard in a browser", || web::browser(&shared))?;
+    drop(shared);
     sdk::run_steps(steps, &library, &python)?;
     steps.check("fuzz targets: run", || fuzz::run(FUZZ_SECONDS))?;
     steps.check("a short load", load::smoke)?;
@@ -66,14 +68,13 @@ fn run_steps(steps: &mut Steps) -> Result<()> {
 }
 
 /// The suites of the stock clients, on one node and on what nodes share, in both ways of writing.
-fn stock_clients(steps: &mut Steps, python: &Path) -> Result<()> {
+fn stock_clients(steps: &mut Steps, python: &Path, shared: &clients::Shared) -> Result<()> {
     steps.check("stock client: JavaScript", || clients::javascript(Wire::Json, None))?;
     steps.check("stock client: Python", || clients::python(python, Wire::Json, None))?;
     steps.check("JavaScript, in MessagePack", || clients::javascript(Wire::MessagePack, None))?;
     steps.check("Python, in MessagePack", || clients::python(python, Wire::MessagePack, None))?;
-    let shared = clients::Shared::start()?;
-    steps.check("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(&shared)))?;
-    steps.check("Python, on Postgres and Redis", || clients::python(python, Wire::Json, Some(&shared)))
+    steps.check("JavaScript, on Postgres and Redis", || clients::javascript(Wire::Json, Some(shared)))?;
+    steps.check("Python, on Postgres and Redis", || clients::python(python, Wire::Json, Some(shared)))
 }
 
 /// `cargo test` with these arguments. Most tests wait for a server, a client or a clock, so that there are more at once than there

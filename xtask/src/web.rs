@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::clients::Shared;
 use crate::{demo, tool};
 
 /// The oldest Node that builds the pages.
@@ -39,12 +40,12 @@ pub(crate) fn install_browser() -> Result<()> {
     provision::node_packages(&tool::root().join("tests/web"), OLDEST_NODE)
 }
 
-/// The browser tests, on the server as `cargo build` has made it.
-pub(crate) fn browser() -> Result<()> {
+/// The browser tests, on the server as `cargo build` has made it; with what its nodes share, where there are several.
+pub(crate) fn browser(shared: &Shared) -> Result<()> {
     let target = tool::target_dir()?;
     tool::run(
-        Command::new("node")
-            .args(["--test", "--test-concurrency=1"])
+        shared
+            .told_to(Command::new("node").args(["--test", "--test-concurrency=1"]))
             .current_dir(tool::root().join("tests/web"))
             .env("REPLYHQ_BINARY", target.join("debug/replyhq"))
             .env("REPLYHQ_SHOTS", target.join("dashboard-shots")),
