@@ -384,7 +384,14 @@ async fn a_hundred_notes_of_one_millisecond_are_found_in_the_order_of_their_numb
 const BEFORE_NOTES: &str = "DELETE FROM refinery_schema_history WHERE version > 32; \
     DELETE FROM search_documents WHERE kind = 'note'; \
     ALTER TABLE search_progress DROP COLUMN activity; \
-    UPDATE search_state SET is_complete = 1, old_before = NULL;";
+    UPDATE search_state SET is_complete = 1, old_before = NULL; \
+    ALTER TABLE conversations DROP COLUMN tags; ALTER TABLE conversations DROP COLUMN is_marked_unread; \
+    DROP TABLE tags; DROP TABLE conversation_tags; DROP TABLE people_notes;";
+
+/// What came after it, and has to be made again.
+const LATER_SQLITE: &str = "DROP TRIGGER conversation_tags_follow";
+const LATER_POSTGRES: &str =
+    "DROP TRIGGER conversation_tags_follow ON conversations; DROP FUNCTION conversation_tags_follow";
 
 /// What there is of it on SQLite alone.
 const BEFORE_NOTES_SQLITE: &str = "DELETE FROM search_words WHERE rowid NOT IN (SELECT n FROM search_documents); \
@@ -403,11 +410,13 @@ async fn notes_that_were_there_before_are_found_once_the_schema_knows_of_them() 
     assert_eq!(found.len(), 10);
     let Location::Sqlite(path) = &both.locations[0] else { panic!("the first is SQLite's") };
     let file = rusqlite::Connection::open(path).unwrap();
+    file.execute_batch(LATER_SQLITE).unwrap();
     file.execute_batch(BEFORE_NOTES).unwrap();
     file.execute_batch(BEFORE_NOTES_SQLITE).unwrap();
     drop(file);
     let (client, connection) = tokio_postgres::connect(&both.url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
+    client.batch_execute(LATER_POSTGRES).await.unwrap();
     client.batch_execute(BEFORE_NOTES).await.unwrap();
     drop(client);
     let serve = async |location: &Location| {
