@@ -153,6 +153,8 @@ export class Inbox {
   #isBusy = false;
   /** What is to be looked at after the list that is asked for now, what was wanted last first. */
   #wanted: ViewName[] = [];
+  /** Of which the next page was asked for meanwhile. */
+  #wantedMore = new Set<ViewName>();
   #failures = 0;
   #isDue = false;
   /** Counts changes of rows, for those who look one up. */
@@ -221,12 +223,18 @@ export class Inbox {
   /** The end of what is loaded comes into sight. */
   more(name: ViewName): void {
     const view = this.view(name);
-    if (view.isStale || view.isComplete || this.#isBusy) return;
+    if (view.isStale || view.isComplete) return;
+    if (this.#isBusy) {
+      // Who is at the end of a list stays there, and does not ask again.
+      this.#wantedMore.add(name);
+      return;
+    }
     void this.#once(name, async (isCurrent) => {
       const heard = this.#heard;
       const page = await this.#page(view, view.cursor);
-      if (!page || !isCurrent()) return;
-      this.#takePage(view, page, heard);
+      if (!isCurrent()) return;
+      if (page) this.#takePage(view, page, heard);
+      else this.#later(() => this.more(name));
     });
   }
 
@@ -311,6 +319,9 @@ export class Inbox {
     const wanted = generation === this.#generation ? this.#wanted : [...this.#wanted, name];
     this.#wanted = [];
     for (const one of wanted) this.show(one);
+    const wantedMore = [...this.#wantedMore];
+    this.#wantedMore.clear();
+    for (const one of wantedMore) this.more(one);
   }
 
   async #page(view: View, after: string) {
@@ -322,9 +333,14 @@ export class Inbox {
 
   #tryAgain(name: ViewName): void {
     this.view(name).hasFailed = true;
+    this.#later(() => this.show(name));
+  }
+
+  /** After a pause that grows with each failure; unless all is looked at anew meanwhile. */
+  #later(run: () => void): void {
     const generation = this.#generation;
     const delay = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** this.#failures++);
-    this.#world.later(delay, () => generation === this.#generation && this.show(name));
+    this.#world.later(delay, () => generation === this.#generation && run());
   }
 
   /** Takes what came, unless it is older than what is there. A page shows how things were when it was asked for. */

@@ -164,6 +164,22 @@ describe("the inbox", () => {
     expect(inbox.find("c3")?.is_online).toBe(true);
   });
 
+  it("loads the next page also where another list was on its way when it was asked for, and where that failed", async () => {
+    server.conversations = Array.from({ length: 250 }, (_, index) => conversation(`c${index}`, index + 1, { assignee_id: ME }));
+    await loaded();
+    inbox.show("mine");
+    inbox.more("all");
+    // What is asked for from here on fails.
+    server.fails = true;
+    await server.answer();
+    await server.answer();
+    expect(ids().length).toBe(100);
+    server.fails = false;
+    later.shift()?.();
+    await server.answer();
+    expect(ids().length).toBe(200);
+  });
+
   it("keeps the last row in its place when only its presence changes", async () => {
     server.conversations = Array.from({ length: 101 }, (_, index) => conversation(`c${index}`, index + 1));
     await loaded();
