@@ -1,11 +1,13 @@
-// A dashboard beside a load: signed in with a program's token, the inbox open, a conversation before it. Prints how long the
-// longest task of the page took, in milliseconds; 0 where none took 50, which is the least that browsers tell of.
+// A dashboard beside a load: signed in with a program's token, the inbox open, a conversation before it. Says "ready" then, and when
+// nothing more comes to be read, how long the longest task of the page took since, in milliseconds; 0 where none took 50, which is the
+// least that browsers tell of.
 //
-// node busy-page.js SERVER APP_ID TOKEN SECONDS
+// node busy-page.js SERVER APP_ID TOKEN
 
+import { once } from 'node:events';
 import { chromium } from 'playwright-core';
 
-const [server, app_id, token, seconds] = process.argv.slice(2);
+const [server, app_id, token] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   // As root, Chromium's own sandbox can't be had.
@@ -25,14 +27,14 @@ try {
   const rows = page.getByRole('list', { name: 'Conversations' }).getByRole('link');
   await rows.first().click();
   await page.getByRole('log', { name: 'Messages' }).waitFor();
-  // What it took to begin is another figure.
-  await page.evaluate(() => (globalThis.longest = 0));
   // Under a resting pointer rows keep their order.
   await page.mouse.move(900, 400);
-  const first = () => rows.first().textContent();
-  const before = await first();
-  await page.waitForTimeout(Number(seconds) * 1_000);
-  if ((await first()) === before) throw new Error('nothing has come to the page');
+  const before = await rows.first().textContent();
+  await page.evaluate(() => (globalThis.longest = 0));
+  console.log('ready');
+  process.stdin.resume();
+  await once(process.stdin, 'end');
+  if ((await rows.first().textContent()) === before) throw new Error('nothing has come to the page');
   console.log(await page.evaluate(() => globalThis.longest));
 } finally {
   await browser.close();

@@ -95,7 +95,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Outcome> {
         });
     }
     let page = match options.page {
-        true => Some(Page::open(options, bench.running.address, app)?),
+        true => Some(Page::open(options, bench.running.address, app).await?),
         false => None,
     };
 
