@@ -184,7 +184,7 @@ impl Chat {
             Rotated::Done => Ok(Some(RotatedKey { api_key, old_key_until })),
             Rotated::OlderIsGood(until) => Err(Failure::invalid(format!(
                 "this app has an old key already, which is good until {until}, and only one may be beside the present \
-                 one: end it first (app end-old-key), or rotate without keeping any"
+                 one: end that one first, or rotate without keeping any"
             ))),
         }
     }

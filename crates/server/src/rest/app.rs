@@ -18,7 +18,10 @@ use super::error::Answer;
 use super::extract::{AsAgent, Asked, Body, Named};
 use crate::shared::Shared;
 
-const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+/// That many days, as what is asked for over REST counts them.
+pub(super) fn days(count: u16) -> Duration {
+    Duration::from_secs(u64::from(count) * 24 * 60 * 60)
+}
 
 fn info(app: App, keys: &[IdentityKey], now: Timestamp) -> AppAnswer {
     let good = app.old_key.filter(|old| old.until > now);
@@ -36,7 +39,8 @@ fn info(app: App, keys: &[IdentityKey], now: Timestamp) -> AppAnswer {
     }
 }
 
-fn no_app() -> Failure {
+/// What an agent whose app was removed meanwhile is answered.
+pub(super) fn no_app() -> Failure {
     Failure::new(Code::NotFound, "there is no such app")
 }
 
@@ -93,8 +97,7 @@ pub(super) async fn admin_rotate_key(
     Body(wish): Body<RotateKey>,
 ) -> Answer<KeyRotated> {
     let app_id = agent.app_id.clone();
-    let keep = wish.keep_old_for_days.filter(|days| *days > 0);
-    let keep = keep.map(|days| Duration::from_secs(u64::from(days) * SECONDS_A_DAY));
+    let keep = wish.keep_old_for_days.filter(|count| *count > 0).map(days);
     let rotated = shared.chat.rotate_key(&By::Agent(agent), &app_id, keep).await?.ok_or_else(no_app)?;
     Ok(Json(KeyRotated { api_key: rotated.api_key, old_key_until: rotated.old_key_until }))
 }

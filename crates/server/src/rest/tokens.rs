@@ -1,7 +1,6 @@
 //! The tokens of an app's programs, for those who manage it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,11 +9,10 @@ use protocol::rest::{AddToken, Done, TokenAdded, TokenInfo, TokenList};
 use protocol::{Code, Failure, Permission, Permissions};
 use store::Token;
 
+use super::app::{days, no_app};
 use super::error::Answer;
 use super::extract::{AsAgent, Body, Named};
 use crate::shared::Shared;
-
-const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 fn info(token: &Token) -> TokenInfo {
     TokenInfo {
@@ -26,10 +24,6 @@ fn info(token: &Token) -> TokenInfo {
         expires_at: token.expires_at,
         last_used_at: token.last_used_at,
     }
-}
-
-fn no_app() -> Failure {
-    Failure::new(Code::NotFound, "there is no such app")
 }
 
 /// The tokens of the app's programs
@@ -78,7 +72,7 @@ pub(super) async fn admin_add_token(
         }
         None => None,
     };
-    let expires_in = expires_in_days.map(|days| Duration::from_secs(u64::from(days) * SECONDS_A_DAY));
+    let expires_in = expires_in_days.map(days);
     let wish = NewTokenWish { name: &name, permissions, expires_in, owner: owner.as_ref() };
     let made = shared.chat.create_token(&by, &app_id, wish).await?.ok_or_else(no_app)?;
     let tokens = shared.chat.tokens(&by, &app_id).await?.ok_or_else(no_app)?;
